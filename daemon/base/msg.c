@@ -1,0 +1,67 @@
+#include "base/msg.h"
+
+#include <string.h>
+
+struct msg *msg_new(const char *topic, size_t topic_len, const void *payload, size_t payload_len)
+{
+    return msg_new_props(topic, topic_len, NULL, payload, payload_len);
+}
+
+struct msg *msg_new_props(const char *topic, size_t topic_len, const struct msg_props *props,
+                          const void *payload, size_t payload_len)
+{
+    size_t props_len = props ? props->len : 0;
+    if (topic_len > MSG_TOPIC_MAX || payload_len > MSG_PAYLOAD_MAX || props_len > MSG_PAYLOAD_MAX)
+        return NULL;
+    struct msg *msg = malloc(sizeof *msg + topic_len + 1 + props_len + payload_len + 1);
+    if (!msg)
+        return NULL;
+    *msg = (struct msg){.refs = 1, .expiry_s = MSG_NO_EXPIRY};
+
+    char *at = (char *)(msg + 1);
+    msg->topic = at;
+    msg->topic_len = (uint16_t)topic_len;
+    memcpy(at, topic, topic_len);
+    at += topic_len;
+    *at++ = '\0';
+
+    msg->props = (uint8_t *)at;
+    msg->props_len = (uint32_t)props_len;
+    if (props_len) {
+        memcpy(at, props->bytes, props_len);
+        if (props->response_at != SIZE_MAX) {
+            msg->response_topic = at + props->response_at;
+            msg->response_topic_len = (uint16_t)props->response_len;
+        }
+        if (props->correlation_at != SIZE_MAX) {
+            msg->correlation = (uint8_t *)at + props->correlation_at;
+            msg->correlation_len = (uint16_t)props->correlation_len;
+        }
+        at += props_len;
+    }
+
+    msg->payload = (uint8_t *)at;
+    msg->payload_len = (uint32_t)payload_len;
+    if (payload_len)
+        memcpy(at, payload, payload_len);
+    at[payload_len] = '\0';
+    return msg;
+}
+
+struct msg *msg_ref(struct msg *msg)
+{
+    msg->refs++;
+    return msg;
+}
+
+struct msg *msg_unref(struct msg *msg)
+{
+    if (msg && --msg->refs == 0)
+        free(msg);
+    return NULL;
+}
+
+size_t msg_cost(const struct msg *msg)
+{
+    return sizeof *msg + msg->topic_len + msg->props_len + msg->payload_len + 2;
+}

@@ -1,0 +1,476 @@
+#include "bus/bus.h"
+
+#include "base/log.h"
+#include "base/map.h"
+#include "bus/retain.h"
+#include "bus/retain_store.h"
+#include "bus/trie.h"
+#include "store/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+/* Two structures carry the speed. The queue is a ring of (message, receipt): publishing is two stores. The route cache
+ * maps a topic to the finished list of who gets it, so a repeated topic costs one hash look-up instead of a walk; each
+ * route remembers the generation of the trie it was made from and is made anew when the trie has changed since.
+ *
+ * While a route is being walked, its subscribers may go: bus_unsubscribe() blanks them in the route under way. */
+
+enum {
+    HOPS_MAX = 16,
+    ROUTES_MAX = 4096, /* cached topics; the cache starts anew beyond */
+    QUEUE_FIRST = 256,
+    REASON_QUOTA_EXCEEDED = 0x97,
+    REASON_UNSPECIFIED = 0x80,
+};
+
+struct target {
+    struct subscriber *subscriber; /* NULL: went away while the route was being walked */
+    uint8_t qos;
+    bool no_local; /* every subscription of this subscriber that matched says so */
+    bool retain_as_published;
+    uint32_t first_id, id_count; /* in route->ids */
+};
+
+struct route {
+    struct map_key key; /* the topic */
+    uint64_t generation;
+    struct target *targets;
+    size_t count, size;
+    uint32_t *ids;
+    size_t id_count, id_size;
+};
+
+struct queued {
+    struct msg *msg;
+    struct receipt *receipt;
+    bool keep_in_memory; /* retained, but not stored */
+};
+
+struct bus {
+    struct loop *loop;
+    struct store *store;
+    struct bus_counters counters;
+    uint64_t last_origin;
+
+    struct queued *queue; /* a ring; size is a power of two */
+    size_t head, queued, queue_size;
+    struct task drain;
+
+    struct trie_node trie;
+    uint64_t generation;
+    struct map routes;
+    struct route *walking;
+
+    struct retain retain;
+};
+
+static void on_drain(struct task *task);
+static void forget_routes(struct bus *bus);
+
+static int64_t wall_minus_mono(const struct bus *bus)
+{
+    return loop_wall(bus->loop) - loop_now(bus->loop);
+}
+
+static int on_loaded(void *self, struct msg *msg)
+{
+    struct bus *bus = self;
+    int r = retain_put(&bus->retain, msg);
+    if (r == -ENOBUFS)
+        log_warning("retained messages: more are stored than the limit of %zu allows; %s is left on disk",
+                    bus->retain.count_max, msg->topic);
+    (void)msg_unref(msg);
+    return 0;
+}
+
+int bus_new(struct bus **ret, struct loop *loop, const struct bus_options *options)
+{
+    struct bus *bus = mem_new(struct bus);
+    bus->loop = loop;
+    bus->store = options->store;
+    bus->drain.run = on_drain;
+    trie_init(&bus->trie);
+    retain_init(&bus->retain, options->retained_max ? options->retained_max : 100000,
+                options->retained_bytes_max ? options->retained_bytes_max : (size_t)64 << 20);
+    if (bus->store) {
+        struct retain_store_load load = {bus, on_loaded, wall_minus_mono(bus)};
+        int r = store_run_now(bus->store, retain_store_load, &load);
+        if (r < 0) {
+            (void)bus_free(bus);
+            return r;
+        }
+    }
+    *ret = bus;
+    return 0;
+}
+
+struct bus *bus_free(struct bus *bus)
+{
+    if (!bus)
+        return NULL;
+    loop_forget(&bus->drain);
+    for (; bus->queued; bus->queued--) {
+        (void)msg_unref(bus->queue[bus->head].msg);
+        bus->head = (bus->head + 1) & (bus->queue_size - 1);
+    }
+    free(bus->queue);
+    forget_routes(bus);
+    map_done(&bus->routes);
+    trie_done(&bus->trie);
+    retain_done(&bus->retain);
+    free(bus);
+    return NULL;
+}
+
+struct loop *bus_loop(const struct bus *bus)
+{
+    return bus->loop;
+}
+
+const struct bus_counters *bus_counters(const struct bus *bus)
+{
+    ((struct bus *)bus)->counters.retained = bus->retain.count;
+    ((struct bus *)bus)->counters.retained_bytes = bus->retain.bytes;
+    return &bus->counters;
+}
+
+uint64_t bus_new_origin(struct bus *bus)
+{
+    return ++bus->last_origin;
+}
+
+/* ---- the queue -------------------------------------------------------------------------------------------------- */
+
+static void grow_queue(struct bus *bus)
+{
+    size_t size = bus->queue_size ? 2 * bus->queue_size : QUEUE_FIRST;
+    struct queued *queue = mem_new_bytes(size * sizeof *queue);
+    for (size_t i = 0; i < bus->queued; i++)
+        queue[i] = bus->queue[(bus->head + i) & (bus->queue_size - 1)];
+    free(bus->queue);
+    bus->queue = queue;
+    bus->queue_size = size;
+    bus->head = 0;
+}
+
+static void enqueue(struct bus *bus, struct msg *msg, struct receipt *receipt, bool keep_in_memory)
+{
+    if (bus->queued == bus->queue_size)
+        grow_queue(bus);
+    receipt_hold(receipt);
+    bus->queue[(bus->head + bus->queued++) & (bus->queue_size - 1)] =
+        (struct queued){msg_ref(msg), receipt, keep_in_memory};
+    bus->counters.published++;
+    loop_at(bus->loop, LOOP_ROUTE, &bus->drain);
+}
+
+void bus_publish(struct bus *bus, struct msg *msg, struct receipt *receipt)
+{
+    enqueue(bus, msg, receipt, false);
+}
+
+void bus_say(struct bus *bus, const char *topic, const char *text, enum bus_retain retain)
+{
+    cleanup(msg_unref_p) struct msg *msg = msg_new(topic, strlen(topic), text, strlen(text));
+    if (!msg)
+        return;
+    msg->qos = 1;
+    msg->retain = retain != BUS_PASS;
+    msg->born = loop_now(bus->loop);
+    enqueue(bus, msg, NULL, retain == BUS_KEEP);
+}
+
+void bus_reply(struct bus *bus, const struct msg *request, const char *text)
+{
+    if (!request->response_topic)
+        return;
+    /* Correlation Data goes back as it came: one property, 0x09 and a length of two bytes [MQTT 5, 3.3.2.3.6]. */
+    size_t len = request->correlation ? 3u + request->correlation_len : 0;
+    cleanup_free uint8_t *bytes = len ? malloc(len) : NULL;
+    if (len && !bytes)
+        return;
+    if (len) {
+        bytes[0] = 0x09;
+        bytes[1] = (uint8_t)(request->correlation_len >> 8);
+        bytes[2] = (uint8_t)request->correlation_len;
+        memcpy(bytes + 3, request->correlation, request->correlation_len);
+    }
+    struct msg_props props = {bytes, len, SIZE_MAX, 0, len ? 3 : SIZE_MAX, request->correlation_len};
+    cleanup(msg_unref_p) struct msg *msg =
+        msg_new_props(request->response_topic, request->response_topic_len, &props, text, strlen(text));
+    if (!msg)
+        return;
+    msg->qos = 1;
+    msg->hops = (uint8_t)(request->hops + 1);
+    msg->born = loop_now(bus->loop);
+    enqueue(bus, msg, NULL, false);
+}
+
+/* ---- routes ----------------------------------------------------------------------------------------------------- */
+
+static void route_done(struct route *route)
+{
+    free(route->targets);
+    free(route->ids);
+    route->targets = NULL;
+    route->ids = NULL;
+    route->count = route->size = route->id_count = route->id_size = 0;
+}
+
+static void forget_routes(struct bus *bus)
+{
+    map_for_each(i, key, &bus->routes)
+    {
+        struct route *route = container_of(key, struct route, key);
+        route_done(route);
+        free(route);
+    }
+    map_done(&bus->routes);
+}
+
+/* All that matched, to be grouped by subscriber. */
+struct matches {
+    struct subscription **found;
+    size_t count, size;
+};
+
+static void on_match(void *self, struct subscription *subscription)
+{
+    struct matches *matches = self;
+    if (matches->count == matches->size) {
+        matches->size = matches->size ? 2 * matches->size : 64;
+        struct subscription **found = realloc(matches->found, matches->size * sizeof *found);
+        if (!found)
+            abort();
+        matches->found = found;
+    }
+    matches->found[matches->count++] = subscription;
+}
+
+static void add_id(struct route *route, uint32_t id)
+{
+    if (route->id_count == route->id_size) {
+        route->id_size = route->id_size ? 2 * route->id_size : 4;
+        uint32_t *ids = realloc(route->ids, route->id_size * sizeof *ids);
+        if (!ids)
+            abort();
+        route->ids = ids;
+    }
+    route->ids[route->id_count++] = id;
+}
+
+/* First each subscriber once, with what its subscriptions add up to; then the identifiers, subscriber by subscriber. */
+static void route_fill(struct route *route, const struct matches *matches)
+{
+    route->count = route->id_count = 0;
+    if (matches->count > route->size) {
+        free(route->targets);
+        route->targets = mem_new_bytes(matches->count * sizeof *route->targets);
+        route->size = matches->count;
+    }
+    bool any_id = false;
+    for (size_t i = 0; i < matches->count; i++) {
+        const struct subscription *s = matches->found[i];
+        any_id |= s->id != 0;
+        struct target *target;
+        if (s->subscriber->mark) {
+            target = &route->targets[s->subscriber->mark - 1];
+            target->no_local &= s->no_local;
+            target->retain_as_published |= s->retain_as_published;
+            if (s->qos > target->qos)
+                target->qos = s->qos;
+            continue;
+        }
+        target = &route->targets[route->count++];
+        *target = (struct target){s->subscriber, s->qos, s->no_local, s->retain_as_published, 0, 0};
+        s->subscriber->mark = (unsigned)route->count;
+    }
+    for (size_t t = 0; t < route->count; t++) {
+        struct target *target = &route->targets[t];
+        target->subscriber->mark = 0;
+        target->first_id = (uint32_t)route->id_count;
+        for (size_t i = 0; any_id && i < matches->count; i++)
+            if (matches->found[i]->subscriber == target->subscriber && matches->found[i]->id)
+                add_id(route, matches->found[i]->id);
+        target->id_count = (uint32_t)route->id_count - target->first_id;
+    }
+}
+
+static struct route *route_for(struct bus *bus, const struct msg *msg)
+{
+    struct map_key *key = map_get(&bus->routes, msg->topic, msg->topic_len);
+    struct route *route = key ? container_of(key, struct route, key) : NULL;
+    if (route && route->generation == bus->generation)
+        return route;
+    if (!route) {
+        if (bus->routes.count >= ROUTES_MAX)
+            forget_routes(bus);
+        route = mem_new_bytes(sizeof *route + msg->topic_len);
+        memcpy(route + 1, msg->topic, msg->topic_len);
+        route->key.text = (char *)(route + 1);
+        route->key.len = msg->topic_len;
+        map_put(&bus->routes, &route->key);
+    }
+    struct matches matches = {0};
+    trie_match(&bus->trie, msg->topic, msg->topic_len, on_match, &matches);
+    route_fill(route, &matches);
+    free(matches.found);
+    route->generation = bus->generation;
+    return route;
+}
+
+/* ---- routing ---------------------------------------------------------------------------------------------------- */
+
+struct retain_put {
+    struct work work;
+    struct bus *bus;
+    struct msg *msg;
+    struct receipt *receipt;
+    int64_t wall_minus_mono;
+};
+
+static void retain_put_run(struct work *work, void *db)
+{
+    struct retain_put *put = container_of(work, struct retain_put, work);
+    work->r = retain_store_put(db, put->msg, put->wall_minus_mono);
+}
+
+static void retain_put_done(struct work *work)
+{
+    struct retain_put *put = container_of(work, struct retain_put, work);
+    if (work->r < 0)
+        log_error("state.db: retained message on %s: %s", put->msg->topic, strerror(-work->r));
+    receipt_settle(put->receipt, work->r);
+    (void)msg_unref(put->msg);
+    free(put);
+}
+
+static void retain_message(struct bus *bus, struct msg *msg, struct receipt *receipt, bool keep_in_memory)
+{
+    int r = retain_put(&bus->retain, msg);
+    if (r < 0) {
+        bus->counters.retained_refused++;
+        receipt_hold(receipt);
+        receipt_settle(receipt, REASON_QUOTA_EXCEEDED);
+        return;
+    }
+    if (!bus->store || keep_in_memory)
+        return;
+    struct retain_put *put = mem_new(struct retain_put);
+    *put = (struct retain_put){.work = {.run = retain_put_run, .done = retain_put_done},
+                               .bus = bus,
+                               .msg = msg_ref(msg),
+                               .receipt = receipt,
+                               .wall_minus_mono = wall_minus_mono(bus)};
+    receipt_hold(receipt);
+    store_submit(bus->store, &put->work);
+}
+
+static void deliver_all(struct bus *bus, struct route *route, struct msg *msg, struct receipt *receipt)
+{
+    bus->walking = route;
+    for (size_t i = 0; i < route->count; i++) {
+        const struct target *target = &route->targets[i];
+        struct subscriber *subscriber = target->subscriber;
+        if (!subscriber || (target->no_local && msg->origin && msg->origin == subscriber->origin))
+            continue;
+        struct delivery delivery = {
+            .qos = target->qos < msg->qos ? target->qos : msg->qos,
+            .retain = msg->retain && target->retain_as_published,
+            .id_count = target->id_count,
+            .ids = target->id_count ? route->ids + target->first_id : NULL,
+        };
+        bus->counters.delivered++;
+        subscriber->deliver(subscriber, msg, &delivery, receipt);
+    }
+    bus->walking = NULL;
+}
+
+static void route_one(struct bus *bus, struct queued *queued)
+{
+    struct msg *msg = queued->msg;
+    if (msg->hops > HOPS_MAX) {
+        bus->counters.hops_exceeded++;
+        log_warning("a message on %s was republished more than %d times: dropped, there is a loop",
+                    msg->topic, HOPS_MAX);
+        receipt_settle(queued->receipt, REASON_UNSPECIFIED);
+        return;
+    }
+    if (msg->retain)
+        retain_message(bus, msg, queued->receipt, queued->keep_in_memory);
+    struct route *route = route_for(bus, msg);
+    if (route->count)
+        deliver_all(bus, route, msg, queued->receipt);
+    else
+        bus->counters.unmatched++;
+    receipt_settle(queued->receipt, 0);
+}
+
+static void on_drain(struct task *task)
+{
+    struct bus *bus = container_of(task, struct bus, drain);
+    while (bus->queued) {
+        struct queued queued = bus->queue[bus->head]; /* the ring may move while it is being delivered */
+        bus->head = (bus->head + 1) & (bus->queue_size - 1);
+        bus->queued--;
+        route_one(bus, &queued);
+        (void)msg_unref(queued.msg);
+    }
+    if (bus->queue_size > 64 * QUEUE_FIRST) { /* give a peak's memory back */
+        free(bus->queue);
+        bus->queue = NULL;
+        bus->queue_size = bus->head = 0;
+    }
+}
+
+/* ---- subscribing ------------------------------------------------------------------------------------------------ */
+
+void bus_subscribe(struct bus *bus, struct subscription *subscription, const char *filter, size_t filter_len)
+{
+    assert(!subscription->node);
+    subscription->filter = str_copy_n(filter, filter_len);
+    trie_add(&bus->trie, subscription, filter, filter_len);
+    bus->generation++;
+    bus->counters.subscriptions++;
+}
+
+void bus_subscribe_to(struct bus *bus, struct subscription *subscription, struct subscriber *subscriber,
+                      const char *filter)
+{
+    *subscription = (struct subscription){.subscriber = subscriber, .qos = 1};
+    bus_subscribe(bus, subscription, filter, strlen(filter));
+}
+
+void bus_unsubscribe(struct bus *bus, struct subscription *subscription)
+{
+    if (!subscription->node)
+        return;
+    for (size_t i = 0; bus->walking && i < bus->walking->count; i++)
+        if (bus->walking->targets[i].subscriber == subscription->subscriber)
+            bus->walking->targets[i].subscriber = NULL;
+    trie_remove(subscription);
+    free((char *)subscription->filter);
+    subscription->filter = NULL;
+    bus->generation++;
+    bus->counters.subscriptions--;
+}
+
+static void on_retained(void *self, struct msg *msg)
+{
+    struct subscription *subscription = self;
+    struct delivery delivery = {
+        .qos = subscription->qos < msg->qos ? subscription->qos : msg->qos,
+        .retain = true,
+        .id_count = subscription->id != 0,
+        .ids = &subscription->id,
+    };
+    subscription->subscriber->deliver(subscription->subscriber, msg, &delivery, NULL);
+}
+
+void bus_send_retained(struct bus *bus, struct subscription *subscription)
+{
+    retain_match(&bus->retain, subscription->filter, strlen(subscription->filter), loop_now(bus->loop),
+                 on_retained, subscription);
+}

@@ -1,0 +1,37 @@
+/* A mailbox: a bounded queue of messages for somebody who may be away.
+ *
+ * An MQTT session and a sleeping function are the same thing to the bus: messages wait here, oldest first, until there
+ * is a window to send them. The limit counts messages and bytes; what happens when it is full is the owner's decision,
+ * since mailbox_put() then takes nothing and says so.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "base/msg.h"
+#include "bus/bus.h"
+
+struct mail {
+    struct list link;
+    struct msg *msg; /* a reference */
+    uint8_t qos;
+    bool retain;
+    uint8_t id_count;
+    uint32_t ids[]; /* subscription identifiers */
+};
+
+struct mailbox {
+    struct list queue;
+    size_t count, bytes;
+    size_t count_max, bytes_max;
+};
+
+void mailbox_init(struct mailbox *mailbox, size_t count_max, size_t bytes_max);
+void mailbox_done(struct mailbox *mailbox);
+
+/* Takes a reference; -ENOBUFS when full, -ENOMEM. */
+int mailbox_put(struct mailbox *mailbox, struct msg *msg, const struct delivery *delivery) must_check;
+/* The oldest, still in the box; NULL when empty. */
+struct mail *mailbox_first(const struct mailbox *mailbox);
+/* Takes the oldest out; free it with mail_free(), or keep it with its reference. */
+struct mail *mailbox_take(struct mailbox *mailbox);
+struct mail *mail_free(struct mail *mail);

@@ -1,0 +1,38 @@
+/* Every reserved topic, once. schema/topics.md explains each; a test compares the two.
+ *
+ * A name ends where its variable part begins, or is a filter or printf format when it says so. AWS names for what AWS
+ * has, $gatehouse/ for our own, gh/ for what small nodes type in every packet.
+ */
+#pragma once
+
+/* Device shadows: AWS IoT's, byte for byte. */
+#define TOPIC_SHADOW_CLASSIC_FILTER "$aws/things/+/shadow/+"
+#define TOPIC_SHADOW_NAMED_FILTER   "$aws/things/+/shadow/name/+/+"
+
+/* Streams. Payload of append: the record. */
+#define TOPIC_STREAM_APPEND_FILTER "$gatehouse/streams/+/append"
+#define TOPIC_STREAM_APPEND_FORMAT "$gatehouse/streams/%s/append"
+
+/* To the cloud: publish here and it is sent to uplink NAME on the topic that follows; the receipt settles when the
+ * cloud has acknowledged it. */
+#define TOPIC_CLOUD_PUBLISH_FILTER "$gatehouse/cloud/+/publish/#"
+#define TOPIC_CLOUD_PUBLISH_FORMAT "$gatehouse/cloud/%s/publish/%s"
+
+/* Status, retained: JSON objects. */
+#define TOPIC_STATUS_GATEWAY       "$gatehouse/status/gateway"
+#define TOPIC_STATUS_CLOUD_FILTER  "$gatehouse/status/cloud/+"
+#define TOPIC_STATUS_CLOUD_FORMAT  "$gatehouse/status/cloud/%s"
+#define TOPIC_STATUS_PLUGIN_FORMAT "$gatehouse/status/plugins/%s"
+
+/* Commands, on the control socket: a request with a Response Topic; the answer is a JSON object. */
+#define TOPIC_CTL_GATEWAY_STATUS "$gatehouse/ctl/gateway/status"
+#define TOPIC_CTL_STREAM_LIST    "$gatehouse/ctl/stream/list"
+#define TOPIC_CTL_UPLINK_LIST    "$gatehouse/ctl/uplink/list"
+#define TOPIC_CTL_PLUGIN_LIST    "$gatehouse/ctl/plugin/list"
+#define TOPIC_CTL_PLUGIN_RESTART "$gatehouse/ctl/plugin/restart"
+
+/* Plugins. */
+#define TOPIC_PLUGIN_CONFIG_FORMAT "$gatehouse/plugins/%s/config"
+
+/* Nodes. */
+#define TOPIC_NODE_ONLINE_FORMAT "gh/nodes/%s/online"

@@ -1,0 +1,131 @@
+#include "identity/principal.h"
+
+#include "base/topic.h"
+
+#include <string.h>
+
+enum { NODE_FILTERS_MAX = 8 };
+
+/* What a node may do; %s is its name. */
+static const char *const node_publish[] = {"dt/%s/#",          "gh/nodes/%s/#", "cmd/%s/+/reply",
+                                           "$aws/things/%s/#", "$aws/rules/#",  NULL};
+static const char *const node_subscribe[] = {"cmd/%s/#", "gh/nodes/%s/#", "$aws/things/%s/#", NULL};
+
+/* What the house says on the topics of a thing; nobody else may, or a node could be fooled about its own shadow. */
+static const char *const answers_only[] = {
+    "$aws/things/+/shadow/+/accepted",          "$aws/things/+/shadow/+/rejected",
+    "$aws/things/+/shadow/update/delta",        "$aws/things/+/shadow/update/documents",
+    "$aws/things/+/shadow/name/+/+/accepted",   "$aws/things/+/shadow/name/+/+/rejected",
+    "$aws/things/+/shadow/name/+/update/delta", "$aws/things/+/shadow/name/+/update/documents",
+};
+
+static struct principal *principal_new(enum principal_kind kind, const char *name)
+{
+    struct principal *principal = mem_new(struct principal);
+    principal->refs = 1;
+    principal->kind = kind;
+    principal->name = str_copy(name);
+    return principal;
+}
+
+struct principal *principal_new_unlimited(enum principal_kind kind, const char *name)
+{
+    struct principal *principal = principal_new(kind, name);
+    principal->everything = true;
+    return principal;
+}
+
+/* The patterns with the name in them. A name with a wildcard in it would widen them: such a node gets nothing. */
+static char **fill_in(const char *const *patterns, const char *name)
+{
+    char **list = mem_new_bytes((NODE_FILTERS_MAX + 1) * sizeof *list);
+    if (strpbrk(name, "+#/"))
+        return list;
+    for (size_t i = 0; patterns[i]; i++) {
+        const char *gap = strstr(patterns[i], "%s");
+        list[i] = gap ? str_printf("%.*s%s%s", (int)(gap - patterns[i]), patterns[i], name, gap + 2)
+                      : str_copy(patterns[i]);
+    }
+    return list;
+}
+
+struct principal *principal_new_node(const char *name)
+{
+    struct principal *principal = principal_new(PRINCIPAL_CERTIFICATE, name);
+    principal->publish = fill_in(node_publish, name);
+    principal->subscribe = fill_in(node_subscribe, name);
+    return principal;
+}
+
+static char **split(const char *filters)
+{
+    size_t count = 0;
+    for (const char *at = filters ? filters : ""; *(at += strspn(at, " \t")); at += strcspn(at, " \t"))
+        count++;
+    char **list = mem_new_bytes((count + 1) * sizeof *list);
+    const char *at = filters;
+    for (size_t i = 0; i < count; i++) {
+        at += strspn(at, " \t");
+        size_t len = strcspn(at, " \t");
+        list[i] = str_copy_n(at, len);
+        at += len;
+    }
+    return list;
+}
+
+struct principal *principal_new_plugin(const char *name, const char *publish, const char *subscribe)
+{
+    struct principal *principal = principal_new(PRINCIPAL_PLUGIN, name);
+    principal->publish = split(publish);
+    principal->subscribe = split(subscribe);
+    return principal;
+}
+
+struct principal *principal_ref(struct principal *principal)
+{
+    principal->refs++;
+    return principal;
+}
+
+static void list_free(char **list)
+{
+    for (size_t i = 0; list && list[i]; i++)
+        free(list[i]);
+    free(list);
+}
+
+struct principal *principal_unref(struct principal *principal)
+{
+    if (principal && --principal->refs == 0) {
+        list_free(principal->publish);
+        list_free(principal->subscribe);
+        free(principal->name);
+        free(principal);
+    }
+    return NULL;
+}
+
+static bool is_answer(const char *topic, size_t len)
+{
+    for (size_t i = 0; i < array_size(answers_only); i++)
+        if (topic_matches(answers_only[i], strlen(answers_only[i]), topic, len))
+            return true;
+    return false;
+}
+
+bool policy_allows(const struct principal *principal, enum policy_action action, const char *topic,
+                   size_t len)
+{
+    if (principal->everything)
+        return true;
+    if (action == POLICY_PUBLISH && len && *topic == '$' && is_answer(topic, len))
+        return false;
+    char **list = action == POLICY_PUBLISH ? principal->publish : principal->subscribe;
+    for (size_t i = 0; list && list[i]; i++) {
+        size_t filter_len = strlen(list[i]);
+        if (action == POLICY_PUBLISH ? topic_matches(list[i], filter_len, topic, len)
+                                     : topic_covers(list[i], filter_len, topic, len))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,39 @@
+/* Principals: who somebody is, and what he may do.
+ *
+ * A principal is shared by reference by the connections that proved to be it. Its policy here is the small kind: lists
+ * of topic filters to publish on and to subscribe to. Whoever came by an open listener or the control socket may do
+ * everything; a node NAME may use its own topics:
+ *
+ *      publish      dt/NAME/#  gh/nodes/NAME/#  cmd/NAME/+/reply  $aws/things/NAME/# (requests)  $aws/rules/#
+ *      subscribe    cmd/NAME/#  gh/nodes/NAME/#  $aws/things/NAME/#
+ */
+#pragma once
+
+#include "base/base.h"
+
+enum principal_kind { PRINCIPAL_OPEN, PRINCIPAL_CONTROL, PRINCIPAL_CERTIFICATE, PRINCIPAL_PLUGIN };
+enum policy_action { POLICY_PUBLISH, POLICY_SUBSCRIBE };
+
+struct principal {
+    unsigned refs;
+    enum principal_kind kind;
+    bool everything; /* no list is looked at */
+    char *name;
+    char **publish; /* NULL-terminated lists of filters */
+    char **subscribe;
+};
+
+/* May do everything. */
+struct principal *principal_new_unlimited(enum principal_kind kind, const char *name);
+/* A node by its certificate's common name: the topics above. */
+struct principal *principal_new_node(const char *name);
+/* Lists of filters separated by blanks, as a plugin's section has them; NULL is an empty list. */
+struct principal *principal_new_plugin(const char *name, const char *publish, const char *subscribe);
+struct principal *principal_ref(struct principal *principal);
+struct principal *principal_unref(struct principal *principal);
+define_cleanup(struct principal *, principal_unref)
+
+    /* For POLICY_SUBSCRIBE the topic is a filter: allowed if one listed filter covers it. Topics of the house
+ * ($gatehouse/ctl/#, $gatehouse/status/# to publish on) are for those who may do everything. */
+    bool policy_allows(const struct principal *principal, enum policy_action action, const char *topic,
+                       size_t len);

@@ -1,0 +1,72 @@
+/* A connection: a non-blocking byte pipe with filters, one read buffer for all, and one write a turn.
+ *
+ * Reading: one recv per readiness into a buffer that all connections of the loop share. What the user did not take
+ * (an unfinished packet) is kept for this connection alone until the rest has come, so an idle connection owns no
+ * buffers. Writing: conn_write() copies small pieces, conn_write_msg() references a message's payload; everything goes
+ * out in the turn's FLUSH phase with one gathered write. EPOLLOUT is asked for only after a short write. TCP_NODELAY is
+ * always on.
+ *
+ * Filters (plain, TLS; WebSocket and serial framing later) sit between this and the descriptor.
+ */
+#pragma once
+
+#include "base/loop.h"
+#include "base/msg.h"
+
+#include <sys/types.h>
+
+struct conn;
+
+/* Whoever speaks through the connection embeds this and finds itself with container_of(). */
+struct conn_user {
+    /* Bytes have come. Returns how many were used; the rest is kept and given again together with what follows.
+     * -errno ends the connection. May call every conn_ function, conn_close() and conn_abort() included. */
+    ssize_t (*received)(struct conn_user *user, const uint8_t *bytes, size_t len);
+    /* The output has gone below half of the high-water mark after having been above it. May be NULL. */
+    void (*drained)(struct conn_user *user);
+    /* The end, called once, from the loop and never from inside a conn_ function; why is 0 (peer closed, or
+     * conn_close() is through) or −errno. The conn is gone when this returns. */
+    void (*closed)(struct conn_user *user, int why);
+};
+
+struct conn_limits {
+    size_t tail_max;   /* unfinished input kept at most; more is -EMSGSIZE */
+    size_t high_water; /* output above this is backlog: conn_is_congested() */
+};
+
+/* Takes the descriptor over. tls: NULL for plain; a SSL * (accepting or connecting side) is taken over too. */
+struct ssl_st;
+int conn_new(struct conn **ret, struct loop *loop, int fd, struct ssl_st *tls, const struct conn_limits *limits,
+             struct conn_user *user) must_check;
+/* Another user from now on, for instance after sniffing. */
+void conn_set_user(struct conn *conn, struct conn_user *user);
+/* The part of the tail limit that depends on what the user learnt (the size of the packet to come). */
+void conn_expect(struct conn *conn, size_t bytes);
+
+/* Queue output. Faults show up as closed(); a connection that is closing takes nothing more. */
+void conn_write(struct conn *conn, const void *bytes, size_t len);
+/* Room for up to len bytes to be encoded in place; conn_wrote() says how many became output. Cheaper than a copy. */
+uint8_t *conn_room(struct conn *conn, size_t len);
+void conn_wrote(struct conn *conn, size_t len);
+/* Bytes inside a message, by reference when they are worth it. */
+void conn_write_msg(struct conn *conn, struct msg *msg, const uint8_t *bytes, size_t len);
+size_t conn_pending(const struct conn *conn); /* bytes queued and not yet given to the kernel */
+bool conn_is_congested(const struct conn *conn);
+
+/* Back-pressure: stop and go on reading. Counted: as many resumes as pauses. */
+void conn_pause(struct conn *conn);
+void conn_resume(struct conn *conn);
+
+/* Writes what is queued (for at most 5 s), then ends. */
+void conn_close(struct conn *conn);
+/* Ends without writing; closed(why) comes in this turn or the next. */
+void conn_abort(struct conn *conn, int why);
+/* Ends at once without any callback; for shutdown. */
+struct conn *conn_free(struct conn *conn);
+
+/* Who is there: "127.0.0.1:51234", "unix:pid=12,uid=0". Valid as long as the conn. */
+const char *conn_peer(const struct conn *conn);
+/* Peer credentials of a Unix socket; false elsewhere. */
+bool conn_credentials(const struct conn *conn, pid_t *pid, uid_t *uid);
+/* Common name of the verified client certificate, NULL without one. Valid as long as the conn; known once bytes come. */
+const char *conn_certificate_name(const struct conn *conn);

@@ -1,0 +1,83 @@
+/* Segment logs: append-only files, one CRC a record, one sync a batch, and the thread that owns them all.
+ *
+ *      DIR/NAME/00000000000000000000.seg   [head][record][record]…      sealed
+ *      DIR/NAME/00000000000000052341.seg   [head][record][rec           active: the tail may be torn by a power cut
+ *
+ * A record has a sequence number that grows by one and is never used again, the wall time of its arrival, a topic and a
+ * payload. Appends of one turn, over all logs, are written with one pwritev per log and synced once per log: when an append's done()
+ * says 0, the record survives a power cut. Opening scans the tail of the last segment only. A torn tail is cut off (it
+ * was never acknowledged); a damaged record in the middle is skipped, counted and reported, and everything before and
+ * after it is served. Nothing is ever "repaired" by deleting.
+ *
+ * Reading does not consume. Space comes back a whole segment at a time, by seglog_release() of what nobody needs.
+ */
+#pragma once
+
+#include "base/worker.h"
+
+struct seglogs; /* the thread and the directory */
+struct seglog;  /* one log */
+
+struct seglog_options {
+    uint64_t segment_bytes; /* 0: 4 MiB */
+    uint64_t max_bytes;     /* 0: unlimited. An append beyond it is refused with r = SEGLOG_FULL, nothing is lost */
+};
+
+enum { SEGLOG_FULL = 1, SEGLOG_RECORD_MAX = 16 * 1024 * 1024 };
+
+struct seglog_record {
+    uint64_t seq;
+    int64_t wall; /* ms since 1970 as best known on arrival */
+    const char *topic;
+    size_t topic_len;
+    const uint8_t *payload;
+    size_t payload_len;
+};
+
+int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum worker_mode mode) must_check;
+struct seglogs *seglogs_close(struct seglogs *logs);
+define_cleanup(struct seglogs *, seglogs_close)
+void seglogs_quiesce(struct seglogs *logs);
+
+/* Opens or creates a log; blocks, so at start-up or by a control command only. NAME: 1 to 64 of [a-zA-Z0-9_-]. */
+int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name, const struct seglog_options *options) must_check;
+struct seglog *seglog_close(struct seglog *log);
+
+/* Loop side, always current: first record kept, next sequence number to be given, bytes on disk. */
+uint64_t seglog_first(const struct seglog *log);
+uint64_t seglog_next(const struct seglog *log);
+uint64_t seglog_bytes(const struct seglog *log);
+uint64_t seglog_damaged(const struct seglog *log); /* records found damaged so far */
+uint64_t seglog_written(const struct seglog *log); /* bytes really written since open */
+
+/* One record to append. The topic and payload must stay until done (hold the message). */
+struct seglog_append {
+    struct work work; /* work.r: 0, SEGLOG_FULL, −errno */
+    struct seglog *log;
+    struct seglog_record record; /* seq is set by the log */
+};
+void seglog_append(struct seglog *log, struct seglog_append *append); /* set record and work.done before */
+
+/* Reads records from `from` on into a buffer of the reader's, until max_records, or the buffer is full (at least one
+ * record whatever its size: the buffer grows). */
+struct seglog_read {
+    struct work work; /* work.r: number of records read (0: none there), or −errno */
+    struct seglog *log;
+    uint64_t from;
+    size_t max_records, max_bytes;
+    uint8_t *buffer; /* owned by the reader: seglog_read_done() frees it */
+    size_t buffer_size;
+    struct seglog_record *records; /* into buffer */
+    size_t records_size;
+    uint64_t skipped; /* damaged or already released records between from and the last one returned */
+};
+void seglog_read(struct seglog *log, struct seglog_read *read); /* set from, max_*, work.done before */
+void seglog_read_done(struct seglog_read *read);
+
+/* Everything before seq is not needed any more: whole segments below it are unlinked. */
+struct seglog_release {
+    struct work work;
+    struct seglog *log;
+    uint64_t before;
+};
+void seglog_release(struct seglog *log, struct seglog_release *release);

@@ -1,0 +1,51 @@
+/* The store: one SQLite file and the thread that owns it.
+ *
+ * Work items submitted in one turn run inside one transaction and are committed with one sync (WAL, synchronous=FULL):
+ * when done() is called with r == 0, the item's writes survive a power cut. An item that fails alone (r < 0 from run)
+ * is undone alone; when the commit fails, all items of the batch carry that fault and nothing was kept.
+ *
+ * Each service keeps its SQL in a file of its own (shadow_store.c, …): the functions there are the only ones that see a
+ * struct store_db, on the store's thread. The schema is in schema/state/NNNN-name.sql, applied in order of number at
+ * open, inside one transaction each, recorded in table `migration`.
+ *
+ * A file that is damaged is never deleted: open fails with -EUCLEAN after renaming nothing, says so, and the operator
+ * decides. A newer schema than this program knows: -EPROTONOSUPPORT.
+ */
+#pragma once
+
+#include "base/worker.h"
+
+#include <sqlite3.h>
+
+struct store;
+struct store_db; /* what run() gets as its resource */
+
+/* path: a file, created when missing, or ":memory:" (tests). mode: WORKER_INLINE in tests. */
+int store_open(struct store **ret, struct loop *loop, const char *path, enum worker_mode mode) must_check;
+struct store *store_close(struct store *store);
+define_cleanup(struct store *, store_close)
+
+void store_submit(struct store *store, struct work *work);
+void store_quiesce(struct store *store);
+
+/* Blocking access before the loop turns (start-up reads). run is called on the store's thread, inside a transaction;
+ * returns its r. */
+int store_run_now(struct store *store, int (*run)(struct store_db *db, void *arg), void *arg) must_check;
+
+/* On the store's thread. A prepared statement, reset and without bindings; kept by the store under the address of
+ * `sql`, which must be a string literal. NULL: the fault was logged. */
+sqlite3_stmt *store_statement(struct store_db *db, const char *sql);
+/* Steps once: 1 a row, 0 done, −errno (-ENOSPC, -EIO, -EUCLEAN for corruption, -EBUSY, …). */
+int store_step(struct store_db *db, sqlite3_stmt *statement);
+/* For statements without result: steps to the end and resets. */
+int store_execute(struct store_db *db, sqlite3_stmt *statement) must_check;
+
+/* Counters for status and benchmarks; on the loop. */
+struct store_counters {
+    uint64_t batches, items, failures;
+    uint64_t bytes; /* size of the file */
+};
+void store_counters(const struct store *store, struct store_counters *ret);
+
+/* In tests: the next commit fails with this fault instead of happening. */
+void store_fail_next_commit(struct store *store, int fault);
