@@ -20,7 +20,8 @@
 struct store;
 struct store_db; /* what run() gets as its resource */
 
-/* path: a file, created when missing, or ":memory:" (tests). mode: WORKER_INLINE in tests. */
+/* path: a file, created when missing, or ":memory:" (tests). mode: WORKER_INLINE in tests. A fault has been logged, with
+ * what to do about it: besides the two above, -EBUSY (another process has the file), -EACCES, -ENOENT, -ENOSPC, …. */
 int store_open(struct store **ret, struct loop *loop, const char *path, enum worker_mode mode) must_check;
 struct store *store_close(struct store *store);
 define_cleanup(struct store *, store_close)
@@ -33,9 +34,13 @@ void store_quiesce(struct store *store);
 int store_run_now(struct store *store, int (*run)(struct store_db *db, void *arg), void *arg) must_check;
 
 /* On the store's thread. A prepared statement, reset and without bindings; kept by the store under the address of
- * `sql`, which must be a string literal. NULL: the fault was logged. */
+ * `sql`, which must be a string literal. The item's statements are reset when its run returns, so what is bound with
+ * SQLITE_STATIC must stay until then only. NULL: the fault was logged; binding to NULL does nothing and store_step()
+ * returns the fault, so that callers need not look. */
 sqlite3_stmt *store_statement(struct store_db *db, const char *sql);
-/* Steps once: 1 a row, 0 done, −errno (-ENOSPC, -EIO, -EUCLEAN for corruption, -EBUSY, …). */
+/* Steps once: 1 a row, 0 done, −errno: -EEXIST for a constraint (not logged, an answer to the caller), -ENOSPC, -EIO,
+ * -EUCLEAN for corruption, -EBUSY, -EINVAL for a wrong statement, … (logged). Not sqlite3_step(): this one begins the
+ * item's savepoint, and stops an item whose transaction SQLite has given up. */
 int store_step(struct store_db *db, sqlite3_stmt *statement);
 /* For statements without result: steps to the end and resets. */
 int store_execute(struct store_db *db, sqlite3_stmt *statement) must_check;

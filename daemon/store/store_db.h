@@ -1,0 +1,50 @@
+/* The database as its thread sees it: the connection, its statements, and what surrounds a batch and an item.
+ *
+ * Private to store.c and its neighbours; services see struct store_db by name only, through store.h.
+ */
+#pragma once
+
+#include "base/worker.h"
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+struct kept_statement {
+    const char *sql; /* the literal's address is the key */
+    sqlite3_stmt *statement;
+    struct kept_statement *next_used;
+};
+
+struct store_db {
+    sqlite3 *sqlite;
+    const char *path;
+    int fd; /* holds the lock of the one process; -1 for :memory: */
+
+    struct kept_statement **slots; /* open addressing, a power of two */
+    size_t capacity, count;
+    struct kept_statement *used; /* those the current item asked for */
+    int prepare_fault;           /* of the last statement that could not be prepared */
+
+    bool in_batch;
+    bool savepoint;  /* the item has begun to write */
+    int lost;        /* SQLite gave up the whole transaction, and why; 0 while it stands */
+    bool complained; /* a fault was logged and no commit has succeeded since */
+    int wal_pages;
+
+    _Atomic int fail_next_commit;
+    _Atomic uint64_t batches, items, failures;
+};
+
+/* −errno for a result of SQLite's. */
+int store_fault(sqlite3 *sqlite, int rc);
+
+/* Opens, checks and configures; logs what is wrong. On a fault nothing of the file has been changed. */
+int store_db_open(struct store_db *db, const char *path) must_check;
+/* Checkpoints when `clean`, so that the next start finds one file and need not look into it. */
+void store_db_close(struct store_db *db, bool clean);
+
+/* The worker's operations. */
+int store_db_begin(void *resource);
+void store_db_run(void *resource, struct work *work);
+int store_db_commit(void *resource);
+void store_db_idle(void *resource);
