@@ -1,0 +1,75 @@
+#include "identity/principal.h"
+
+#include "rig/test.h"
+
+static bool may_publish(const struct principal *principal, const char *topic)
+{
+    return policy_allows(principal, POLICY_PUBLISH, topic, strlen(topic));
+}
+
+static bool may_subscribe(const struct principal *principal, const char *filter)
+{
+    return policy_allows(principal, POLICY_SUBSCRIBE, filter, strlen(filter));
+}
+
+TEST(a_node_has_its_own_topics_and_no_others)
+{
+    cleanup(principal_unref_p) struct principal *node = principal_new_node("pump1");
+    CHECK(may_publish(node, "dt/pump1/env"));
+    CHECK(may_publish(node, "$aws/things/pump1/shadow/update"));
+    CHECK(may_publish(node, "$aws/things/pump1/shadow/name/cfg/get"));
+    CHECK(may_publish(node, "cmd/pump1/reset/reply"));
+    CHECK(may_publish(node, "gh/nodes/pump1/online"));
+    CHECK(!may_publish(node, "dt/pump2/env"));
+    CHECK(!may_publish(node, "cmd/pump1/reset"));
+    CHECK(!may_publish(node, "$aws/things/pump2/shadow/update"));
+    CHECK(!may_publish(node, "$gatehouse/ctl/gateway/status"));
+    CHECK(!may_publish(node, "anything"));
+
+    CHECK(may_subscribe(node, "$aws/things/pump1/shadow/update/delta"));
+    CHECK(may_subscribe(node, "$aws/things/pump1/#"));
+    CHECK(may_subscribe(node, "cmd/pump1/+"));
+    CHECK(!may_subscribe(node, "cmd/+/reset"));
+    CHECK(!may_subscribe(node, "#"));
+    CHECK(!may_subscribe(node, "$aws/#"));
+}
+
+TEST(a_node_cannot_speak_as_the_shadow_service)
+{
+    cleanup(principal_unref_p) struct principal *node = principal_new_node("pump1");
+    CHECK(!may_publish(node, "$aws/things/pump1/shadow/update/accepted"));
+    CHECK(!may_publish(node, "$aws/things/pump1/shadow/update/delta"));
+    CHECK(!may_publish(node, "$aws/things/pump1/shadow/name/cfg/get/rejected"));
+    CHECK(!may_publish(node, "$aws/things/pump1/shadow/name/cfg/update/documents"));
+}
+
+TEST(a_name_that_is_a_wildcard_gets_nothing)
+{
+    cleanup(principal_unref_p) struct principal *node = principal_new_node("+");
+    CHECK(!may_publish(node, "dt/+/env"));
+    CHECK(!may_publish(node, "dt/pump1/env"));
+    CHECK(!may_subscribe(node, "cmd/+/x"));
+}
+
+TEST(a_plugin_has_what_its_section_lists)
+{
+    cleanup(principal_unref_p) struct principal *plugin =
+        principal_new_plugin("threshold", " alarm/#  status/threshold", "dt/+/env");
+    CHECK(may_publish(plugin, "alarm/pump1"));
+    CHECK(may_publish(plugin, "status/threshold"));
+    CHECK(!may_publish(plugin, "dt/pump1/env"));
+    CHECK(may_subscribe(plugin, "dt/+/env"));
+    CHECK(may_subscribe(plugin, "dt/pump1/env"));
+    CHECK(!may_subscribe(plugin, "dt/#"));
+
+    cleanup(principal_unref_p) struct principal *none = principal_new_plugin("none", NULL, "");
+    CHECK(!may_publish(none, "a"));
+    CHECK(!may_subscribe(none, "a"));
+}
+
+TEST(an_open_principal_may_do_everything)
+{
+    cleanup(principal_unref_p) struct principal *open = principal_new_unlimited(PRINCIPAL_OPEN, "anybody");
+    CHECK(may_publish(open, "$gatehouse/streams/x/append"));
+    CHECK(may_subscribe(open, "#"));
+}
