@@ -19,8 +19,9 @@ struct seglogs; /* the thread and the directory */
 struct seglog;  /* one log */
 
 struct seglog_options {
-    uint64_t segment_bytes; /* 0: 4 MiB */
-    uint64_t max_bytes;     /* 0: unlimited. An append beyond it is refused with r = SEGLOG_FULL, nothing is lost */
+    uint64_t
+        segment_bytes; /* 0: 4 MiB; never more than a quarter of max_bytes, since space comes back in segments */
+    uint64_t max_bytes; /* 0: unlimited. An append beyond it is refused with SEGLOG_FULL, nothing is lost */
 };
 
 enum { SEGLOG_FULL = 1, SEGLOG_RECORD_MAX = 16 * 1024 * 1024 };
@@ -34,27 +35,35 @@ struct seglog_record {
     size_t payload_len;
 };
 
+/* DIR is created when missing, in a folder that exists, and is this process's alone: -EBUSY. Faults have been logged. */
 int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum worker_mode mode) must_check;
 struct seglogs *seglogs_close(struct seglogs *logs);
 define_cleanup(struct seglogs *, seglogs_close)
 void seglogs_quiesce(struct seglogs *logs);
 
-/* Opens or creates a log; blocks, so at start-up or by a control command only. NAME: 1 to 64 of [a-zA-Z0-9_-]. */
-int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name, const struct seglog_options *options) must_check;
+/* Opens or creates a log; blocks, so at start-up or by a control command only. NAME: 1 to 64 of [a-zA-Z0-9_-]. Closing
+ * quiesces. Faults have been logged; besides the system's own: -EINVAL, the name; -EBUSY, open already;
+ * -EPROTONOSUPPORT, written by a newer program. */
+int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
+                const struct seglog_options *options) must_check;
 struct seglog *seglog_close(struct seglog *log);
 
-/* Loop side, always current: first record kept, next sequence number to be given, bytes on disk. */
+/* On the loop, no later than the done() of what changed them: first record kept, next number to be given (all below it
+ * are synced), bytes in the files. */
 uint64_t seglog_first(const struct seglog *log);
 uint64_t seglog_next(const struct seglog *log);
 uint64_t seglog_bytes(const struct seglog *log);
 uint64_t seglog_damaged(const struct seglog *log); /* records found damaged so far */
 uint64_t seglog_written(const struct seglog *log); /* bytes really written since open */
 
-/* One record to append. The topic and payload must stay until done (hold the message). */
+/* One record to append. The topic and payload must stay until done (hold the message). A fault is that of all appends to
+ * this log in the turn: -ENOSPC and -EIO leave nothing of them in the log, and later ones work when the cause is gone;
+ * -EMSGSIZE (beyond SEGLOG_RECORD_MAX or a topic of 64 KiB) and SEGLOG_FULL are this one's alone. */
 struct seglog_append {
     struct work work; /* work.r: 0, SEGLOG_FULL, −errno */
     struct seglog *log;
     struct seglog_record record; /* seq is set by the log */
+    struct list link;            /* private */
 };
 void seglog_append(struct seglog *log, struct seglog_append *append); /* set record and work.done before */
 
@@ -69,7 +78,9 @@ struct seglog_read {
     size_t buffer_size;
     struct seglog_record *records; /* into buffer */
     size_t records_size;
-    uint64_t skipped; /* damaged or already released records between from and the last one returned */
+    uint64_t
+        skipped; /* damaged or already released records between from and the last one returned; with r = 0, those
+                       * from `from` on that will never come */
 };
 void seglog_read(struct seglog *log, struct seglog_read *read); /* set from, max_*, work.done before */
 void seglog_read_done(struct seglog_read *read);

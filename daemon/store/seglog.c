@@ -1,0 +1,284 @@
+#include "store/seglog.h"
+
+#include "base/log.h"
+#include "store/seglog_log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The loop's side, and what the parts share. A log is made on the loop and first seen by the thread with its first work;
+ * from then on the loop reads the seen_ numbers only. */
+
+enum {
+    SEGMENT_BYTES = 4 * 1024 * 1024,
+    SEGMENT_BYTES_MIN = 4096,
+    SEGMENTS_MIN = 4, /* of a log with a limit: at most so much of it may be released and still on disk */
+    NAME_MAX_LEN = 64,
+};
+
+/* ---- shared ------------------------------------------------------------------------------------------------------ */
+
+void seglog_add_segment(struct seglog *log, uint64_t first, uint64_t length)
+{
+    const struct segment segment = {.first = first, .length = length};
+    if (log->count && seglog_active(log)->first == first) { /* made anew, because nothing was in it */
+        *seglog_active(log) = segment;
+        return;
+    }
+    if (log->count == log->room) {
+        log->room = size_max(16, log->room * 2);
+        struct segment *grown = mem_new_bytes(log->room * sizeof *grown);
+        if (log->count)
+            memcpy(grown, log->segments, log->count * sizeof *grown);
+        free(log->segments);
+        log->segments = grown;
+    }
+    log->segments[log->count++] = segment;
+}
+
+void seglog_publish(struct seglog *log)
+{
+    atomic_store_explicit(&log->seen_first, log->segments[0].first, memory_order_relaxed);
+    atomic_store_explicit(&log->seen_next, log->next, memory_order_relaxed);
+    atomic_store_explicit(&log->seen_bytes, log->bytes, memory_order_relaxed);
+}
+
+void seglog_count_damage(struct seglog *log, struct segment *segment, uint64_t from, uint64_t to)
+{
+    if (from < segment->damage_known)
+        from = segment->damage_known;
+    if (to <= from)
+        return;
+    segment->damage_known = to;
+    atomic_fetch_add_explicit(&log->seen_damaged, to - from, memory_order_relaxed);
+    log_error("stream log %s: records %" PRIu64 " to %" PRIu64
+              " are damaged and were skipped; the file is kept",
+              log->name, from, to - 1);
+}
+
+void seglog_forget_reader(struct seglog *log)
+{
+    struct seglogs *logs = log->logs;
+    if (logs->reader_log != log)
+        return;
+    (void)close(logs->reader.fd);
+    segment_reader_set(&logs->reader, -1, 0);
+    logs->reader_log = NULL;
+}
+
+/* ---- the thread and its folder ----------------------------------------------------------------------------------- */
+
+/* Opens a folder, made when it is missing; `parent` is synced then. */
+static int open_folder(int parent, const char *path, int *ret)
+{
+    int r = 0;
+    if (mkdirat(parent, path, 0700) == 0) {
+        cleanup_free char *above = str_printf("%s/..", path);
+        cleanup(fd_close_p) int fd = openat(parent, above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+    } else if (errno != EEXIST) {
+        r = -errno;
+    }
+    if (r < 0)
+        return r;
+    int fd = openat(parent, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    *ret = fd;
+    return 0;
+}
+
+static void free_logs(struct seglogs *logs)
+{
+    segment_reader_done(&logs->reader);
+    fd_close_p(&logs->folder);
+    free(logs->out);
+    free(logs->path);
+    free(logs);
+}
+
+int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum worker_mode mode)
+{
+    static const struct worker_ops ops = {.commit = seglogs_commit};
+
+    struct seglogs *logs = mem_new(struct seglogs);
+    logs->folder = logs->reader.fd = -1;
+    logs->path = str_copy(dir);
+    logs->out = mem_new_bytes(OUT_SIZE);
+    list_init(&logs->logs);
+    list_init(&logs->dirty);
+    int r = open_folder(AT_FDCWD, dir, &logs->folder);
+    if (r == 0 && flock(logs->folder, LOCK_EX | LOCK_NB) < 0)
+        r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+    if (r < 0)
+        log_error("%s: %s", dir, r == -EBUSY ? "is in use by another gatehoused" : strerror(-r));
+    else
+        r = worker_new(&logs->worker, loop, "seglogs", &ops, logs, mode);
+    if (r < 0) {
+        free_logs(logs);
+        return r;
+    }
+    *ret = logs;
+    return 0;
+}
+
+struct seglogs *seglogs_close(struct seglogs *logs)
+{
+    if (!logs)
+        return NULL;
+    logs->worker = worker_free(logs->worker);
+    while (!list_is_empty(&logs->logs))
+        (void)seglog_close(list_entry(logs->logs.next, struct seglog, link));
+    free_logs(logs);
+    return NULL;
+}
+
+void seglogs_quiesce(struct seglogs *logs)
+{
+    worker_quiesce(logs->worker);
+}
+
+/* ---- a log ------------------------------------------------------------------------------------------------------- */
+
+static bool name_is_valid(const char *name)
+{
+    size_t len = strlen(name);
+    return len >= 1 && len <= NAME_MAX_LEN &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
+}
+
+static bool is_open(const struct seglogs *logs, const char *name)
+{
+    list_for_each (link, &logs->logs)
+        if (strcmp(list_entry(link, struct seglog, link)->name, name) == 0)
+            return true;
+    return false;
+}
+
+static void free_log(struct seglog *log)
+{
+    fd_close_p(&log->fd);
+    fd_close_p(&log->folder);
+    free(log->segments);
+    free(log->name);
+    free(log);
+}
+
+static void set_limits(struct seglog *log, const struct seglog_options *options)
+{
+    log->max_bytes = options ? options->max_bytes : 0;
+    log->segment_bytes = options && options->segment_bytes ? options->segment_bytes : SEGMENT_BYTES;
+    if (log->max_bytes && log->segment_bytes > log->max_bytes / SEGMENTS_MIN)
+        log->segment_bytes = log->max_bytes / SEGMENTS_MIN;
+    if (log->segment_bytes < SEGMENT_BYTES_MIN)
+        log->segment_bytes = SEGMENT_BYTES_MIN;
+}
+
+int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
+                const struct seglog_options *options)
+{
+    int r = !name_is_valid(name) ? -EINVAL : is_open(logs, name) ? -EBUSY : 0;
+    if (r < 0) {
+        log_error("stream log \"%s\": %s", name,
+                  r == -EINVAL ? "a name has 1 to 64 letters, digits, _ and -" : "is open already");
+        return r;
+    }
+    struct seglog *log = mem_new(struct seglog);
+    log->logs = logs;
+    log->name = str_copy(name);
+    log->folder = log->fd = -1;
+    list_init(&log->link);
+    list_init(&log->waiting);
+    list_init(&log->written_list);
+    set_limits(log, options);
+
+    r = open_folder(logs->folder, name, &log->folder);
+    if (r == 0)
+        r = seglog_recover(log);
+    if (r < 0) {
+        log_error("stream log %s: open %s/%s: %s", name, logs->path, name, strerror(-r));
+        free_log(log);
+        return r;
+    }
+    list_append(&logs->logs, &log->link);
+    seglog_publish(log);
+    *ret = log;
+    return 0;
+}
+
+struct seglog *seglog_close(struct seglog *log)
+{
+    if (!log)
+        return NULL;
+    if (log->logs->worker)
+        worker_quiesce(log->logs->worker);
+    seglog_forget_reader(log);
+    if (log->fd >= 0)
+        (void)ftruncate(log->fd, (off_t)log->written); /* gives back what was preallocated */
+    list_remove(&log->link);
+    free_log(log);
+    return NULL;
+}
+
+uint64_t seglog_first(const struct seglog *log)
+{
+    return atomic_load_explicit(&log->seen_first, memory_order_relaxed);
+}
+
+uint64_t seglog_next(const struct seglog *log)
+{
+    return atomic_load_explicit(&log->seen_next, memory_order_relaxed);
+}
+
+uint64_t seglog_bytes(const struct seglog *log)
+{
+    return atomic_load_explicit(&log->seen_bytes, memory_order_relaxed);
+}
+
+uint64_t seglog_damaged(const struct seglog *log)
+{
+    return atomic_load_explicit(&log->seen_damaged, memory_order_relaxed);
+}
+
+uint64_t seglog_written(const struct seglog *log)
+{
+    return atomic_load_explicit(&log->seen_written, memory_order_relaxed);
+}
+
+/* ---- work -------------------------------------------------------------------------------------------------------- */
+
+void seglog_append(struct seglog *log, struct seglog_append *append)
+{
+    append->log = log;
+    append->work.run = seglog_append_run;
+    list_init(&append->link);
+    worker_submit(log->logs->worker, &append->work);
+}
+
+void seglog_read(struct seglog *log, struct seglog_read *read)
+{
+    read->log = log;
+    read->work.run = seglog_read_run;
+    worker_submit(log->logs->worker, &read->work);
+}
+
+void seglog_read_done(struct seglog_read *read)
+{
+    free(read->buffer);
+    free(read->records);
+    read->buffer = NULL;
+    read->records = NULL;
+    read->buffer_size = read->records_size = 0;
+}
+
+void seglog_release(struct seglog *log, struct seglog_release *release)
+{
+    release->log = log;
+    release->work.run = seglog_release_run;
+    worker_submit(log->logs->worker, &release->work);
+}

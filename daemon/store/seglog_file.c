@@ -1,0 +1,232 @@
+/* Looking through a file that may have been torn or may have rotted.
+ *
+ *      head │ 41 │ 42 │▒▒▒▒▒▒▒▒▒▒│ 45 │ 46 │ 4░░
+ *                      ▲           ▲         ▲ no record from here on: a torn tail
+ *                      │           └ the next intact one: bytes for two records were skipped, so it may be 43, 44 or 45
+ *                      └ no record where one should begin
+ *
+ * A record counts only with its magic, its CRC and a possible number. The last keeps a payload that contains the image of
+ * a record from being taken for one, should the search ever pass through it.
+ */
+#include "store/seglog_file.h"
+
+#include "base/log.h"
+#include "store/seglog_record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    WINDOW = 64 * 1024,
+    SECTOR = 4096, /* what is given up when the medium cannot read */
+};
+
+/* ---- names and files --------------------------------------------------------------------------------------------- */
+
+void segment_name(char name[SEGMENT_NAME_SIZE], uint64_t first)
+{
+    (void)snprintf(name, SEGMENT_NAME_SIZE, "%020" PRIu64 ".seg", first);
+}
+
+bool segment_name_parse(const char *name, uint64_t *first)
+{
+    if (strlen(name) != SEGMENT_NAME_SIZE - 1 || strcmp(name + 20, ".seg") != 0)
+        return false;
+    uint64_t number = 0;
+    for (int i = 0; i < 20; i++) {
+        unsigned digit = (unsigned char)name[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, digit, &number))
+            return false;
+    }
+    if (number > INT64_MAX) /* not one of ours: numbers grow by one */
+        return false;
+    *first = number;
+    return true;
+}
+
+static int no_room(int error)
+{
+    return error == EDQUOT || error == EFBIG ? -ENOSPC : -error;
+}
+
+int segment_write(int fd, struct iovec *parts, int count, uint64_t offset)
+{
+    while (count > 0) {
+        ssize_t n = pwritev(fd, parts, count, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n == 0 ? -EIO : no_room(errno);
+        offset += (uint64_t)n;
+        for (; count > 0 && (size_t)n >= parts->iov_len; parts++, count--)
+            n -= (ssize_t)parts->iov_len;
+        if (count > 0) {
+            parts->iov_base = (uint8_t *)parts->iov_base + n;
+            parts->iov_len -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+int segment_write_head(int fd, uint64_t first)
+{
+    uint8_t head[SEGLOG_HEAD_SIZE];
+    seglog_head_encode(head, first);
+    return segment_write(fd, &(struct iovec){head, sizeof head}, 1, 0);
+}
+
+int segment_create(int folder, uint64_t first, int *ret)
+{
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, first);
+    int fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST && unlinkat(folder, name, 0) == 0)
+        fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return no_room(errno);
+
+    int r = segment_write_head(fd, first);
+    if (r == 0 && (fsync(fd) < 0 || fsync(folder) < 0))
+        r = no_room(errno);
+    if (r < 0) {
+        (void)close(fd);
+        (void)unlinkat(folder, name, 0);
+        return r;
+    }
+    *ret = fd;
+    return 0;
+}
+
+/* ---- the window -------------------------------------------------------------------------------------------------- */
+
+void segment_reader_set(struct segment_reader *reader, int fd, uint64_t length)
+{
+    reader->fd = fd;
+    reader->length = length;
+    reader->at = 0;
+    reader->have = 0;
+    if (reader->buffer_size > WINDOW) { /* one huge record should not be remembered for ever */
+        free(reader->buffer);
+        reader->buffer = NULL;
+        reader->buffer_size = 0;
+    }
+}
+
+void segment_reader_done(struct segment_reader *reader)
+{
+    free(reader->buffer);
+    *reader = (struct segment_reader){.fd = -1};
+}
+
+/* Reads at most len bytes. What the medium cannot read becomes zeros: the records in it fail their CRC, and those before
+ * and after are served. Returns less when the file is shorter than believed. */
+static size_t read_at(struct segment_reader *reader, uint8_t *bytes, size_t len, uint64_t offset)
+{
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pread(reader->fd, bytes + done, len - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0)
+            break;
+        if (n < 0) {
+            if (!reader->complained)
+                log_error("stream log: read at %" PRIu64 ": %s; skipping what cannot be read", offset + done,
+                          strerror(errno));
+            reader->complained = true;
+            n = (ssize_t)size_min(len - done, SECTOR - (offset + done) % SECTOR);
+            memset(bytes + done, 0, (size_t)n);
+        }
+        done += (size_t)n;
+    }
+    return done;
+}
+
+/* The `need` bytes at `offset`: NULL when the file has not that many, or (-ENOMEM in *r) no memory. */
+static const uint8_t *bytes_at(struct segment_reader *reader, uint64_t offset, size_t need, int *r)
+{
+    if (offset > reader->length || need > reader->length - offset)
+        return NULL;
+    if (offset >= reader->at && offset + need <= reader->at + reader->have)
+        return reader->buffer + (offset - reader->at);
+
+    size_t want = size_max(need, WINDOW);
+    if (want > reader->buffer_size) {
+        uint8_t *grown = realloc(reader->buffer, want);
+        if (!grown) {
+            *r = -ENOMEM;
+            return NULL;
+        }
+        reader->buffer = grown;
+        reader->buffer_size = want;
+    }
+    size_t len = reader->length - offset < want ? (size_t)(reader->length - offset) : want;
+    reader->at = offset;
+    reader->have = read_at(reader, reader->buffer, len, offset);
+    return reader->have >= need ? reader->buffer : NULL;
+}
+
+/* The record at `offset`: 1, 0 when there is none, -ENOMEM. */
+static int record_at(struct segment_reader *reader, uint64_t offset, struct segment_found *ret)
+{
+    int r = 0;
+    const uint8_t *bytes = bytes_at(reader, offset, SEGLOG_RECORD_HEAD_SIZE, &r);
+    size_t size = bytes ? seglog_record_peek(bytes) : 0;
+    if (size > SEGLOG_RECORD_HEAD_SIZE)
+        bytes = bytes_at(reader, offset, size, &r);
+    if (!bytes || !size)
+        return r;
+    if (seglog_record_decode(bytes, size, &ret->record, &ret->place) < 0)
+        return 0;
+    ret->offset = offset;
+    ret->size = size;
+    return 1;
+}
+
+int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expected, uint64_t end,
+                 struct segment_found *ret)
+{
+    for (uint64_t at = offset; at < reader->length; at += 8) {
+        int r = record_at(reader, at, ret);
+        if (r < 0)
+            return r;
+        uint64_t missing = (at - offset) / SEGLOG_RECORD_HEAD_SIZE; /* at most so many were there */
+        if (r > 0 && ret->record.seq >= expected && ret->record.seq < end &&
+            ret->record.seq - expected <= missing)
+            return 1;
+    }
+    return 0;
+}
+
+int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *ret)
+{
+    struct segment_scan scan = {.next = first, .length = SEGLOG_HEAD_SIZE};
+    struct segment_found found;
+    uint64_t hole_end = 0; /* of the last hole */
+    int r;
+    while ((r = segment_find(reader, scan.length, scan.next, UINT64_MAX, &found)) > 0) {
+        uint64_t seq = found.record.seq;
+        if (seq > scan.next) {
+            scan.unclear += seq - scan.next;
+            hole_end = seq;
+        }
+        /* A batch that began after the holes: what was in them had been synced. */
+        if (scan.unclear && found.place < SEGLOG_PLACE_MAX && found.place <= seq &&
+            seq - found.place >= hole_end) {
+            scan.damaged += scan.unclear;
+            scan.unclear = 0;
+        }
+        scan.next = seq + 1;
+        scan.length = found.offset + found.size;
+    }
+    if (r < 0)
+        return r;
+    *ret = scan;
+    return 0;
+}

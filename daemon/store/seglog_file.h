@@ -1,0 +1,59 @@
+/* One segment file: how it is named, made, looked through.
+ *
+ * Private to the log. A reader is a window on one file at a time; it believes nothing beyond `length` and hands out
+ * records that point into its buffer and stay until the next call.
+ */
+#pragma once
+
+#include "store/seglog.h"
+
+enum { SEGMENT_NAME_SIZE = 25 }; /* twenty digits, ".seg", the end */
+
+void segment_name(char name[SEGMENT_NAME_SIZE], uint64_t first);
+/* Is this a segment's name, and of which? */
+bool segment_name_parse(const char *name, uint64_t *first);
+
+int segment_write_head(int fd, uint64_t first) must_check;
+
+/* Makes a segment that survives a power cut, empty but for its head. A file of that name can only be the rest of an
+ * attempt that failed, and makes room. */
+int segment_create(int folder, uint64_t first, int *fd) must_check;
+
+/* Writes all of it, or fails: -ENOSPC for every kind of "no more room here". */
+struct iovec;
+int segment_write(int fd, struct iovec *parts, int count, uint64_t offset) must_check;
+
+struct segment_reader {
+    int fd; /* the caller's */
+    uint64_t length;
+    uint8_t *buffer;
+    size_t buffer_size;
+    uint64_t at; /* where in the file buffer[0] is */
+    size_t have;
+    bool complained; /* about sectors that cannot be read */
+};
+
+/* Another file, or the same one grown: a new window. */
+void segment_reader_set(struct segment_reader *reader, int fd, uint64_t length);
+void segment_reader_done(struct segment_reader *reader);
+
+struct segment_found {
+    uint64_t offset;
+    size_t size;    /* in the file */
+    uint64_t place; /* in its batch */
+    struct seglog_record record;
+};
+
+/* The next intact record from `offset` on that can be number `expected` or, when bytes were skipped to find it, a later
+ * one below `end`. 1, 0 when there is none, -ENOMEM. */
+int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expected, uint64_t end,
+                 struct segment_found *ret) must_check;
+
+/* What a segment holds, for the one that was last written. */
+struct segment_scan {
+    uint64_t next;    /* number after the last record */
+    uint64_t length;  /* end of the last record */
+    uint64_t damaged; /* records lost that had been acknowledged */
+    uint64_t unclear; /* records missing in the last batch: torn, or damaged */
+};
+int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *ret) must_check;

@@ -1,0 +1,94 @@
+/* A log as its thread sees it. Private to seglog*.c.
+ *
+ *      segments  [0 … 520]  [521 … 1007]  [1008 … ]◀ active, fd
+ *                                          ├── length: synced ──┤── written, not synced yet ──┤ buffered │
+ *                                                          next ▲                                   next_write ▲
+ *
+ * Readers see what is below `length` and `next`. Both move when a sync has succeeded, and only then.
+ *
+ * An append waits in `waiting` from its run, goes to `written` when it has been encoded, and leaves at the sync or at a
+ * fault, with its result.
+ */
+#pragma once
+
+#include "store/seglog.h"
+#include "store/seglog_file.h"
+
+#include <stdatomic.h>
+
+struct segment {
+    uint64_t first;
+    uint64_t length;
+    uint64_t damage_known; /* holes below this number have been counted */
+};
+
+/* Where a record begins, remembered for the reader that will continue there. */
+struct bookmark {
+    uint64_t seq;
+    uint64_t segment;
+    uint64_t offset; /* 0: none */
+};
+
+enum { BOOKMARKS = 8, OUT_SIZE = 256 * 1024 };
+
+struct seglog {
+    struct list link; /* in seglogs->logs; the loop's */
+    struct seglogs *logs;
+    char *name;
+    uint64_t segment_bytes, max_bytes;
+
+    int folder;
+    int fd; /* of the active segment; -1 when a sync failed and it is not trusted any more */
+    struct segment *segments; /* by number, the active one last; never empty */
+    size_t count, room;
+    uint64_t next, next_write;
+    uint64_t written;      /* end of what is in the active file */
+    uint64_t preallocated; /* UINT64_MAX: the file system does not do that */
+    uint64_t batch_first;  /* number of the first record since the last sync */
+    uint64_t bytes;        /* synced, of all segments */
+    uint64_t asked;        /* size of the records in `waiting` and `written` */
+    struct list waiting, written_list;
+    struct list dirty; /* in seglogs->dirty while it has appends in this batch */
+    bool complained;   /* a fault was logged and nothing has succeeded since */
+    struct bookmark bookmarks[BOOKMARKS];
+    unsigned bookmark_next;
+
+    /* For the loop. */
+    _Atomic uint64_t seen_first, seen_next, seen_bytes, seen_damaged, seen_written;
+};
+
+struct seglogs {
+    struct worker *worker;
+    int folder; /* holds the lock */
+    char *path;
+    struct list logs;
+
+    /* The thread's. */
+    struct list dirty;
+    uint8_t *out; /* what will be written next, to the log that is being written */
+    size_t out_len;
+    struct segment_reader reader;
+    struct seglog *reader_log; /* whose segment the reader is at; NULL for none */
+    uint64_t reader_segment;
+};
+
+static inline struct segment *seglog_active(struct seglog *log)
+{
+    return &log->segments[log->count - 1];
+}
+
+void seglog_add_segment(struct seglog *log, uint64_t first, uint64_t length);
+/* Tells the loop. */
+void seglog_publish(struct seglog *log);
+void seglog_count_damage(struct seglog *log, struct segment *segment, uint64_t from, uint64_t to);
+/* The reader must not keep a file that goes away. */
+void seglog_forget_reader(struct seglog *log);
+
+/* seglog_write.c */
+void seglog_append_run(struct work *work, void *resource);
+int seglogs_commit(void *resource);
+/* seglog_read.c */
+void seglog_read_run(struct work *work, void *resource);
+void seglog_release_run(struct work *work, void *resource);
+/* seglog_recover.c: reads the folder, mends the tail; on the loop, before the thread sees the log. */
+int seglog_recover(struct seglog *log) must_check;

@@ -1,0 +1,230 @@
+/* Reading and releasing.
+ *
+ * A reader usually continues where it stopped. The log remembers where its last few readers stopped; whoever comes from
+ * elsewhere is led there through the segment from its beginning, record by record. A segment is small enough for that.
+ */
+#include "store/seglog_log.h"
+
+#include "base/log.h"
+#include "store/seglog_record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The last segment that does not begin after `seq`. */
+static size_t segment_of(const struct seglog *log, uint64_t seq)
+{
+    size_t low = 0, high = log->count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (log->segments[middle].first <= seq)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The number after a segment's last possible record. */
+static uint64_t end_of(const struct seglog *log, size_t i)
+{
+    return i + 1 < log->count ? log->segments[i + 1].first : log->next;
+}
+
+static int point_reader(struct seglog *log, const struct segment *segment)
+{
+    struct seglogs *logs = log->logs;
+    if (logs->reader_log == log && logs->reader_segment == segment->first) {
+        logs->reader.length = segment->length;
+        return 0;
+    }
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, segment->first);
+    int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (logs->reader_log)
+        (void)close(logs->reader.fd);
+    segment_reader_set(&logs->reader, fd, segment->length);
+    logs->reader_log = log;
+    logs->reader_segment = segment->first;
+    return 0;
+}
+
+/* ---- a place in the log ------------------------------------------------------------------------------------------ */
+
+struct place {
+    size_t segment;
+    uint64_t offset;
+    uint64_t seq; /* expected there */
+};
+
+static struct place place_of(const struct seglog *log, uint64_t seq)
+{
+    struct place place = {.segment = segment_of(log, seq), .offset = SEGLOG_HEAD_SIZE};
+    const struct segment *segment = &log->segments[place.segment];
+    place.seq = segment->first;
+    for (size_t i = 0; i < BOOKMARKS; i++) {
+        const struct bookmark *mark = &log->bookmarks[i];
+        if (mark->offset && mark->segment == segment->first && mark->seq <= seq && mark->seq >= place.seq) {
+            place.offset = mark->offset;
+            place.seq = mark->seq;
+        }
+    }
+    return place;
+}
+
+static void remember(struct seglog *log, const struct place *place)
+{
+    const struct bookmark mark = {place->seq, log->segments[place->segment].first, place->offset};
+    log->bookmarks[log->bookmark_next++ % BOOKMARKS] = mark;
+}
+
+/* The next record at or after *place, which moves behind it. 1; 0 at the end of the log; −errno. */
+static int step(struct seglog *log, struct place *place, struct segment_found *ret)
+{
+    for (;;) {
+        struct segment *segment = &log->segments[place->segment];
+        uint64_t end = end_of(log, place->segment);
+        int r = point_reader(log, segment);
+        if (r == 0)
+            r = segment_find(&log->logs->reader, place->offset, place->seq, end, ret);
+        if (r == -ENOENT)
+            r = 0; /* somebody removed it: its records are lost, the others are not */
+        if (r < 0)
+            return r;
+        uint64_t found = r > 0 ? ret->record.seq : end;
+        if (found > place->seq)
+            seglog_count_damage(log, segment, place->seq, found);
+        if (r > 0) {
+            place->seq = found + 1;
+            place->offset = ret->offset + ret->size;
+            return 1;
+        }
+        if (place->segment + 1 == log->count) {
+            place->seq = end;
+            place->offset = segment->length;
+            return 0;
+        }
+        place->segment++;
+        place->seq = end;
+        place->offset = SEGLOG_HEAD_SIZE;
+    }
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+/* Room for one more record in the reader's memory. 1; 0 when it must wait for the next read; -ENOMEM. */
+static int make_room(struct seglog_read *read, size_t count, size_t used, size_t need)
+{
+    if (count == read->records_size) {
+        size_t size = size_min(size_max(16, count * 2), size_max(read->max_records, 1));
+        struct seglog_record *grown = realloc(read->records, size * sizeof *grown);
+        if (!grown)
+            return -ENOMEM;
+        read->records = grown;
+        read->records_size = size;
+    }
+    if (read->buffer && need <= read->buffer_size - used && used + need <= size_max(read->max_bytes, need))
+        return 1;
+    if (count > 0) /* growing would move what the records point to */
+        return 0;
+    size_t size = size_max(size_max(need, read->max_bytes), 1);
+    uint8_t *grown = realloc(read->buffer, size);
+    if (!grown)
+        return -ENOMEM;
+    read->buffer = grown;
+    read->buffer_size = size;
+    return 1;
+}
+
+static void keep(struct seglog_read *read, size_t count, size_t used, const struct seglog_record *record)
+{
+    uint8_t *p = read->buffer + used;
+    memcpy(p, record->topic, record->topic_len + record->payload_len); /* they lie side by side in the file */
+    read->records[count] = *record;
+    read->records[count].topic = (const char *)p;
+    read->records[count].payload = p + record->topic_len;
+}
+
+static int read_records(struct seglog *log, struct seglog_read *read)
+{
+    size_t count = 0, used = 0;
+    uint64_t wanted = read->from; /* the number after the last one kept */
+    uint64_t first = log->segments[0].first;
+    read->skipped = 0;
+    if (read->from >= log->next)
+        return 0;
+    struct place place = place_of(log, read->from > first ? read->from : first);
+    while (count < read->max_records) {
+        struct place before = place;
+        struct segment_found found;
+        int r = step(log, &place, &found);
+        if (r < 0)
+            return count ? (int)count : r;
+        if (r == 0) {
+            if (count == 0)
+                read->skipped = log->next - read->from;
+            break;
+        }
+        const struct seglog_record *record = &found.record;
+        if (record->seq < read->from)
+            continue;
+        r = make_room(read, count, used, record->topic_len + record->payload_len);
+        if (r < 0)
+            return count ? (int)count : r;
+        if (r == 0) {
+            place = before;
+            break;
+        }
+        keep(read, count++, used, record);
+        used += record->topic_len + record->payload_len;
+        read->skipped += record->seq - wanted;
+        wanted = record->seq + 1;
+    }
+    remember(log, &place);
+    return (int)count;
+}
+
+void seglog_read_run(struct work *work, void *resource)
+{
+    (void)resource;
+    struct seglog_read *read = container_of(work, struct seglog_read, work);
+    work->r = read_records(read->log, read);
+    if (work->r < 0)
+        log_error("stream log %s: read from %" PRIu64 ": %s", read->log->name, read->from,
+                  strerror(-work->r));
+    seglog_publish(read->log);
+}
+
+/* ---- releasing --------------------------------------------------------------------------------------------------- */
+
+void seglog_release_run(struct work *work, void *resource)
+{
+    (void)resource;
+    struct seglog_release *release = container_of(work, struct seglog_release, work);
+    struct seglog *log = release->log;
+    size_t gone = 0;
+    work->r = 0;
+    /* The active segment stays whatever happens: its name is what knows the next number. The folder is not synced: should a
+     * power cut bring a file back, it will be released again. */
+    while (gone + 1 < log->count && log->segments[gone + 1].first <= release->before) {
+        char name[SEGMENT_NAME_SIZE];
+        segment_name(name, log->segments[gone].first);
+        if (log->logs->reader_log == log && log->logs->reader_segment == log->segments[gone].first)
+            seglog_forget_reader(log);
+        if (unlinkat(log->folder, name, 0) < 0 && errno != ENOENT) {
+            work->r = -errno;
+            log_error("stream log %s: remove %s: %s", log->name, name, strerror(errno));
+            break;
+        }
+        log->bytes -= log->segments[gone].length;
+        gone++;
+    }
+    log->count -= gone;
+    memmove(log->segments, log->segments + gone, log->count * sizeof *log->segments);
+    seglog_publish(log);
+}

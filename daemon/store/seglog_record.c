@@ -1,0 +1,90 @@
+#include "store/seglog_record.h"
+
+#include "store/crc32c.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const uint8_t HEAD_MAGIC[8] = {'G', 'H', 'S', 'E', 'G', 'L', 'O', 'G'};
+static const uint8_t RECORD_MAGIC[4] = {'G', 'H', 'R', '1'};
+
+static void put(uint8_t *p, uint64_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        p[i] = (uint8_t)(value >> 8 * i);
+}
+
+static uint64_t get(const uint8_t *p, unsigned bytes)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < bytes; i++)
+        value |= (uint64_t)p[i] << 8 * i;
+    return value;
+}
+
+void seglog_head_encode(uint8_t bytes[SEGLOG_HEAD_SIZE], uint64_t first)
+{
+    memset(bytes, 0, SEGLOG_HEAD_SIZE);
+    memcpy(bytes, HEAD_MAGIC, sizeof HEAD_MAGIC);
+    put(bytes + 8, SEGLOG_VERSION, 4);
+    put(bytes + 16, first, 8);
+    put(bytes + 28, crc32c(0, bytes, 28), 4);
+}
+
+int seglog_head_decode(const uint8_t *bytes, size_t len, uint64_t *first)
+{
+    if (len < SEGLOG_HEAD_SIZE || memcmp(bytes, HEAD_MAGIC, sizeof HEAD_MAGIC) != 0 ||
+        get(bytes + 28, 4) != crc32c(0, bytes, 28))
+        return -EUCLEAN;
+    if (get(bytes + 8, 4) != SEGLOG_VERSION)
+        return -EPROTONOSUPPORT;
+    *first = get(bytes + 16, 8);
+    return 0;
+}
+
+size_t seglog_record_size(size_t topic_len, size_t payload_len)
+{
+    return (SEGLOG_RECORD_HEAD_SIZE + topic_len + payload_len + 7) & ~(size_t)7;
+}
+
+void seglog_record_encode_head(uint8_t bytes[SEGLOG_RECORD_HEAD_SIZE], const struct seglog_record *record,
+                               uint64_t place)
+{
+    memcpy(bytes, RECORD_MAGIC, sizeof RECORD_MAGIC);
+    put(bytes + 8, record->seq, 8);
+    put(bytes + 16, (uint64_t)record->wall, 8);
+    put(bytes + 24, record->payload_len, 4);
+    put(bytes + 28, record->topic_len, 2);
+    put(bytes + 30, place < SEGLOG_PLACE_MAX ? place : SEGLOG_PLACE_MAX, 2);
+    uint32_t crc = crc32c(0, bytes + 8, SEGLOG_RECORD_HEAD_SIZE - 8);
+    crc = crc32c(crc, record->topic, record->topic_len);
+    crc = crc32c(crc, record->payload, record->payload_len);
+    put(bytes + 4, crc, 4);
+}
+
+size_t seglog_record_peek(const uint8_t *bytes)
+{
+    if (memcmp(bytes, RECORD_MAGIC, sizeof RECORD_MAGIC) != 0)
+        return 0;
+    size_t size = seglog_record_size(get(bytes + 28, 2), get(bytes + 24, 4));
+    return size <= SEGLOG_RECORD_MAX ? size : 0;
+}
+
+int seglog_record_decode(const uint8_t *bytes, size_t len, struct seglog_record *ret, uint64_t *place)
+{
+    if (len < SEGLOG_RECORD_HEAD_SIZE || seglog_record_peek(bytes) != len)
+        return -EUCLEAN;
+    size_t topic_len = get(bytes + 28, 2), payload_len = get(bytes + 24, 4);
+    if (get(bytes + 4, 4) != crc32c(0, bytes + 8, SEGLOG_RECORD_HEAD_SIZE - 8 + topic_len + payload_len))
+        return -EUCLEAN;
+    *ret = (struct seglog_record){
+        .seq = get(bytes + 8, 8),
+        .wall = (int64_t)get(bytes + 16, 8),
+        .topic = (const char *)bytes + SEGLOG_RECORD_HEAD_SIZE,
+        .topic_len = topic_len,
+        .payload = bytes + SEGLOG_RECORD_HEAD_SIZE + topic_len,
+        .payload_len = payload_len,
+    };
+    *place = get(bytes + 30, 2);
+    return 0;
+}

@@ -1,0 +1,161 @@
+/* Opening a log: what the folder holds, and where the last segment really ends.
+ *
+ * Segments but the last were synced before their successor was made, so only the last is looked through; how long that takes
+ * does not depend on the backlog. What was written but not acknowledged may be there or not, and is kept when it is:
+ * synced now, so that nobody is shown a record that a power cut could still take.
+ *
+ *      last segment            what it means                            what is done
+ *      head torn, no more      power cut while it was made              the head is written again
+ *      records, then rubbish   power cut during an append               cut off after the last record
+ *      a hole between records  torn batch, or damage                    left as it is; counted when it is damage
+ *      head damaged            damage                                   left as it is; a new segment, beyond all numbers
+ *                                                                       that the rest of the file may have used
+ */
+#include "store/seglog_log.h"
+
+#include "base/log.h"
+#include "store/seglog_record.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int by_number(const void *a, const void *b)
+{
+    const struct segment *x = a, *y = b;
+    return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static int list_segments(struct seglog *log)
+{
+    int fd = openat(log->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        int r = -errno;
+        fd_close_p(&fd);
+        return r;
+    }
+    int r = 0;
+    for (struct dirent *entry; r == 0 && (entry = readdir(dir));) {
+        uint64_t first;
+        struct stat st;
+        if (!segment_name_parse(entry->d_name, &first))
+            continue;
+        if (fstatat(log->folder, entry->d_name, &st, 0) < 0)
+            r = -errno;
+        else
+            seglog_add_segment(log, first, (uint64_t)st.st_size);
+    }
+    (void)closedir(dir);
+    if (log->count)
+        qsort(log->segments, log->count, sizeof *log->segments, by_number);
+    return r;
+}
+
+static int create(struct seglog *log, uint64_t first)
+{
+    int r = segment_create(log->folder, first, &log->fd);
+    if (r < 0)
+        return r;
+    seglog_add_segment(log, first, SEGLOG_HEAD_SIZE);
+    log->written = SEGLOG_HEAD_SIZE;
+    log->next = first;
+    return 0;
+}
+
+/* A head that cannot be read, with bytes behind it. */
+static int set_aside(struct seglog *log, const struct segment_scan *scan)
+{
+    struct segment *last = seglog_active(log);
+    uint64_t beyond = scan->next + (last->length - scan->length) / SEGLOG_RECORD_HEAD_SIZE + 1;
+    log_error("stream log %s: the head of segment %" PRIu64
+              " is damaged; the file is kept and read as far as possible, "
+              "appending goes on at %" PRIu64,
+              log->name, last->first, beyond);
+    last->damage_known = beyond;
+    (void)close(log->fd);
+    log->fd = -1;
+    return create(log, beyond);
+}
+
+static void report(struct seglog *log, const struct segment_scan *scan)
+{
+    struct segment *last = seglog_active(log);
+    if (scan->damaged) {
+        log_error("stream log %s: %" PRIu64 " damaged records in segment %" PRIu64
+                  "; those before and after are served",
+                  log->name, scan->damaged, last->first);
+        atomic_fetch_add_explicit(&log->seen_damaged, scan->damaged, memory_order_relaxed);
+    }
+    if (scan->unclear)
+        log_warning("stream log %s: %" PRIu64
+                    " records of the last batch are missing: torn before they were acknowledged, "
+                    "or damaged since",
+                    log->name, scan->unclear);
+    if (scan->length < last->length)
+        log_info("stream log %s: %" PRIu64 " bytes of a record that was not finished cut off after %" PRIu64,
+                 log->name, last->length - scan->length, scan->next);
+    last->damage_known = scan->next;
+}
+
+static int mend_last(struct seglog *log)
+{
+    struct segment *last = seglog_active(log);
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, last->first);
+    log->fd = openat(log->folder, name, O_RDWR | O_CLOEXEC);
+    if (log->fd < 0)
+        return -errno;
+
+    uint8_t head[SEGLOG_HEAD_SIZE] = {0};
+    uint64_t first = 0;
+    ssize_t n = pread(log->fd, head, sizeof head, 0);
+    int head_r = seglog_head_decode(head, n < 0 ? 0 : (size_t)n, &first);
+    if (head_r == 0 && first != last->first)
+        head_r = -EUCLEAN; /* renamed by somebody */
+    if (head_r == -EPROTONOSUPPORT) {
+        log_error("stream log %s: was written by a newer gatehoused; nothing was changed", log->name);
+        return head_r;
+    }
+    bool torn = head_r < 0 && last->length <= SEGLOG_HEAD_SIZE;
+
+    struct segment_reader reader = {.fd = -1};
+    struct segment_scan scan;
+    segment_reader_set(&reader, log->fd, last->length);
+    int r = segment_scan(&reader, last->first, &scan);
+    segment_reader_done(&reader);
+    if (r < 0)
+        return r;
+    if (head_r < 0 && !torn)
+        return set_aside(log, &scan);
+    if (torn)
+        r = segment_write_head(log->fd, last->first);
+    else
+        report(log, &scan);
+    if (r == 0 && scan.length < last->length && ftruncate(log->fd, (off_t)scan.length) < 0)
+        r = -errno;
+    if (r == 0 && (fdatasync(log->fd) < 0 || fsync(log->folder) < 0))
+        r = -errno;
+    last->length = log->written = scan.length;
+    log->next = scan.next;
+    return r;
+}
+
+int seglog_recover(struct seglog *log)
+{
+    int r = list_segments(log);
+    if (r == 0)
+        r = log->count ? mend_last(log) : create(log, 0);
+    if (r < 0)
+        return r;
+    log->bytes = 0;
+    for (size_t i = 0; i < log->count; i++)
+        log->bytes += log->segments[i].length;
+    log->next_write = log->batch_first = log->next;
+    log->preallocated = log->written;
+    return 0;
+}

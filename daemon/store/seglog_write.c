@@ -1,0 +1,264 @@
+/* Appending: the batch of a turn, log after log.
+ *
+ *      run      an append joins its log's list, the log joins the dirty ones
+ *      commit   1. every dirty log: encode into one buffer, write it; a full segment is synced, sealed, followed by a new one
+ *               2. every dirty log: fdatasync, move `length` and `next`, settle
+ *
+ * After a failed write the file is cut back to what is synced: no half record stays, and the numbers are given again. After
+ * a failed sync the kernel may have dropped the pages and call them clean, so nothing can be said about that file any more
+ * ("fsyncgate", 2018): it is left as it is, the log continues in a new file, and the numbers are not given again, because
+ * the records may be there after all.
+ */
+#include "store/seglog_log.h"
+
+#include "base/log.h"
+#include "store/seglog_record.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    PREALLOCATE = 1024 * 1024, /* ahead of the end: fewer extents, and less to journal at a sync */
+    LARGE = 64 * 1024,         /* a payload from this size on is written from where it is */
+};
+
+static int complain(struct seglog *log, const char *doing, int r)
+{
+    if (!log->complained)
+        log_error("stream log %s: %s: %s", log->name, doing, strerror(-r));
+    log->complained = true;
+    return r;
+}
+
+/* ---- run --------------------------------------------------------------------------------------------------------- */
+
+void seglog_append_run(struct work *work, void *resource)
+{
+    struct seglogs *logs = resource;
+    struct seglog_append *append = container_of(work, struct seglog_append, work);
+    struct seglog *log = append->log;
+    const struct seglog_record *record = &append->record;
+
+    if (record->topic_len > SEGLOG_TOPIC_MAX || record->payload_len > SEGLOG_RECORD_MAX ||
+        seglog_record_size(record->topic_len, record->payload_len) > SEGLOG_RECORD_MAX) {
+        work->r = -EMSGSIZE;
+        return;
+    }
+    uint64_t size = seglog_record_size(record->topic_len, record->payload_len);
+    if (log->max_bytes && log->bytes + log->asked + size > log->max_bytes) {
+        work->r = SEGLOG_FULL;
+        return;
+    }
+    work->r = 0;
+    log->asked += size;
+    list_append(&log->waiting, &append->link);
+    if (!list_is_linked(&log->dirty))
+        list_append(&logs->dirty, &log->dirty);
+}
+
+/* ---- commit ------------------------------------------------------------------------------------------------------ */
+
+static void settle(struct list *appends, int r)
+{
+    for (struct list *link; (link = list_pop(appends));)
+        list_entry(link, struct seglog_append, link)->work.r = r;
+}
+
+static int write_parts(struct seglog *log, struct iovec *parts, int count, size_t len)
+{
+    uint64_t end = log->written + len;
+    if (end > log->preallocated) {
+        /* Whether there is room is for the write to say. */
+        uint64_t step = size_max(PREALLOCATE, len);
+        if (fallocate(log->fd, FALLOC_FL_KEEP_SIZE, (off_t)log->written, (off_t)step) == 0)
+            log->preallocated = log->written + step;
+        else if (errno == EOPNOTSUPP || errno == ENOSYS)
+            log->preallocated = UINT64_MAX;
+    }
+    int r = segment_write(log->fd, parts, count, log->written);
+    if (r < 0)
+        return complain(log, "write", r);
+    log->written = end;
+    atomic_fetch_add_explicit(&log->seen_written, len, memory_order_relaxed);
+    return 0;
+}
+
+static int flush(struct seglog *log)
+{
+    struct seglogs *logs = log->logs;
+    struct iovec part = {logs->out, logs->out_len};
+    size_t len = logs->out_len;
+    logs->out_len = 0;
+    return len ? write_parts(log, &part, 1, len) : 0;
+}
+
+/* Makes durable what has been written, and says so. */
+static int sync_written(struct seglog *log)
+{
+    if (list_is_empty(&log->written_list))
+        return 0;
+    if (fdatasync(log->fd) < 0) {
+        int r = complain(log, "fdatasync", -errno);
+        (void)close(log->fd);
+        log->fd = -1;
+        return r;
+    }
+    struct segment *active = seglog_active(log);
+    log->bytes += log->written - active->length;
+    active->length = log->written;
+    log->next = log->batch_first = log->next_write;
+    settle(&log->written_list, 0);
+    if (log->complained)
+        log_notice("stream log %s: works again", log->name);
+    log->complained = false;
+    return 0;
+}
+
+/* A new active segment. The one before has been synced, or is not trusted. */
+static int roll(struct seglog *log)
+{
+    int fd;
+    int r = segment_create(log->folder, log->next_write, &fd);
+    if (r < 0)
+        return complain(log, "new segment", r);
+    if (log->fd >= 0) {
+        (void)ftruncate(log->fd, (off_t)log->written); /* gives back what was preallocated */
+        (void)close(log->fd);
+    }
+    log->fd = fd;
+    /* Numbers that a failed sync has used up were never acknowledged: not damage. */
+    if (log->next_write > log->next)
+        seglog_active(log)->damage_known = log->next_write;
+    seglog_add_segment(log, log->next_write, SEGLOG_HEAD_SIZE);
+    log->written = SEGLOG_HEAD_SIZE;
+    log->preallocated = log->preallocated == UINT64_MAX ? UINT64_MAX : 0;
+    log->batch_first = log->next = log->next_write;
+    log->bytes += SEGLOG_HEAD_SIZE;
+    atomic_fetch_add_explicit(&log->seen_written, SEGLOG_HEAD_SIZE, memory_order_relaxed);
+    return 0;
+}
+
+/* After a fault: the file as it was before, as far as it can be. */
+static void take_back(struct seglog *log)
+{
+    log->logs->out_len = 0;
+    if (log->fd < 0)
+        return;
+    uint64_t length = seglog_active(log)->length;
+    if (log->written == length && list_is_empty(&log->written_list))
+        return;
+    if (ftruncate(log->fd, (off_t)length) <
+        0) { /* then half a record may be in the way: not this file any more */
+        (void)complain(log, "ftruncate", -errno);
+        (void)close(log->fd);
+        log->fd = -1;
+        return;
+    }
+    log->written = length;
+    log->preallocated = log->preallocated == UINT64_MAX ? UINT64_MAX : length;
+    log->next_write = log->batch_first = log->next;
+}
+
+static int encode(struct seglog *log, struct seglog_append *append)
+{
+    struct seglogs *logs = log->logs;
+    struct seglog_record *record = &append->record;
+    record->seq = log->next_write;
+    size_t size = seglog_record_size(record->topic_len, record->payload_len);
+    size_t padding = size - SEGLOG_RECORD_HEAD_SIZE - record->topic_len - record->payload_len;
+    bool apart = record->payload_len >= LARGE;
+    size_t copied = apart ? SEGLOG_RECORD_HEAD_SIZE + record->topic_len : size;
+
+    if (logs->out_len + copied > OUT_SIZE) {
+        int r = flush(log);
+        if (r < 0)
+            return r;
+    }
+    uint8_t *p = logs->out + logs->out_len;
+    seglog_record_encode_head(p, record, record->seq - log->batch_first);
+    if (record->topic_len)
+        memcpy(p + SEGLOG_RECORD_HEAD_SIZE, record->topic, record->topic_len);
+    logs->out_len += copied;
+    if (apart) {
+        static const uint8_t zeros[8];
+        size_t len = logs->out_len;
+        struct iovec parts[] = {{logs->out, len},
+                                {(void *)(uintptr_t)record->payload, record->payload_len},
+                                {(void *)(uintptr_t)zeros, padding}};
+        logs->out_len = 0;
+        int r = write_parts(log, parts, padding ? 3 : 2, len + record->payload_len + padding);
+        if (r < 0)
+            return r;
+    } else {
+        uint8_t *end = p + SEGLOG_RECORD_HEAD_SIZE + record->topic_len;
+        if (record->payload_len)
+            memcpy(end, record->payload, record->payload_len);
+        memset(end + record->payload_len, 0, padding);
+    }
+    log->next_write++;
+    list_append(&log->written_list, &append->link);
+    return 0;
+}
+
+static bool is_too_long(const struct seglog *log, const struct seglog_append *append)
+{
+    uint64_t end = log->written + log->logs->out_len;
+    return end > SEGLOG_HEAD_SIZE && /* a record larger than a segment gets one of its own */
+           end + seglog_record_size(append->record.topic_len, append->record.payload_len) >
+               log->segment_bytes;
+}
+
+static int write_log(struct seglog *log)
+{
+    int r = log->fd < 0 ? roll(log) : 0;
+    while (r == 0 && !list_is_empty(&log->waiting)) {
+        struct list *link = log->waiting.next;
+        struct seglog_append *append = list_entry(link, struct seglog_append, link);
+        if (is_too_long(log, append)) {
+            r = flush(log);
+            if (r == 0)
+                r = sync_written(log);
+            if (r == 0)
+                r = roll(log);
+            if (r < 0)
+                break;
+        }
+        list_remove(link);
+        r = encode(log, append);
+        if (r < 0)
+            list_prepend(&log->waiting, link);
+    }
+    return r == 0 ? flush(log) : r;
+}
+
+static void fail(struct seglog *log, int r)
+{
+    take_back(log);
+    settle(&log->written_list, r);
+    settle(&log->waiting, r);
+}
+
+int seglogs_commit(void *resource)
+{
+    struct seglogs *logs = resource;
+    list_for_each (link, &logs->dirty) {
+        struct seglog *log = list_entry(link, struct seglog, dirty);
+        int r = write_log(log);
+        if (r < 0)
+            fail(log, r);
+    }
+    for (struct list *link; (link = list_pop(&logs->dirty));) {
+        struct seglog *log = list_entry(link, struct seglog, dirty);
+        int r = sync_written(log);
+        if (r < 0)
+            fail(log, r);
+        log->asked = 0;
+        assert(list_is_empty(&log->waiting) && list_is_empty(&log->written_list));
+        seglog_publish(log);
+    }
+    return 0; /* the results are each log's own */
+}
