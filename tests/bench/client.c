@@ -148,7 +148,7 @@ static void count_arrival(struct client *client, const struct publish *m)
     uint32_t head[2];
     uint64_t due_ns;
 
-    if (m->payload_len != plan->size) {
+    if (m->payload_len != plan->size || m->qos != plan->qos) {
         outcome->damaged++;
         return;
     }

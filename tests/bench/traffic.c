@@ -28,7 +28,7 @@
 
 enum { CONNECTING_MAX = 64, TURN_EVENTS = 512 };
 
-static const double quiet_s = 1;   /* nothing has arrived for so long: nothing will */
+static const double quiet_s = 2;   /* nothing has arrived for so long: nothing will */
 static const double tick_s = 0.05; /* how often the clock is looked at when nothing happens */
 
 static bool may_send_more(const struct traffic *traffic)

@@ -9,7 +9,7 @@ struct outcome {
     uint64_t delivered;      /* different ones that came */
     uint64_t doubled, reordered;
     uint64_t astray;  /* at somebody, or under a topic, that should not have had it */
-    uint64_t damaged; /* another length or content than was sent */
+    uint64_t damaged; /* another length, content or QoS than was sent */
     uint64_t unacked; /* QoS 1 and 2 */
     double seconds;   /* from the first publish to the last delivery */
     double broker_cpu_s, generator_cpu_s;
