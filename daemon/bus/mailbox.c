@@ -15,22 +15,39 @@ void mailbox_done(struct mailbox *mailbox)
         (void)mail_free(mail);
 }
 
-int mailbox_put(struct mailbox *mailbox, struct msg *msg, const struct delivery *delivery)
+struct mail *mail_new(struct msg *msg, const struct delivery *delivery)
 {
-    size_t cost = msg_cost(msg);
-    if (mailbox->count >= mailbox->count_max || mailbox->bytes + cost > mailbox->bytes_max)
-        return -ENOBUFS;
     unsigned ids = delivery->id_count > UINT8_MAX ? UINT8_MAX : delivery->id_count;
     struct mail *mail = malloc(sizeof *mail + ids * sizeof mail->ids[0]);
     if (!mail)
-        return -ENOMEM;
+        return NULL;
     *mail = (struct mail){
         .msg = msg_ref(msg), .qos = delivery->qos, .retain = delivery->retain, .id_count = (uint8_t)ids};
     if (ids)
         memcpy(mail->ids, delivery->ids, ids * sizeof mail->ids[0]);
+    return mail;
+}
+
+bool mailbox_is_full(const struct mailbox *mailbox, const struct msg *msg)
+{
+    return mailbox->count >= mailbox->count_max || mailbox->bytes + msg_cost(msg) > mailbox->bytes_max;
+}
+
+void mailbox_add(struct mailbox *mailbox, struct mail *mail)
+{
     list_append(&mailbox->queue, &mail->link);
     mailbox->count++;
-    mailbox->bytes += cost;
+    mailbox->bytes += msg_cost(mail->msg);
+}
+
+int mailbox_put(struct mailbox *mailbox, struct msg *msg, const struct delivery *delivery)
+{
+    if (mailbox_is_full(mailbox, msg))
+        return -ENOBUFS;
+    struct mail *mail = mail_new(msg, delivery);
+    if (!mail)
+        return -ENOMEM;
+    mailbox_add(mailbox, mail);
     return 0;
 }
 
@@ -53,6 +70,7 @@ struct mail *mailbox_take(struct mailbox *mailbox)
 struct mail *mail_free(struct mail *mail)
 {
     if (mail) {
+        receipt_settle(mail->receipt, 0);
         (void)msg_unref(mail->msg);
         free(mail);
     }

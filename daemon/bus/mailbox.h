@@ -13,6 +13,9 @@
 struct mail {
     struct list link;
     struct msg *msg; /* a reference */
+    struct receipt *receipt; /* the owner's: a publisher who waits until this has left the box; NULL mostly */
+    uint16_t packet_id;      /* the owner's, once it is under way */
+    uint8_t state;           /* the owner's */
     uint8_t qos;
     bool retain;
     uint8_t id_count;
@@ -28,7 +31,13 @@ struct mailbox {
 void mailbox_init(struct mailbox *mailbox, size_t count_max, size_t bytes_max);
 void mailbox_done(struct mailbox *mailbox);
 
-/* Takes a reference; -ENOBUFS when full, -ENOMEM. */
+/* A message and how it is to be delivered, in no box yet; takes a reference. NULL: no memory. */
+struct mail *mail_new(struct msg *msg, const struct delivery *delivery);
+
+bool mailbox_is_full(const struct mailbox *mailbox, const struct msg *msg);
+/* Puts it behind the others, whether the box is full or not. */
+void mailbox_add(struct mailbox *mailbox, struct mail *mail);
+/* Both, with the limit; takes a reference; -ENOBUFS when full, -ENOMEM. */
 int mailbox_put(struct mailbox *mailbox, struct msg *msg, const struct delivery *delivery) must_check;
 /* The oldest, still in the box; NULL when empty. */
 struct mail *mailbox_first(const struct mailbox *mailbox);

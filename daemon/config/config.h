@@ -1,0 +1,59 @@
+/* The configuration: what the daemon is to be, checked.
+ *
+ * /etc/gatehouse/gatehouse.conf, then gatehouse.conf.d/NAME.conf beside it in order of name. Every key, its type, range,
+ * default and meaning stand in one table in config.c. Whatever is wrong is reported, all of it, one line each:
+ *
+ *      gatehouse.conf:12: [stream telemetry] priority: expected a whole number from 1 to 10, found "high"
+ */
+#pragma once
+
+#include "base/base.h"
+#include "config/ini.h"
+
+struct config_listener {
+    char *name, *uri;
+};
+
+struct config_uplink {
+    char *name, *uri, *client_id, *username, *password_file, *ca, *cert, *key;
+    int64_t keepalive_s;
+    int64_t protocol; /* 4 or 5 */
+};
+
+struct config_stream {
+    char *name, *uplink; /* uplink "" : local only */
+    int64_t priority;
+    int64_t segment_bytes, max_bytes;
+};
+
+struct config_route {
+    char *name, *filter, *stream, *topic;
+};
+
+struct config_plugin {
+    char *name, *path, *publish, *subscribe;
+    int64_t memory_bytes;
+    struct ini_section *section; /* its entries that are not ours are the plugin's */
+};
+
+struct config {
+    char *name, *log_level;
+    int64_t packet_max, inflight_max, queue_max, session_expiry_s, connections_max;
+    struct config_listener *listeners;
+    struct config_uplink *uplinks;
+    struct config_stream *streams;
+    struct config_route *routes;
+    struct config_plugin *plugins;
+    size_t listener_count, uplink_count, stream_count, route_count, plugin_count;
+    struct ini ini;
+    char **faults; /* sentences */
+    size_t fault_count;
+};
+
+/* path: a file; NULL: the default place if there is one, else only defaults. Returns 0, or -EINVAL with at least one
+ * sentence in config->faults. config_done() in both cases. */
+int config_load(struct config *config, const char *path) must_check;
+void config_done(struct config *config);
+
+/* Is it a key of the plugin's section that belongs to the plugin itself? */
+bool config_plugin_owns(const char *key);

@@ -1,0 +1,65 @@
+/* The broker: MQTT clients on the bus.
+ *
+ *      door ──▶ peer ◀──▶ session ──▶ bus
+ *      where    one       what outlives the connection:
+ *      they     connec-   subscriptions, messages waiting
+ *      come in  tion      and under way, the will
+ *
+ * A door is a listener together with who comes in by it. A peer is one network connection from CONNECT to DISCONNECT. A
+ * session is a subscriber of the bus; it stays when its client goes, for as long as the client asked.
+ *
+ * What is acknowledged: PUBACK and PUBREC are sent when the message's receipt has settled, in the order the messages
+ * came. A message that could not be kept is refused with a reason code under MQTT 5; under 3.1.1, which has no words for
+ * it, the connection is closed without acknowledging, so that the client sends it again.
+ */
+#pragma once
+
+#include "base/map.h"
+#include "bus/bus.h"
+#include "identity/principal.h"
+#include "net/listener.h"
+
+struct broker;
+struct door;
+
+struct broker_options {
+    size_t packet_max;         /* bytes of a packet we accept; larger is refused with 0x95 */
+    unsigned inflight_max;     /* QoS 1 and 2 messages under way to one client, and from one MQTT 5 client */
+    size_t queue_max;          /* messages waiting for one client */
+    size_t queue_bytes_max;    /* and their bytes */
+    uint32_t session_expiry_s; /* of MQTT 3 sessions without Clean Session; MQTT 5 clients say it themselves */
+    unsigned connections_max;
+    unsigned unsettled_max;    /* messages of one publisher that are not kept yet; beyond, it is not read from */
+    unsigned connect_timeout;  /* ms from accept to CONNECT */
+    unsigned topic_levels_max;
+    unsigned subscriptions_max; /* of one client */
+};
+/* The defaults; change what you like afterwards. */
+struct broker_options broker_options(void);
+
+struct broker_counters {
+    uint64_t connects, refused, disconnects, takeovers, keepalive_timeouts, protocol_errors;
+    uint64_t received, sent;                  /* PUBLISH packets */
+    uint64_t unauthorized;                    /* PUBLISH and SUBSCRIBE refused by policy */
+    uint64_t dropped_qos0, dropped_queue_full, dropped_too_large, dropped_expired;
+    size_t connections, sessions;
+};
+
+int broker_new(struct broker **ret, struct bus *bus, const struct broker_options *options) must_check;
+/* Says DISCONNECT (0x8B, server shutting down) to everybody and closes the doors; what is written goes out in the turns
+ * to come. */
+void broker_shutdown(struct broker *broker);
+bool broker_is_quiet(const struct broker *broker); /* no connection is left */
+struct broker *broker_free(struct broker *broker);
+define_cleanup(struct broker *, broker_free)
+
+const struct broker_counters *broker_counters(const struct broker *broker);
+
+/* Opens a door. everybody: who all that come in by it are; NULL: as the URI's access says. On failure *why (free it)
+ * says what could not be done. */
+int broker_open(struct broker *broker, struct door **ret, const struct listener_uri *uri,
+                struct principal *everybody, char **why) must_check;
+/* Closes it, and the connections that came by it. */
+struct door *door_close(struct door *door);
+const char *door_name(const struct door *door);
+int door_reload(struct door *door, char **why) must_check;
