@@ -48,16 +48,23 @@ void seglog_publish(struct seglog *log)
     atomic_store_explicit(&log->seen_bytes, log->bytes, memory_order_relaxed);
 }
 
-void seglog_count_damage(struct seglog *log, struct segment *segment, uint64_t from, uint64_t to)
+bool seglog_note_hole(struct seglog *log, uint64_t from, uint64_t to)
 {
-    if (from < segment->damage_known)
-        from = segment->damage_known;
-    if (to <= from)
+    for (size_t i = 0; i < HOLES; i++)
+        if (log->holes[i].from <= from && to <= log->holes[i].to)
+            return false;
+    log->holes[log->hole_next++ % HOLES] = (struct hole){from, to};
+    return true;
+}
+
+void seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to)
+{
+    if (!seglog_note_hole(log, from, to))
         return;
-    segment->damage_known = to;
     atomic_fetch_add_explicit(&log->seen_damaged, to - from, memory_order_relaxed);
     log_error("stream log %s: records %" PRIu64 " to %" PRIu64
-              " are damaged and were skipped; the file is kept",
+              " are missing: damaged, or torn by a power cut before they "
+              "were acknowledged; those before and after are served, the file is kept",
               log->name, from, to - 1);
 }
 

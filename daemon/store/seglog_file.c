@@ -182,7 +182,7 @@ static int record_at(struct segment_reader *reader, uint64_t offset, struct segm
         bytes = bytes_at(reader, offset, size, &r);
     if (!bytes || !size)
         return r;
-    if (seglog_record_decode(bytes, size, &ret->record, &ret->place) < 0)
+    if (seglog_record_decode(bytes, size, &ret->record) < 0)
         return 0;
     ret->offset = offset;
     ret->size = size;
@@ -204,29 +204,18 @@ int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expect
     return 0;
 }
 
-int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *ret)
+int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *scan)
 {
-    struct segment_scan scan = {.next = first, .length = SEGLOG_HEAD_SIZE};
     struct segment_found found;
-    uint64_t hole_end = 0; /* of the last hole */
     int r;
-    while ((r = segment_find(reader, scan.length, scan.next, UINT64_MAX, &found)) > 0) {
+    scan->next = first;
+    scan->length = SEGLOG_HEAD_SIZE;
+    while ((r = segment_find(reader, scan->length, scan->next, UINT64_MAX, &found)) > 0) {
         uint64_t seq = found.record.seq;
-        if (seq > scan.next) {
-            scan.unclear += seq - scan.next;
-            hole_end = seq;
-        }
-        /* A batch that began after the holes: what was in them had been synced. */
-        if (scan.unclear && found.place < SEGLOG_PLACE_MAX && found.place <= seq &&
-            seq - found.place >= hole_end) {
-            scan.damaged += scan.unclear;
-            scan.unclear = 0;
-        }
-        scan.next = seq + 1;
-        scan.length = found.offset + found.size;
+        if (seq > scan->next && scan->on_hole)
+            scan->on_hole(scan, scan->next, seq);
+        scan->next = seq + 1;
+        scan->length = found.offset + found.size;
     }
-    if (r < 0)
-        return r;
-    *ret = scan;
-    return 0;
+    return r;
 }

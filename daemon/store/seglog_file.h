@@ -39,8 +39,7 @@ void segment_reader_done(struct segment_reader *reader);
 
 struct segment_found {
     uint64_t offset;
-    size_t size;    /* in the file */
-    uint64_t place; /* in its batch */
+    size_t size; /* in the file */
     struct seglog_record record;
 };
 
@@ -51,9 +50,8 @@ int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expect
 
 /* What a segment holds, for the one that was last written. */
 struct segment_scan {
-    uint64_t next;    /* number after the last record */
-    uint64_t length;  /* end of the last record */
-    uint64_t damaged; /* records lost that had been acknowledged */
-    uint64_t unclear; /* records missing in the last batch: torn, or damaged */
+    void (*on_hole)(struct segment_scan *scan, uint64_t from, uint64_t to); /* may be NULL; the caller's */
+    uint64_t next;                                                          /* number after the last record */
+    uint64_t length;                                                        /* end of the last record */
 };
-int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *ret) must_check;
+int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *scan) must_check;

@@ -19,7 +19,12 @@
 struct segment {
     uint64_t first;
     uint64_t length;
-    uint64_t damage_known; /* holes below this number have been counted */
+};
+
+/* Numbers without a record, and why is known: counted as damage, or never acknowledged. Readers meet them again and
+ * again. */
+struct hole {
+    uint64_t from, to;
 };
 
 /* Where a record begins, remembered for the reader that will continue there. */
@@ -29,7 +34,7 @@ struct bookmark {
     uint64_t offset; /* 0: none */
 };
 
-enum { BOOKMARKS = 8, OUT_SIZE = 256 * 1024 };
+enum { BOOKMARKS = 8, HOLES = 64, OUT_SIZE = 256 * 1024 };
 
 struct seglog {
     struct list link; /* in seglogs->logs; the loop's */
@@ -44,7 +49,6 @@ struct seglog {
     uint64_t next, next_write;
     uint64_t written;      /* end of what is in the active file */
     uint64_t preallocated; /* UINT64_MAX: the file system does not do that */
-    uint64_t batch_first;  /* number of the first record since the last sync */
     uint64_t bytes;        /* synced, of all segments */
     uint64_t asked;        /* size of the records in `waiting` and `written` */
     struct list waiting, written_list;
@@ -52,6 +56,8 @@ struct seglog {
     bool complained;   /* a fault was logged and nothing has succeeded since */
     struct bookmark bookmarks[BOOKMARKS];
     unsigned bookmark_next;
+    struct hole holes[HOLES]; /* a ring: whoever has more is told of some of them twice */
+    unsigned hole_next;
 
     /* For the loop. */
     _Atomic uint64_t seen_first, seen_next, seen_bytes, seen_damaged, seen_written;
@@ -80,7 +86,10 @@ static inline struct segment *seglog_active(struct seglog *log)
 void seglog_add_segment(struct seglog *log, uint64_t first, uint64_t length);
 /* Tells the loop. */
 void seglog_publish(struct seglog *log);
-void seglog_count_damage(struct seglog *log, struct segment *segment, uint64_t from, uint64_t to);
+/* Is this hole new? It is known from now on. */
+bool seglog_note_hole(struct seglog *log, uint64_t from, uint64_t to);
+/* Counts and reports a hole that is new. */
+void seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to);
 /* The reader must not keep a file that goes away. */
 void seglog_forget_reader(struct seglog *log);
 

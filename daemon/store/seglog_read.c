@@ -98,7 +98,7 @@ static int step(struct seglog *log, struct place *place, struct segment_found *r
             return r;
         uint64_t found = r > 0 ? ret->record.seq : end;
         if (found > place->seq)
-            seglog_count_damage(log, segment, place->seq, found);
+            seglog_report_hole(log, place->seq, found);
         if (r > 0) {
             place->seq = found + 1;
             place->offset = ret->offset + ret->size;

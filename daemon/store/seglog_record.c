@@ -47,15 +47,14 @@ size_t seglog_record_size(size_t topic_len, size_t payload_len)
     return (SEGLOG_RECORD_HEAD_SIZE + topic_len + payload_len + 7) & ~(size_t)7;
 }
 
-void seglog_record_encode_head(uint8_t bytes[SEGLOG_RECORD_HEAD_SIZE], const struct seglog_record *record,
-                               uint64_t place)
+void seglog_record_encode_head(uint8_t bytes[SEGLOG_RECORD_HEAD_SIZE], const struct seglog_record *record)
 {
     memcpy(bytes, RECORD_MAGIC, sizeof RECORD_MAGIC);
     put(bytes + 8, record->seq, 8);
     put(bytes + 16, (uint64_t)record->wall, 8);
     put(bytes + 24, record->payload_len, 4);
     put(bytes + 28, record->topic_len, 2);
-    put(bytes + 30, place < SEGLOG_PLACE_MAX ? place : SEGLOG_PLACE_MAX, 2);
+    put(bytes + 30, 0, 2);
     uint32_t crc = crc32c(0, bytes + 8, SEGLOG_RECORD_HEAD_SIZE - 8);
     crc = crc32c(crc, record->topic, record->topic_len);
     crc = crc32c(crc, record->payload, record->payload_len);
@@ -70,7 +69,7 @@ size_t seglog_record_peek(const uint8_t *bytes)
     return size <= SEGLOG_RECORD_MAX ? size : 0;
 }
 
-int seglog_record_decode(const uint8_t *bytes, size_t len, struct seglog_record *ret, uint64_t *place)
+int seglog_record_decode(const uint8_t *bytes, size_t len, struct seglog_record *ret)
 {
     if (len < SEGLOG_RECORD_HEAD_SIZE || seglog_record_peek(bytes) != len)
         return -EUCLEAN;
@@ -85,6 +84,5 @@ int seglog_record_decode(const uint8_t *bytes, size_t len, struct seglog_record 
         .payload = bytes + SEGLOG_RECORD_HEAD_SIZE + topic_len,
         .payload_len = payload_len,
     };
-    *place = get(bytes + 30, 2);
     return 0;
 }

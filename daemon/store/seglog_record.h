@@ -6,14 +6,10 @@
  *             16  u64 first sequence number       16  i64 wall time, ms since 1970
  *             24  u32 0                           24  u32 length of the payload
  *             28  u32 CRC-32C of the above        28  u16 length of the topic
- *                                                 30  u16 place in its batch, 65535 for that and more
+ *                                                 30  u16 0
  *                                                 32  topic, payload, zeros up to a multiple of 8
  *
  * All little-endian. Records begin at multiples of 8, which is where one looks for the next after damage.
- *
- * The place in the batch tells what was on disk when a record was written: everything before its batch. So when a
- * record is missing and a later batch is there, it was lost after it had been acknowledged; when only records of the
- * same batch are there, a power cut may have torn that batch.
  */
 #pragma once
 
@@ -24,7 +20,6 @@ enum {
     SEGLOG_HEAD_SIZE = 32,
     SEGLOG_RECORD_HEAD_SIZE = 32,
     SEGLOG_TOPIC_MAX = UINT16_MAX,
-    SEGLOG_PLACE_MAX = UINT16_MAX,
 };
 
 void seglog_head_encode(uint8_t bytes[SEGLOG_HEAD_SIZE], uint64_t first);
@@ -35,13 +30,11 @@ int seglog_head_decode(const uint8_t *bytes, size_t len, uint64_t *first) must_c
 size_t seglog_record_size(size_t topic_len, size_t payload_len);
 
 /* The head of a record whose topic and payload are elsewhere. */
-void seglog_record_encode_head(uint8_t bytes[SEGLOG_RECORD_HEAD_SIZE], const struct seglog_record *record,
-                               uint64_t place);
+void seglog_record_encode_head(uint8_t bytes[SEGLOG_RECORD_HEAD_SIZE], const struct seglog_record *record);
 
 /* How many bytes the record at `bytes` has, according to its head, which is not believed yet: 0 when there cannot be a
  * record. len >= SEGLOG_RECORD_HEAD_SIZE. */
 size_t seglog_record_peek(const uint8_t *bytes);
 
 /* Decodes a whole record of seglog_record_peek() bytes, pointing into them. 0, or -EUCLEAN. */
-int seglog_record_decode(const uint8_t *bytes, size_t len, struct seglog_record *ret, uint64_t *place)
-    must_check;
+int seglog_record_decode(const uint8_t *bytes, size_t len, struct seglog_record *ret) must_check;

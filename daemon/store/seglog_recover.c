@@ -7,7 +7,8 @@
  *      last segment            what it means                            what is done
  *      head torn, no more      power cut while it was made              the head is written again
  *      records, then rubbish   power cut during an append               cut off after the last record
- *      a hole between records  torn batch, or damage                    left as it is; counted when it is damage
+ *      a hole between records  damage; or a torn batch, whose sectors   left as it is, counted, reported
+ *                              may reach the medium in any order
  *      head damaged            damage                                   left as it is; a new segment, beyond all numbers
  *                                                                       that the rest of the file may have used
  */
@@ -76,30 +77,20 @@ static int set_aside(struct seglog *log, const struct segment_scan *scan)
               " is damaged; the file is kept and read as far as possible, "
               "appending goes on at %" PRIu64,
               log->name, last->first, beyond);
-    last->damage_known = beyond;
+    (void)seglog_note_hole(log, scan->next, beyond);
     (void)close(log->fd);
     log->fd = -1;
     return create(log, beyond);
 }
 
-static void report(struct seglog *log, const struct segment_scan *scan)
+struct log_scan {
+    struct segment_scan scan;
+    struct seglog *log;
+};
+
+static void on_hole(struct segment_scan *scan, uint64_t from, uint64_t to)
 {
-    struct segment *last = seglog_active(log);
-    if (scan->damaged) {
-        log_error("stream log %s: %" PRIu64 " damaged records in segment %" PRIu64
-                  "; those before and after are served",
-                  log->name, scan->damaged, last->first);
-        atomic_fetch_add_explicit(&log->seen_damaged, scan->damaged, memory_order_relaxed);
-    }
-    if (scan->unclear)
-        log_warning("stream log %s: %" PRIu64
-                    " records of the last batch are missing: torn before they were acknowledged, "
-                    "or damaged since",
-                    log->name, scan->unclear);
-    if (scan->length < last->length)
-        log_info("stream log %s: %" PRIu64 " bytes of a record that was not finished cut off after %" PRIu64,
-                 log->name, last->length - scan->length, scan->next);
-    last->damage_known = scan->next;
+    seglog_report_hole(container_of(scan, struct log_scan, scan)->log, from, to);
 }
 
 static int mend_last(struct seglog *log)
@@ -124,24 +115,27 @@ static int mend_last(struct seglog *log)
     bool torn = head_r < 0 && last->length <= SEGLOG_HEAD_SIZE;
 
     struct segment_reader reader = {.fd = -1};
-    struct segment_scan scan;
+    struct log_scan log_scan = {.scan.on_hole = on_hole, .log = log};
+    const struct segment_scan *scan = &log_scan.scan;
     segment_reader_set(&reader, log->fd, last->length);
-    int r = segment_scan(&reader, last->first, &scan);
+    int r = segment_scan(&reader, last->first, &log_scan.scan);
     segment_reader_done(&reader);
     if (r < 0)
         return r;
     if (head_r < 0 && !torn)
-        return set_aside(log, &scan);
+        return set_aside(log, scan);
     if (torn)
         r = segment_write_head(log->fd, last->first);
-    else
-        report(log, &scan);
-    if (r == 0 && scan.length < last->length && ftruncate(log->fd, (off_t)scan.length) < 0)
+    else if (scan->length < last->length)
+        log_info("stream log %s: %" PRIu64 " bytes after record %" PRIu64
+                 " are not a whole record and were cut off",
+                 log->name, last->length - scan->length, scan->next - 1);
+    if (r == 0 && scan->length < last->length && ftruncate(log->fd, (off_t)scan->length) < 0)
         r = -errno;
     if (r == 0 && (fdatasync(log->fd) < 0 || fsync(log->folder) < 0))
         r = -errno;
-    last->length = log->written = scan.length;
-    log->next = scan.next;
+    last->length = log->written = scan->length;
+    log->next = scan->next;
     return r;
 }
 
@@ -155,7 +149,7 @@ int seglog_recover(struct seglog *log)
     log->bytes = 0;
     for (size_t i = 0; i < log->count; i++)
         log->bytes += log->segments[i].length;
-    log->next_write = log->batch_first = log->next;
+    log->next_write = log->next;
     log->preallocated = log->written;
     return 0;
 }

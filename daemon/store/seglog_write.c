@@ -110,7 +110,7 @@ static int sync_written(struct seglog *log)
     struct segment *active = seglog_active(log);
     log->bytes += log->written - active->length;
     active->length = log->written;
-    log->next = log->batch_first = log->next_write;
+    log->next = log->next_write;
     settle(&log->written_list, 0);
     if (log->complained)
         log_notice("stream log %s: works again", log->name);
@@ -130,13 +130,12 @@ static int roll(struct seglog *log)
         (void)close(log->fd);
     }
     log->fd = fd;
-    /* Numbers that a failed sync has used up were never acknowledged: not damage. */
-    if (log->next_write > log->next)
-        seglog_active(log)->damage_known = log->next_write;
+    if (log->next_write > log->next) /* used up by a failed sync, never acknowledged: not damage */
+        (void)seglog_note_hole(log, log->next, log->next_write);
     seglog_add_segment(log, log->next_write, SEGLOG_HEAD_SIZE);
     log->written = SEGLOG_HEAD_SIZE;
     log->preallocated = log->preallocated == UINT64_MAX ? UINT64_MAX : 0;
-    log->batch_first = log->next = log->next_write;
+    log->next = log->next_write;
     log->bytes += SEGLOG_HEAD_SIZE;
     atomic_fetch_add_explicit(&log->seen_written, SEGLOG_HEAD_SIZE, memory_order_relaxed);
     return 0;
@@ -149,8 +148,6 @@ static void take_back(struct seglog *log)
     if (log->fd < 0)
         return;
     uint64_t length = seglog_active(log)->length;
-    if (log->written == length && list_is_empty(&log->written_list))
-        return;
     if (ftruncate(log->fd, (off_t)length) <
         0) { /* then half a record may be in the way: not this file any more */
         (void)complain(log, "ftruncate", -errno);
@@ -160,7 +157,7 @@ static void take_back(struct seglog *log)
     }
     log->written = length;
     log->preallocated = log->preallocated == UINT64_MAX ? UINT64_MAX : length;
-    log->next_write = log->batch_first = log->next;
+    log->next_write = log->next;
 }
 
 static int encode(struct seglog *log, struct seglog_append *append)
@@ -179,7 +176,7 @@ static int encode(struct seglog *log, struct seglog_append *append)
             return r;
     }
     uint8_t *p = logs->out + logs->out_len;
-    seglog_record_encode_head(p, record, record->seq - log->batch_first);
+    seglog_record_encode_head(p, record);
     if (record->topic_len)
         memcpy(p + SEGLOG_RECORD_HEAD_SIZE, record->topic, record->topic_len);
     logs->out_len += copied;

@@ -1,0 +1,383 @@
+/* What a log makes of files that were torn, garbled, renamed or lost. Nothing that was acknowledged and is intact may be
+ * missing, and opening always succeeds. */
+#include "store/crc32c.h"
+#include "store/seglog_record.h"
+#include "store/seglog_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static off_t size_of(const char *path)
+{
+    struct stat st;
+    CHECK_INT(stat(path, &st), 0);
+    return st.st_size;
+}
+
+static uint8_t *load(const char *path, size_t *len)
+{
+    *len = (size_t)size_of(path);
+    uint8_t *bytes = mem_new_bytes(*len + 1);
+    cleanup(fd_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK_INT(pread(fd, bytes, *len, 0), (ssize_t)*len);
+    return bytes;
+}
+
+static void store_bytes(const char *path, const uint8_t *bytes, size_t len)
+{
+    cleanup(fd_close_p) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    CHECK_INT(write(fd, bytes, len), (ssize_t)len);
+}
+
+static void overwrite(const char *path, off_t at, const void *bytes, size_t len)
+{
+    cleanup(fd_close_p) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    CHECK_INT(pwrite(fd, bytes, len, at), (ssize_t)len);
+}
+
+enum { RECORD = 32 + 13 + 43 }; /* 88 bytes, with payloads of 43 */
+
+TEST(a_segment_cut_at_any_byte_of_its_last_two_records_opens_with_all_before)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    for (uint64_t i = 0; i < 5; i++)
+        CHECK_INT(rig_append(&rig, rig.log, i, 1, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    size_t len;
+    cleanup_free uint8_t *whole = load(path, &len);
+    CHECK_INT(len, 32 + 5 * RECORD);
+
+    for (size_t cut = 32 + 3 * RECORD; cut < len; cut++) {
+        store_bytes(path, whole, cut);
+        rig_open(&rig);
+        uint64_t left = (cut - 32) / RECORD;
+        CHECK_INT(seglog_next(rig.log), left);
+        CHECK_INT(seglog_damaged(rig.log), 0);
+        CHECK_INT(rig_append(&rig, rig.log, left, 2, 43), 0);
+        rig_check_records(&rig, 0, left + 2, 43);
+        rig_reopen(&rig);
+        rig_check_records(&rig, 0, left + 2, 43);
+        rig_close(&rig);
+    }
+    CHECK_INT(rig_errors, 0);
+    rig_done(&rig);
+}
+
+TEST(a_segment_garbled_from_any_byte_of_its_last_two_records_opens_with_all_before)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 5, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    size_t len;
+    cleanup_free uint8_t *whole = load(path, &len);
+
+    for (size_t from = 32 + 3 * RECORD; from < len; from++) {
+        cleanup_free uint8_t *garbled = mem_new_bytes(len + 100);
+        memcpy(garbled, whole, from);
+        for (size_t i = from; i < len + 100; i++)
+            garbled[i] = (uint8_t) ~(i < len ? whole[i] : i);
+        store_bytes(path, garbled, len + 100);
+        rig_open(&rig);
+        CHECK_INT(seglog_next(rig.log), (from - 32) / RECORD);
+        rig_check_records(&rig, 0, (from - 32) / RECORD, 43);
+        rig_close(&rig);
+        CHECK_INT(size_of(path), 32 + (from - 32) / RECORD * RECORD);
+    }
+    rig_done(&rig);
+}
+
+TEST(a_flipped_bit_in_any_byte_of_the_last_record_but_one_loses_no_other)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    for (uint64_t i = 0; i < 5; i++)
+        CHECK_INT(rig_append(&rig, rig.log, i, 1, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    size_t len;
+    cleanup_free uint8_t *whole = load(path, &len);
+
+    for (size_t at = 32 + 3 * RECORD; at < 32 + 4 * RECORD; at++) {
+        store_bytes(path, whole, len);
+        uint8_t bad = whole[at] ^ 0x10;
+        overwrite(path, (off_t)at, &bad, 1);
+        rig_open(&rig);
+        CHECK_INT(seglog_next(rig.log), 5);
+        CHECK_INT(seglog_damaged(rig.log), 1);
+        struct seglog_read read = {0};
+        CHECK_INT(rig_read(&rig, rig.log, 0, 100, &read), 4);
+        CHECK_INT(read.records[3].seq, 4);
+        CHECK(payload_is(&read.records[3], 4, 43));
+        CHECK_INT(read.skipped, 1);
+        seglog_read_done(&read);
+        CHECK_INT(seglog_damaged(rig.log), 1); /* seen twice, counted once */
+        rig_close(&rig);
+        CHECK_INT(size_of(path), (off_t)len);
+    }
+    rig_done(&rig);
+}
+
+TEST(a_hole_in_the_last_batch_does_not_cost_the_records_after_it)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 3, 43), 0);
+    CHECK_INT(rig_append(&rig, rig.log, 3, 4, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    static const uint8_t zeros[RECORD];
+    overwrite(path, 32 + 4 * RECORD, zeros, RECORD); /* a sector that had not reached the medium */
+    rig_open(&rig);
+    CHECK_INT(seglog_next(rig.log), 7);
+    CHECK_INT(seglog_damaged(rig.log), 1);
+    struct seglog_read read = {0};
+    CHECK_INT(rig_read(&rig, rig.log, 0, 100, &read), 6);
+    CHECK_INT(read.skipped, 1);
+    CHECK_INT(rig_errors, 1);
+    seglog_read_done(&read);
+    rig_done(&rig);
+}
+
+TEST(damage_in_an_older_segment_is_skipped_counted_and_reported_when_it_is_read)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 4096, 0);
+    for (uint64_t i = 0; i < 200; i++)
+        CHECK_INT(rig_append(&rig, rig.log, i, 1, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_segment(&rig, 1);
+    uint64_t first = strtoull(strrchr(path, '/') + 1, NULL, 10);
+    uint8_t rubbish[3 * RECORD];
+    memset(rubbish, 0xa5, sizeof rubbish);
+    overwrite(path, 32 + 10 * RECORD + 5, rubbish, 2 * RECORD); /* touches three */
+    off_t size = size_of(path);
+
+    rig_open(&rig);
+    CHECK_INT(seglog_damaged(rig.log),
+              0); /* nobody has looked yet: starting does not depend on the backlog */
+    struct seglog_read read = {0};
+    CHECK_INT(rig_read(&rig, rig.log, 0, 1000, &read), 197);
+    CHECK_INT(read.skipped, 3);
+    CHECK_INT(seglog_damaged(rig.log), 3);
+    CHECK_INT(rig_errors, 1);
+    for (uint64_t i = 0; i < 197; i++) {
+        uint64_t seq = i < first + 10 ? i : i + 3;
+        CHECK_INT(read.records[i].seq, seq);
+        CHECK(payload_is(&read.records[i], seq, 43));
+    }
+    CHECK_INT(rig_read(&rig, rig.log, 0, 1000, &read), 197);
+    CHECK_INT(seglog_damaged(rig.log), 3);
+    CHECK_INT(rig_errors, 1);
+    seglog_read_done(&read);
+    CHECK_INT(size_of(path), size);
+    rig_done(&rig);
+}
+
+TEST(the_end_of_an_older_segment_may_be_missing)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 4096, 0);
+    for (uint64_t i = 0; i < 200; i++)
+        CHECK_INT(rig_append(&rig, rig.log, i, 1, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_segment(&rig, 1);
+    CHECK_INT(truncate(path, 32 + 10 * RECORD + 7), 0);
+    rig_open(&rig);
+    struct seglog_read read = {0};
+    int n = rig_read(&rig, rig.log, 0, 1000, &read);
+    CHECK_INT(n + (int)read.skipped, 200);
+    CHECK_INT(seglog_damaged(rig.log), read.skipped);
+    CHECK_INT(read.records[n - 1].seq, 199);
+    seglog_read_done(&read);
+    rig_done(&rig);
+}
+
+TEST(an_older_segment_may_be_missing_altogether)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 4096, 0);
+    for (uint64_t i = 0; i < 200; i++)
+        CHECK_INT(rig_append(&rig, rig.log, i, 1, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_segment(&rig, 1);
+    CHECK_INT(unlink(path), 0);
+    rig_open(&rig);
+    struct seglog_read read = {0};
+    int n = rig_read(&rig, rig.log, 0, 1000, &read);
+    CHECK(read.skipped > 0);
+    CHECK_INT(n + (int)read.skipped, 200);
+    seglog_read_done(&read);
+    rig_done(&rig);
+}
+
+TEST(a_read_of_nothing_but_damage_says_how_much_will_never_come)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 10, 43), 0);
+    cleanup_free char *path = rig_last_segment(&rig);
+    uint8_t rubbish[10 * RECORD];
+    memset(rubbish, 0xa5, sizeof rubbish);
+    overwrite(path, 32 + 6 * RECORD, rubbish, 4 * RECORD); /* while the log is open */
+    struct seglog_read read = {0};
+    CHECK_INT(rig_read(&rig, rig.log, 0, 100, &read), 6);
+    CHECK_INT(rig_read(&rig, rig.log, 6, 100, &read), 0);
+    CHECK_INT(read.skipped, 4);
+    CHECK_INT(rig_append(&rig, rig.log, 10, 1, 43), 0);
+    CHECK_INT(rig_read(&rig, rig.log, 6, 100, &read), 1);
+    CHECK_INT(read.records[0].seq, 10);
+    CHECK_INT(read.skipped, 4);
+    seglog_read_done(&read);
+    rig_done(&rig);
+}
+
+TEST(a_payload_that_looks_like_a_record_is_not_taken_for_one)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 60, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    size_t len;
+    cleanup_free uint8_t *whole = load(path, &len);
+
+    /* Record 60 carries the image of record 50, at a multiple of 8; then its head is damaged. */
+    rig_open(&rig);
+    struct put put;
+    put_init(&put, 60, RECORD + 3);
+    memcpy(put.payload + 3, whole + 32 + 50 * RECORD, RECORD);
+    seglog_append(rig.log, &put.append);
+    seglogs_quiesce(rig.logs);
+    CHECK_INT(rig_append(&rig, rig.log, 61, 1, 43), 0);
+    rig_close(&rig);
+    put_done(&put);
+    overwrite(path, (off_t)len, "XXXX", 4);
+
+    rig_open(&rig);
+    CHECK_INT(seglog_next(rig.log), 62);
+    struct seglog_read read = {0};
+    CHECK_INT(rig_read(&rig, rig.log, 58, 100, &read), 3);
+    CHECK_INT(read.records[2].seq, 61);
+    CHECK_INT(read.skipped, 1);
+    seglog_read_done(&read);
+    rig_done(&rig);
+}
+
+/* ---- heads and names --------------------------------------------------------------------------------------------- */
+
+TEST(a_segment_whose_making_was_interrupted_is_made_again)
+{
+    for (off_t size = 0; size <= 32; size += 4) {
+        struct seglog_rig rig;
+        rig_init(&rig, WORKER_INLINE, 4096, 0);
+        CHECK_INT(rig_append(&rig, rig.log, 0, 30, 43), 0);
+        uint64_t next = seglog_next(rig.log);
+        rig_close(&rig);
+        cleanup_free char *torn = str_printf("%s/telemetry/%020llu.seg", rig.path, (unsigned long long)next);
+        static const uint8_t zeros[32];
+        store_bytes(torn, zeros, (size_t)size);
+        rig_open(&rig);
+        CHECK_INT(seglog_next(rig.log), next);
+        CHECK_INT(rig_append(&rig, rig.log, next, 5, 43), 0);
+        rig_reopen(&rig);
+        rig_check_records(&rig, 0, next + 5, 43);
+        CHECK_INT(rig_errors, 0);
+        rig_done(&rig);
+    }
+}
+
+TEST(a_damaged_head_costs_no_record_and_no_number_is_given_twice)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 10, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    overwrite(path, 3, "?", 1);
+    overwrite(path, 32 + 8 * RECORD, "?", 1); /* and two records that might have any number */
+    overwrite(path, 32 + 9 * RECORD, "?", 1);
+    off_t size = size_of(path);
+    rig_open(&rig);
+    CHECK(seglog_next(rig.log) >= 10);
+    CHECK(rig_errors > 0);
+    uint64_t next = seglog_next(rig.log);
+    CHECK_INT(rig_append(&rig, rig.log, next, 1, 43), 0);
+    struct seglog_read read = {0};
+    CHECK_INT(rig_read(&rig, rig.log, 0, 100, &read), 9);
+    CHECK_INT(read.records[8].seq, next);
+    seglog_read_done(&read);
+    CHECK_INT(size_of(path), size);
+    rig_done(&rig);
+}
+
+TEST(a_file_of_rubbish_is_kept_and_the_log_goes_on)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    uint8_t rubbish[5000];
+    for (size_t i = 0; i < sizeof rubbish; i++)
+        rubbish[i] = (uint8_t)(i * 7 + i / 256);
+    store_bytes(path, rubbish, sizeof rubbish);
+    rig_open(&rig);
+    uint64_t next = seglog_next(rig.log);
+    CHECK(next > 5000 / 40);
+    CHECK_INT(rig_append(&rig, rig.log, next, 3, 43), 0);
+    rig_reopen(&rig);
+    rig_check_records(&rig, next, 3, 43);
+    CHECK_INT(size_of(path), sizeof rubbish);
+    rig_done(&rig);
+}
+
+TEST(a_log_of_a_newer_program_is_left_alone)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 3, 43), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    uint8_t head[SEGLOG_HEAD_SIZE];
+    seglog_head_encode(head, 0);
+    head[8] = SEGLOG_VERSION + 1;
+    uint32_t crc = crc32c(0, head, 28);
+    for (int i = 0; i < 4; i++)
+        head[28 + i] = (uint8_t)(crc >> 8 * i);
+    overwrite(path, 0, head, sizeof head);
+    off_t size = size_of(path);
+    CHECK_INT(seglogs_open(&rig.logs, rig.loop, rig.path, WORKER_INLINE), 0);
+    CHECK_INT(seglog_open(&rig.log, rig.logs, "telemetry", NULL), -EPROTONOSUPPORT);
+    CHECK_INT(size_of(path), size);
+    rig_done(&rig);
+}
+
+TEST(other_files_in_the_folder_are_none_of_ours)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 3, 43), 0);
+    rig_close(&rig);
+    static const char *const names[] = {"README", "00000000000000000001.seg~", "0000000000000000000x.seg",
+                                        ".seg", "99999999999999999999.seg"};
+    for (size_t i = 0; i < array_size(names); i++) {
+        cleanup_free char *path = str_printf("%s/telemetry/%s", rig.path, names[i]);
+        store_bytes(path, (const uint8_t *)"note", 4);
+    }
+    rig_open(&rig);
+    rig_check_records(&rig, 0, 3, 43);
+    rig_release(&rig, 3);
+    for (size_t i = 0; i < array_size(names); i++) {
+        cleanup_free char *path = str_printf("%s/telemetry/%s", rig.path, names[i]);
+        CHECK_INT(size_of(path), 4);
+    }
+    rig_done(&rig);
+}

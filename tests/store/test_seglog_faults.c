@@ -1,0 +1,491 @@
+/* Disks that are full, cannot sync, cannot be read, or lose their power. The program is linked with --wrap, so that the
+ * system's calls fail when a test says so. */
+#include "store/seglog_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+int __real_fdatasync(int fd);
+int __real_fsync(int fd);
+int __real_ftruncate(int fd, off_t length);
+ssize_t __real_pwritev(int fd, const struct iovec *parts, int count, off_t offset);
+ssize_t __real_pread(int fd, void *bytes, size_t len, off_t offset);
+
+int __wrap_fdatasync(int fd);
+int __wrap_fsync(int fd);
+int __wrap_ftruncate(int fd, off_t length);
+ssize_t __wrap_pwritev(int fd, const struct iovec *parts, int count, off_t offset);
+ssize_t __wrap_pread(int fd, void *bytes, size_t len, off_t offset);
+
+static struct {
+    int fdatasync, fsync, ftruncate; /* errno of the next call, once */
+    int64_t room;                    /* bytes that may still be written; -1: no limit */
+    int full;                        /* what a write says without room */
+    int64_t bad_from, bad_to;        /* offsets that cannot be read */
+    unsigned syncs, writes;
+} disk;
+
+static void disk_reset(void)
+{
+    memset(&disk, 0, sizeof disk);
+    disk.room = -1;
+    disk.bad_from = disk.bad_to = -1;
+}
+
+static bool fails(int *once)
+{
+    if (!*once)
+        return false;
+    errno = *once;
+    *once = 0;
+    return true;
+}
+
+int __wrap_fdatasync(int fd)
+{
+    disk.syncs++;
+    return fails(&disk.fdatasync) ? -1 : __real_fdatasync(fd);
+}
+
+int __wrap_fsync(int fd)
+{
+    return fails(&disk.fsync) ? -1 : __real_fsync(fd);
+}
+
+int __wrap_ftruncate(int fd, off_t length)
+{
+    return fails(&disk.ftruncate) ? -1 : __real_ftruncate(fd, length);
+}
+
+/* Writes what there is room for, as the system does, and fails when there is none. */
+ssize_t __wrap_pwritev(int fd, const struct iovec *parts, int count, off_t offset)
+{
+    disk.writes++;
+    if (disk.room < 0)
+        return __real_pwritev(fd, parts, count, offset);
+    size_t len = 0;
+    for (int i = 0; i < count; i++)
+        len += parts[i].iov_len;
+    if (disk.room == 0) {
+        errno = disk.full;
+        return -1;
+    }
+    if (len <= (size_t)disk.room) {
+        disk.room -= (int64_t)len;
+        return __real_pwritev(fd, parts, count, offset);
+    }
+    struct iovec part = {parts[0].iov_base, size_min(parts[0].iov_len, (size_t)disk.room)};
+    disk.room -= (int64_t)part.iov_len;
+    return __real_pwritev(fd, &part, 1, offset);
+}
+
+ssize_t __wrap_pread(int fd, void *bytes, size_t len, off_t offset)
+{
+    if (disk.bad_from >= 0 && offset < disk.bad_to && offset + (off_t)len > disk.bad_from) {
+        if (offset >= disk.bad_from) {
+            errno = EIO;
+            return -1;
+        }
+        len = (size_t)(disk.bad_from - offset);
+    }
+    return __real_pread(fd, bytes, len, offset);
+}
+
+static void init(struct seglog_rig *rig, uint64_t segment_bytes)
+{
+    disk_reset();
+    rig_init(rig, WORKER_INLINE, segment_bytes, 0);
+}
+
+static off_t size_of_last(struct seglog_rig *rig)
+{
+    cleanup_free char *path = rig_last_segment(rig);
+    struct stat st;
+    CHECK_INT(stat(path, &st), 0);
+    return st.st_size;
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------------ */
+
+TEST(a_turn_is_one_write_and_one_sync_a_log_however_many_records)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    struct seglog *alarms;
+    CHECK_INT(seglog_open(&alarms, rig.logs, "alarms", NULL), 0);
+    struct put puts[200];
+    disk_reset();
+    for (size_t i = 0; i < 200; i++) {
+        put_init(&puts[i], i, 100);
+        seglog_append(i % 2 ? rig.log : alarms, &puts[i].append);
+    }
+    seglogs_quiesce(rig.logs);
+    CHECK_INT(disk.syncs, 2);
+    CHECK_INT(disk.writes, 2);
+    for (size_t i = 0; i < 200; i++) {
+        CHECK_INT(puts[i].append.work.r, 0);
+        put_done(&puts[i]);
+    }
+    rig_done(&rig);
+}
+
+TEST(a_turn_of_reads_alone_syncs_nothing)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 3, 100), 0);
+    disk_reset();
+    rig_check_records(&rig, 0, 3, 100);
+    CHECK_INT(disk.syncs + disk.writes, 0);
+    rig_done(&rig);
+}
+
+TEST(what_was_written_is_counted)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    uint64_t before = seglog_written(rig.log);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 10, 43), 0);
+    CHECK_INT(seglog_written(rig.log) - before, 880);
+    rig_done(&rig);
+}
+
+/* ---- full -------------------------------------------------------------------------------------------------------- */
+
+static void check_full(int full, int64_t room, size_t count, size_t size, uint64_t segment_bytes)
+{
+    struct seglog_rig rig;
+    init(&rig, segment_bytes);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 3, size), 0);
+    off_t before = size_of_last(&rig);
+    disk.room = room;
+    disk.full = full;
+    CHECK_INT(rig_append(&rig, rig.log, 3, count, size), -ENOSPC);
+    CHECK_INT(rig_errors, 1);
+    CHECK_INT(rig_append(&rig, rig.log, 3, count, size), -ENOSPC);
+    CHECK_INT(rig_errors, 1); /* said once */
+    uint64_t next = seglog_next(rig.log);
+    if (!segment_bytes) {
+        CHECK_INT(next, 3);
+        CHECK_INT(size_of_last(&rig), before); /* no half record stays */
+    }
+    rig_check_records(&rig, 0, next, size);
+
+    disk_reset();
+    CHECK_INT(rig_append(&rig, rig.log, next, count, size), 0);
+    rig_check_records(&rig, 0, next + count, size);
+    rig_reopen(&rig);
+    rig_check_records(&rig, 0, next + count, size);
+    CHECK_INT(seglog_damaged(rig.log), 0);
+    rig_done(&rig);
+}
+
+TEST(a_full_disk_fails_the_batch_and_works_again_with_space)
+{
+    check_full(ENOSPC, 0, 5, 100, 0);
+}
+
+TEST(a_disk_that_becomes_full_within_a_record_leaves_no_half_of_it)
+{
+    for (int64_t room = 1; room < 5 * 148; room += 37)
+        check_full(ENOSPC, room, 5, 100, 0);
+}
+
+TEST(a_disk_that_becomes_full_within_a_large_record_leaves_no_half_of_it)
+{
+    check_full(ENOSPC, 100000, 3, 200000, 0);
+    check_full(ENOSPC, 250000, 3, 200000, 0);
+}
+
+TEST(a_quota_is_a_full_disk)
+{
+    check_full(EDQUOT, 200, 5, 100, 0);
+    check_full(EFBIG, 200, 5, 100, 0);
+}
+
+TEST(a_disk_that_becomes_full_among_segments_keeps_what_was_acknowledged)
+{
+    for (int64_t room = 0; room < 12000; room += 997)
+        check_full(ENOSPC, room, 200, 100, 4096);
+}
+
+TEST(the_appends_before_a_full_segment_change_are_acknowledged_and_the_others_are_not)
+{
+    struct seglog_rig rig;
+    init(&rig, 4096);
+    struct put puts[40];
+    disk.full = ENOSPC;
+    disk.room = 4096 - 32;
+    for (size_t i = 0; i < 40; i++) {
+        put_init(&puts[i], i, 43 + 64);
+        seglog_append(rig.log, &puts[i].append);
+    }
+    seglogs_quiesce(rig.logs);
+    uint64_t next = seglog_next(rig.log);
+    CHECK(next > 10 && next < 40);
+    for (size_t i = 0; i < 40; i++) {
+        CHECK_INT(puts[i].append.work.r, i < next ? 0 : -ENOSPC);
+        put_done(&puts[i]);
+    }
+    rig_check_records(&rig, 0, next, 43 + 64);
+    rig_done(&rig);
+}
+
+TEST(another_log_is_not_disturbed_by_a_full_one)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    struct seglog *alarms;
+    CHECK_INT(seglog_open(&alarms, rig.logs, "alarms", NULL), 0);
+    struct put small, large;
+    put_init(&large, 0, 1000);
+    put_init(&small, 0, 10);
+    disk.room = 100;
+    disk.full = ENOSPC;
+    seglog_append(alarms, &small.append);
+    seglog_append(rig.log, &large.append);
+    seglogs_quiesce(rig.logs);
+    CHECK_INT(small.append.work.r, 0);
+    CHECK_INT(large.append.work.r, -ENOSPC);
+    put_done(&small);
+    put_done(&large);
+    rig_done(&rig);
+}
+
+TEST(a_file_that_cannot_be_cut_back_is_left_for_a_new_segment)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 3, 100), 0);
+    disk.room = 200;
+    disk.full = ENOSPC;
+    disk.ftruncate = EIO;
+    CHECK_INT(rig_append(&rig, rig.log, 3, 5, 100), -ENOSPC);
+    disk_reset();
+    CHECK_INT(rig_segments(&rig), 1);
+    uint64_t next = 0;
+    CHECK_INT(rig_append(&rig, rig.log, 8, 1, 100), 0);
+    next = seglog_next(rig.log);
+    CHECK(next >= 4);
+    CHECK_INT(rig_segments(&rig), 2);
+    rig_reopen(&rig);
+    CHECK_INT(seglog_next(rig.log), next);
+    struct seglog_read read = {0};
+    CHECK(rig_read(&rig, rig.log, 0, 3, &read) == 3);
+    CHECK(payload_is(&read.records[2], 2, 100));
+    CHECK_INT(rig_read(&rig, rig.log, next - 1, 3, &read), 1);
+    CHECK(payload_is(&read.records[0], 8, 100));
+    seglog_read_done(&read);
+    rig_done(&rig);
+}
+
+TEST(an_empty_segment_that_cannot_be_cut_back_is_made_anew)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    disk.room = 70000; /* within the payload, which is written from where it is */
+    disk.full = ENOSPC;
+    disk.ftruncate = EIO;
+    CHECK_INT(rig_append(&rig, rig.log, 0, 1, 100000), -ENOSPC);
+    disk_reset();
+    CHECK_INT(rig_append(&rig, rig.log, 0, 2, 100), 0);
+    CHECK_INT(rig_segments(&rig), 1);
+    rig_check_records(&rig, 0, 2, 100);
+    rig_reopen(&rig);
+    rig_check_records(&rig, 0, 2, 100);
+    rig_done(&rig);
+}
+
+/* A real file system, small and full, where we may mount one. */
+TEST(a_small_file_system_fills_and_empties)
+{
+    struct seglog_rig rig;
+    disk_reset();
+    cleanup(folder_free_p) char *mountpoint = folder_new();
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("gatehouse-test", mountpoint, "tmpfs", 0, "size=1m") < 0)
+        SKIP("this user may not mount a file system");
+    rig_init(&rig, WORKER_INLINE, 64 * 1024, 0);
+    rig_close(&rig);
+    char *own_path = rig.path;
+    rig.path = str_printf("%s/streams", mountpoint);
+    rig_open(&rig);
+    uint64_t n = 0;
+    int r;
+    while ((r = rig_append(&rig, rig.log, n, 10, 1000)) == 0)
+        n += 10;
+    CHECK_INT(r, -ENOSPC);
+    uint64_t next = seglog_next(rig.log);
+    CHECK(next > 500);
+    rig_check_records(&rig, 0, next, 1000);
+    CHECK_INT(rig_append(&rig, rig.log, next, 1000, 1000), -ENOSPC);
+    next = seglog_next(rig.log);
+    rig_reopen(&rig); /* starts with a full disk, too */
+    CHECK_INT(seglog_next(rig.log), next);
+    rig_check_records(&rig, 0, next, 1000);
+
+    rig_release(&rig, next);
+    uint64_t first = seglog_first(rig.log);
+    CHECK(first > 0);
+    for (int i = 0; i < 50; i++, next += 10)
+        CHECK_INT(rig_append(&rig, rig.log, next, 10, 1000), 0);
+    rig_check_records(&rig, first, next - first, 1000);
+    rig_close(&rig);
+    free(rig.path);
+    rig.path = own_path;
+    CHECK_INT(umount2(mountpoint, MNT_DETACH), 0);
+    rig_open(&rig);
+    rig_done(&rig);
+}
+
+/* ---- syncs ------------------------------------------------------------------------------------------------------- */
+
+TEST(a_failed_sync_is_the_fault_of_its_appends_and_the_log_goes_on_in_another_file)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 3, 100), 0);
+    disk.fdatasync = EIO;
+    CHECK_INT(rig_append(&rig, rig.log, 3, 2, 100), -EIO);
+    CHECK_INT(seglog_next(rig.log), 3);
+    rig_check_records(&rig, 0, 3, 100);
+
+    CHECK_INT(rig_append(&rig, rig.log, 5, 2, 100), 0); /* 3 and 4 may be on the disk: not given again */
+    CHECK_INT(rig_segments(&rig), 2);
+    CHECK_INT(seglog_next(rig.log), 7);
+    struct seglog_read read = {0};
+    CHECK_INT(rig_read(&rig, rig.log, 0, 100, &read), 5);
+    CHECK_INT(read.records[3].seq, 5);
+    CHECK(payload_is(&read.records[3], 5, 100));
+    CHECK_INT(read.skipped, 2);
+    CHECK_INT(seglog_damaged(rig.log), 0);
+    seglog_read_done(&read);
+
+    rig_reopen(&rig);
+    CHECK_INT(seglog_next(rig.log), 7);
+    rig_done(&rig);
+}
+
+TEST(syncs_that_go_on_failing_lose_nothing_that_was_acknowledged)
+{
+    struct seglog_rig rig;
+    init(&rig, 4096);
+    uint64_t acknowledged[100], n = 0;
+    for (uint64_t i = 0; i < 100; i++) {
+        if (i % 3 == 1)
+            disk.fdatasync = EIO;
+        if (i % 5 == 2)
+            disk.fsync = EIO; /* of a new segment */
+        struct put put;
+        put_init(&put, i, 300);
+        seglog_append(rig.log, &put.append);
+        seglogs_quiesce(rig.logs);
+        if (put.append.work.r == 0)
+            acknowledged[n++] = put.append.record.seq << 32 | i;
+        put_done(&put);
+    }
+    CHECK(n > 30);
+    disk_reset();
+    rig_reopen(&rig);
+    struct seglog_read read = {0};
+    for (uint64_t i = 0; i < n; i++) {
+        CHECK_INT(rig_read(&rig, rig.log, acknowledged[i] >> 32, 1, &read), 1);
+        CHECK_INT(read.records[0].seq, acknowledged[i] >> 32);
+        CHECK(payload_is(&read.records[0], acknowledged[i] & 0xffffffff, 300));
+    }
+    seglog_read_done(&read);
+    rig_done(&rig);
+}
+
+TEST(a_new_segment_that_cannot_be_synced_is_no_segment)
+{
+    struct seglog_rig rig;
+    init(&rig, 4096);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 9, 400), 0);
+    disk.fsync = EIO;
+    CHECK_INT(rig_append(&rig, rig.log, 9, 1, 400), -EIO);
+    CHECK_INT(rig_segments(&rig), 1);
+    CHECK_INT(rig_append(&rig, rig.log, 9, 1, 400), 0);
+    rig_check_records(&rig, 0, 10, 400);
+    rig_done(&rig);
+}
+
+/* ---- media ------------------------------------------------------------------------------------------------------- */
+
+TEST(sectors_that_cannot_be_read_cost_the_records_in_them_only)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 300, 43), 0);
+    rig_reopen(&rig);
+    disk.bad_from = 8192;
+    disk.bad_to = 12288;
+    struct seglog_read read = {0};
+    CHECK_INT(rig_read(&rig, rig.log, 0, 1000, &read), 300 - 48);
+    CHECK_INT(read.skipped, 48);
+    CHECK_INT(seglog_damaged(rig.log), 48);
+    CHECK_INT(read.records[300 - 48 - 1].seq, 299);
+    seglog_read_done(&read);
+    rig_done(&rig);
+}
+
+/* The power goes while a batch is being written: of the sectors since the last sync any subset is on the medium, and the
+ * file's length is anything in between. */
+TEST(a_power_cut_takes_nothing_that_was_acknowledged)
+{
+    enum { SECTOR_SIZE = 512 };
+    for (unsigned round = 0; round < 60; round++) {
+        struct seglog_rig rig;
+        init(&rig, round % 3 ? 0 : 4096);
+        unsigned seed = round * 7919 + 1;
+        uint64_t n = 0;
+        for (int batch = 0; batch < 4; batch++) {
+            size_t count = 1 + (size_t)rand_r(&seed) % 20;
+            CHECK_INT(rig_append(&rig, rig.log, n, count, 100), 0);
+            n += count;
+        }
+        cleanup_free char *path = rig_last_segment(&rig);
+        off_t synced = size_of_last(&rig);
+        size_t torn = round % 3 ? 30 : 3, segments = rig_segments(&rig);
+        CHECK_INT(rig_append(&rig, rig.log, n, torn, 100), 0);
+        if (rig_segments(&rig) >
+            segments) { /* which was synced before the next one was made: nothing to tear here */
+            rig_done(&rig);
+            continue;
+        }
+        rig_close(&rig);
+
+        cleanup(fd_close_p) int fd = open(path, O_RDWR | O_CLOEXEC);
+        struct stat st;
+        CHECK_INT(fstat(fd, &st), 0);
+        static const uint8_t zeros[SECTOR_SIZE];
+        for (off_t at = synced; at < st.st_size; at = (at / SECTOR_SIZE + 1) * SECTOR_SIZE) {
+            off_t end = (at / SECTOR_SIZE + 1) * SECTOR_SIZE;
+            if (rand_r(&seed) % 2)
+                CHECK(pwrite(fd, zeros, (size_t)(end < st.st_size ? end - at : st.st_size - at), at) > 0);
+        }
+        CHECK_INT(__real_ftruncate(fd, synced + rand_r(&seed) % (st.st_size - synced + 1)), 0);
+
+        rig_open(&rig);
+        CHECK(seglog_next(rig.log) >= n && seglog_next(rig.log) <= n + torn);
+        struct seglog_read read = {0};
+        CHECK(rig_read(&rig, rig.log, 0, n, &read) == (int)n);
+        for (uint64_t i = 0; i < n; i++)
+            CHECK(read.records[i].seq == i && payload_is(&read.records[i], i, 100));
+        CHECK_INT(read.skipped, 0);
+        seglog_read_done(&read);
+        uint64_t next = seglog_next(rig.log);
+        CHECK_INT(rig_append(&rig, rig.log, next, 3, 100), 0);
+        rig_reopen(&rig);
+        rig_check_records(&rig, next, 3, 100);
+        CHECK(seglog_damaged(rig.log) <= torn);
+        rig_done(&rig);
+    }
+}
