@@ -68,6 +68,12 @@ void seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to)
               log->name, from, to - 1);
 }
 
+void seglog_trim(struct seglog *log)
+{
+    int r = log->fd < 0 ? 0 : ftruncate(log->fd, (off_t)log->written);
+    (void)r; /* costs space, no more */
+}
+
 void seglog_forget_reader(struct seglog *log)
 {
     struct seglogs *logs = log->logs;
@@ -225,8 +231,7 @@ struct seglog *seglog_close(struct seglog *log)
     if (log->logs->worker)
         worker_quiesce(log->logs->worker);
     seglog_forget_reader(log);
-    if (log->fd >= 0)
-        (void)ftruncate(log->fd, (off_t)log->written); /* gives back what was preallocated */
+    seglog_trim(log);
     list_remove(&log->link);
     free_log(log);
     return NULL;

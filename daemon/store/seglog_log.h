@@ -90,6 +90,8 @@ void seglog_publish(struct seglog *log);
 bool seglog_note_hole(struct seglog *log, uint64_t from, uint64_t to);
 /* Counts and reports a hole that is new. */
 void seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to);
+/* Gives back what was preallocated behind the end of the active segment. */
+void seglog_trim(struct seglog *log);
 /* The reader must not keep a file that goes away. */
 void seglog_forget_reader(struct seglog *log);
 

@@ -73,7 +73,9 @@ static int write_parts(struct seglog *log, struct iovec *parts, int count, size_
     uint64_t end = log->written + len;
     if (end > log->preallocated) {
         /* Whether there is room is for the write to say. */
-        uint64_t step = size_max(PREALLOCATE, len);
+        uint64_t step = log->segment_bytes < PREALLOCATE ? log->segment_bytes : PREALLOCATE;
+        if (step < len)
+            step = len;
         if (fallocate(log->fd, FALLOC_FL_KEEP_SIZE, (off_t)log->written, (off_t)step) == 0)
             log->preallocated = log->written + step;
         else if (errno == EOPNOTSUPP || errno == ENOSYS)
@@ -103,8 +105,7 @@ static int sync_written(struct seglog *log)
         return 0;
     if (fdatasync(log->fd) < 0) {
         int r = complain(log, "fdatasync", -errno);
-        (void)close(log->fd);
-        log->fd = -1;
+        fd_close_p(&log->fd);
         return r;
     }
     struct segment *active = seglog_active(log);
@@ -125,10 +126,8 @@ static int roll(struct seglog *log)
     int r = segment_create(log->folder, log->next_write, &fd);
     if (r < 0)
         return complain(log, "new segment", r);
-    if (log->fd >= 0) {
-        (void)ftruncate(log->fd, (off_t)log->written); /* gives back what was preallocated */
-        (void)close(log->fd);
-    }
+    seglog_trim(log);
+    fd_close_p(&log->fd);
     log->fd = fd;
     if (log->next_write > log->next) /* used up by a failed sync, never acknowledged: not damage */
         (void)seglog_note_hole(log, log->next, log->next_write);
@@ -148,11 +147,10 @@ static void take_back(struct seglog *log)
     if (log->fd < 0)
         return;
     uint64_t length = seglog_active(log)->length;
-    if (ftruncate(log->fd, (off_t)length) <
-        0) { /* then half a record may be in the way: not this file any more */
+    if (ftruncate(log->fd, (off_t)length) < 0) {
+        /* Half a record may be in the way: not this file any more. */
         (void)complain(log, "ftruncate", -errno);
-        (void)close(log->fd);
-        log->fd = -1;
+        fd_close_p(&log->fd);
         return;
     }
     log->written = length;
