@@ -1,0 +1,287 @@
+#include "base/json_write.h"
+
+#include "base/utf8.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a byte needs inside a string: nothing (1 byte), a short escape (2), \u00XX (6); 0: part of a longer sequence. */
+static const uint8_t cost_of[256] = {
+    [0 ... 7] = 6,     ['\b'] = 2, ['\t'] = 2, ['\n'] = 2, [11] = 6,          ['\f'] = 2, ['\r'] = 2,
+    [14 ... 0x1F] = 6, [' '] = 1,  ['!'] = 1,  ['"'] = 2,  ['#' ... '['] = 1, ['\\'] = 2, [']' ... 0x7F] = 1,
+};
+#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+
+/* ---- the buffer ------------------------------------------------------------------------------------------------- */
+
+enum { FIRST_SIZE = 256 };
+
+void json_writer_init(struct json_writer *writer, struct arena *arena)
+{
+    *writer = (struct json_writer){.arena = arena};
+}
+
+static char *reserve(struct json_writer *writer, size_t n)
+{
+    if (writer->size - writer->len < n) {
+        size_t size = size_max(FIRST_SIZE, 2 * writer->size);
+        while (size - writer->len < n)
+            size *= 2;
+        writer->text = arena_grow(writer->arena, writer->text, writer->size, size);
+        writer->size = size;
+    }
+    return writer->text + writer->len;
+}
+
+static void put_bytes(struct json_writer *writer, const char *bytes, size_t n)
+{
+    memcpy(reserve(writer, n), bytes, n);
+    writer->len += n;
+}
+
+static void put_char(struct json_writer *writer, char c)
+{
+    *reserve(writer, 1) = c;
+    writer->len++;
+}
+
+char *json_writer_text(struct json_writer *writer, size_t *len)
+{
+    assert(writer->depth == 0);
+    *reserve(writer, 1) = '\0';
+    if (len)
+        *len = writer->len;
+    return writer->text;
+}
+
+/* ---- strings ---------------------------------------------------------------------------------------------------- */
+
+static void put_escape(struct json_writer *writer, uint8_t c)
+{
+    static const char hex[] = "0123456789abcdef";
+    char text[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    switch (c) {
+    case '\b': text[1] = 'b'; break;
+    case '\f': text[1] = 'f'; break;
+    case '\n': text[1] = 'n'; break;
+    case '\r': text[1] = 'r'; break;
+    case '\t': text[1] = 't'; break;
+    case '"':
+    case '\\': text[1] = (char)c; break;
+    default: break;
+    }
+    put_bytes(writer, text, cost_of[c]);
+}
+
+static void put_quoted(struct json_writer *writer, const char *text, size_t len)
+{
+    const char *at = text, *end = text + len;
+    put_char(writer, '"');
+    while (at < end) {
+        const char *plain = at;
+        size_t n = 1;
+        while (at < end && (cost_of[(uint8_t)*at] == 1 ||
+                            (cost_of[(uint8_t)*at] == 0 && (n = utf8_sequence(at, end)) != 0))) {
+            at += n;
+            n = 1;
+        }
+        put_bytes(writer, plain, (size_t)(at - plain));
+        if (at == end)
+            break;
+        if (cost_of[(uint8_t)*at])
+            put_escape(writer, (uint8_t)*at);
+        else
+            put_bytes(writer, REPLACEMENT, 3);
+        at++;
+    }
+    put_char(writer, '"');
+}
+
+static size_t quoted_size(const char *text, size_t len)
+{
+    const char *at = text, *end = text + len;
+    size_t size = 2;
+    while (at < end) {
+        size_t cost = cost_of[(uint8_t)*at], n = 1;
+        if (!cost) {
+            n = utf8_sequence(at, end);
+            cost = n ? n : 3;
+            n = n ? n : 1;
+        }
+        size += cost;
+        at += n;
+    }
+    return size;
+}
+
+/* ---- values ----------------------------------------------------------------------------------------------------- */
+
+static void begin_value(struct json_writer *writer)
+{
+    if (writer->comma)
+        put_char(writer, ',');
+    writer->comma = true;
+}
+
+static void begin_container(struct json_writer *writer, char c)
+{
+    begin_value(writer);
+    put_char(writer, c);
+    writer->comma = false;
+    writer->depth++;
+}
+
+static void end_container(struct json_writer *writer, char c)
+{
+    assert(writer->depth > 0);
+    put_char(writer, c);
+    writer->comma = true;
+    writer->depth--;
+}
+
+void json_begin_object(struct json_writer *writer)
+{
+    begin_container(writer, '{');
+}
+
+void json_end_object(struct json_writer *writer)
+{
+    end_container(writer, '}');
+}
+
+void json_begin_array(struct json_writer *writer)
+{
+    begin_container(writer, '[');
+}
+
+void json_end_array(struct json_writer *writer)
+{
+    end_container(writer, ']');
+}
+
+void json_key_n(struct json_writer *writer, const char *key, size_t key_len)
+{
+    json_put_string_n(writer, key, key_len);
+    put_char(writer, ':');
+    writer->comma = false;
+}
+
+void json_key(struct json_writer *writer, const char *key)
+{
+    json_key_n(writer, key, strlen(key));
+}
+
+void json_put_raw(struct json_writer *writer, const char *text, size_t len)
+{
+    begin_value(writer);
+    put_bytes(writer, text, len);
+}
+
+void json_put_null(struct json_writer *writer)
+{
+    json_put_raw(writer, "null", 4);
+}
+
+void json_put_bool(struct json_writer *writer, bool value)
+{
+    json_put_raw(writer, value ? "true" : "false", value ? 4 : 5);
+}
+
+void json_put_int(struct json_writer *writer, int64_t value)
+{
+    char text[24];
+    json_put_raw(writer, text, (size_t)snprintf(text, sizeof text, "%" PRId64, value));
+}
+
+void json_put_uint(struct json_writer *writer, uint64_t value)
+{
+    char text[24];
+    json_put_raw(writer, text, (size_t)snprintf(text, sizeof text, "%" PRIu64, value));
+}
+
+void json_put_double(struct json_writer *writer, double value)
+{
+    if (!isfinite(value)) {
+        json_put_null(writer);
+        return;
+    }
+    char text[32];
+    int n = 0;
+    for (int precision = 15; precision <= 17; precision++) {
+        n = snprintf(text, sizeof text, "%.*g", precision, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    json_put_raw(writer, text, (size_t)n);
+}
+
+void json_put_string_n(struct json_writer *writer, const char *text, size_t len)
+{
+    begin_value(writer);
+    put_quoted(writer, text, len);
+}
+
+void json_put_string(struct json_writer *writer, const char *text)
+{
+    if (text)
+        json_put_string_n(writer, text, strlen(text));
+    else
+        json_put_null(writer);
+}
+
+void json_put(struct json_writer *writer, const struct json *json)
+{
+    if (!json) {
+        json_put_null(writer);
+        return;
+    }
+    switch (json->type) {
+    case JSON_NULL: json_put_null(writer); break;
+    case JSON_FALSE: json_put_bool(writer, false); break;
+    case JSON_TRUE: json_put_bool(writer, true); break;
+    case JSON_NUMBER: json_put_raw(writer, json->text, json->len); break;
+    case JSON_STRING: json_put_string_n(writer, json->text, json->len); break;
+    case JSON_ARRAY:
+        json_begin_array(writer);
+        json_for_each (element, json)
+            json_put(writer, element);
+        json_end_array(writer);
+        break;
+    case JSON_OBJECT:
+        json_begin_object(writer);
+        json_for_each (member, json) {
+            json_key_n(writer, member->key, member->key_len);
+            json_put(writer, member);
+        }
+        json_end_object(writer);
+        break;
+    }
+}
+
+char *json_write(struct arena *arena, const struct json *json, size_t *len)
+{
+    struct json_writer writer;
+    json_writer_init(&writer, arena);
+    json_put(&writer, json);
+    return json_writer_text(&writer, len);
+}
+
+size_t json_size(const struct json *json)
+{
+    switch (json->type) {
+    case JSON_NULL:
+    case JSON_TRUE: return 4;
+    case JSON_FALSE: return 5;
+    case JSON_NUMBER: return json->len;
+    case JSON_STRING: return quoted_size(json->text, json->len);
+    case JSON_ARRAY:
+    case JSON_OBJECT: break;
+    }
+    size_t size = 2 + (json->len ? json->len - 1 : 0);
+    json_for_each (at, json)
+        size += json_size(at) + (json->type == JSON_OBJECT ? quoted_size(at->key, at->key_len) + 1 : 0);
+    return size;
+}
