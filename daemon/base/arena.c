@@ -46,6 +46,9 @@ static struct arena_chunk *new_chunk(size_t size)
     if (!chunk)
         abort();
     chunk->size = size;
+#ifdef ARENA_POISONS
+    memset(chunk->bytes, 0xA5, size); /* what is used before it was set is seen to be nonsense */
+#endif
     poison(chunk->bytes, size);
     return chunk;
 }
