@@ -55,3 +55,6 @@ define_cleanup(struct msg *, msg_unref)
 
     /* What the message costs a queue that keeps it, in bytes. */
     size_t msg_cost(const struct msg *msg);
+
+/* Seconds left of its expiry at `now` (monotonic ms): 0 when it is over, MSG_NO_EXPIRY when there is none. */
+uint32_t msg_expiry_left(const struct msg *msg, int64_t now);

@@ -93,14 +93,6 @@ int retain_put(struct retain *retain, struct msg *msg)
     return 0;
 }
 
-uint32_t msg_expiry_left(const struct msg *msg, int64_t now)
-{
-    if (msg->expiry_s == MSG_NO_EXPIRY)
-        return MSG_NO_EXPIRY;
-    int64_t waited_s = (now - msg->born) / 1000;
-    return waited_s >= (int64_t)msg->expiry_s ? 0 : (uint32_t)(msg->expiry_s - (waited_s > 0 ? waited_s : 0));
-}
-
 struct walk {
     struct retain *retain;
     const char *filter;

@@ -38,6 +38,3 @@ int retain_put(struct retain *retain, struct msg *msg) must_check;
  * what is retained. */
 void retain_match(struct retain *retain, const char *filter, size_t len, int64_t now,
                   void (*visit)(void *self, struct msg *msg), void *self);
-
-/* Seconds left of a message's expiry, 0 when it is over, MSG_NO_EXPIRY when there is none. */
-uint32_t msg_expiry_left(const struct msg *msg, int64_t now);

@@ -23,14 +23,15 @@ struct broker;
 struct door;
 
 struct broker_options {
-    size_t packet_max;         /* bytes of a packet we accept; larger is refused with 0x95 */
-    unsigned inflight_max;     /* QoS 1 and 2 messages under way to one client, and from one MQTT 5 client */
-    size_t queue_max;          /* messages waiting for one client */
-    size_t queue_bytes_max;    /* and their bytes */
-    uint32_t session_expiry_s; /* of MQTT 3 sessions without Clean Session; MQTT 5 clients say it themselves */
+    size_t packet_max;      /* bytes of a packet we accept; larger is refused with 0x95 */
+    unsigned inflight_max;  /* QoS 1 and 2 messages under way to one client, and from one MQTT 5 client */
+    size_t queue_max;       /* messages waiting for one client */
+    size_t queue_bytes_max; /* and their bytes */
+    uint32_t
+        session_expiry_s; /* of MQTT 3 sessions without Clean Session; MQTT 5 clients say it themselves */
     unsigned connections_max;
-    unsigned unsettled_max;    /* messages of one publisher that are not kept yet; beyond, it is not read from */
-    unsigned connect_timeout;  /* ms from accept to CONNECT */
+    unsigned unsettled_max; /* messages of one publisher that are not kept yet; beyond, it is not read from */
+    unsigned connect_timeout; /* ms from accept to CONNECT */
     unsigned topic_levels_max;
     unsigned subscriptions_max; /* of one client */
 };
@@ -39,8 +40,8 @@ struct broker_options broker_options(void);
 
 struct broker_counters {
     uint64_t connects, refused, disconnects, takeovers, keepalive_timeouts, protocol_errors;
-    uint64_t received, sent;                  /* PUBLISH packets */
-    uint64_t unauthorized;                    /* PUBLISH and SUBSCRIBE refused by policy */
+    uint64_t received, sent; /* PUBLISH packets */
+    uint64_t unauthorized;   /* PUBLISH and SUBSCRIBE refused by policy */
     uint64_t dropped_qos0, dropped_queue_full, dropped_too_large, dropped_expired;
     size_t connections, sessions;
 };

@@ -24,17 +24,17 @@ struct peer {
     struct list link;        /* in broker->peers */
     struct timer timer;      /* CONNECT must come, then keep-alive */
     int64_t last_heard;
-    uint32_t packet_max;     /* the client's Maximum Packet Size */
-    uint32_t keepalive;      /* ms of silence that end it (1.5 times what was agreed); 0: never */
-    unsigned window;         /* the client's Receive Maximum or our inflight_max */
-    unsigned unsettled;      /* of its QoS 1 and 2 messages */
-    uint16_t alias_max;      /* topic aliases we offered */
-    char **aliases;          /* [alias - 1] */
+    uint32_t packet_max; /* the client's Maximum Packet Size */
+    uint32_t keepalive;  /* ms of silence that end it (1.5 times what was agreed); 0: never */
+    unsigned window;     /* the client's Receive Maximum or our inflight_max */
+    unsigned unsettled;  /* of its QoS 1 and 2 messages */
+    uint16_t alias_max;  /* topic aliases we offered */
+    char **aliases;      /* [alias - 1] */
     enum wire_version version;
     enum peer_state state;
-    bool paused;             /* not read because of unsettled messages */
-    bool problem_info;       /* wants Reason Strings [MQTT-3.1.2-29] */
-    bool will_wanted;        /* the will is published when this ends */
+    bool paused;       /* not read because of unsettled messages */
+    bool problem_info; /* wants Reason Strings [MQTT-3.1.2-29] */
+    bool will_wanted;  /* the will is published when this ends */
     struct receipt flow;
 };
 
@@ -71,17 +71,29 @@ void peer_pause_if_needed(struct peer *peer);
 void peer_resume_if_possible(struct peer *peer);
 /* Frees it if the connection is gone and nothing holds a receipt of it. */
 void peer_release(struct peer *peer);
+/* Lets go of the session, which may end with it; will: publish it. */
+void peer_leave(struct peer *peer, bool will);
+/* At once and silently, for shutdown. */
+struct peer *peer_free(struct peer *peer);
 
 /* publish.c */
 int peer_on_publish(struct peer *peer, const struct wire_packet *packet) must_check;
 int peer_on_ack(struct peer *peer, const struct wire_packet *packet) must_check;
 void peer_send_qos0(struct peer *peer, struct msg *msg, const struct delivery *delivery);
-bool peer_send_mail(struct peer *peer, const struct mail *mail, bool again); /* false: too large for the client */
+bool peer_send_mail(struct peer *peer, const struct mail *mail,
+                    bool again); /* false: too large for the client */
 void peer_send_pubrel(struct peer *peer, uint16_t packet_id);
+
+/* status.c: answers requests for the broker's counters. */
+void broker_status_open(struct broker *broker);
+void broker_status_close(struct broker *broker);
 
 /* connect.c */
 int peer_on_connect(struct peer *peer, const struct wire_packet *packet) must_check;
 int peer_refuse_connect(struct peer *peer, uint8_t reason, const char *why) must_check;
+/* A message of what a client sent, with the properties that travel and the expiry; NULL: no memory. */
+struct msg *peer_msg_of(struct peer *peer, struct wire_text topic, const struct wire_props *props,
+                        const void *payload, size_t payload_len);
 
 /* subscribe.c */
 int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet) must_check;

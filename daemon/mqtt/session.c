@@ -65,7 +65,8 @@ struct session *session_new(struct broker *broker, const char *client_id, size_t
 
 static void drop_subscriptions(struct session *session)
 {
-    map_for_each(i, key, &session->subscriptions) {
+    map_for_each(i, key, &session->subscriptions)
+    {
         struct session_subscription *s = container_of(key, struct session_subscription, key);
         bus_unsubscribe(session->broker->bus, &s->subscription);
         free(s);
@@ -106,7 +107,7 @@ void session_attach(struct session *session, struct peer *peer)
     session->will = msg_unref(session->will); /* [MQTT-3.1.3-9]: back before the delay was over */
 
     list_splice(&session->again, &session->under_way); /* what was not sent again last time comes first */
-    list_for_each(link, &session->again)
+    list_for_each (link, &session->again)
         list_entry(link, struct mail, link)->state &= (uint8_t)~MAIL_IN_WINDOW;
     session->in_window = 0;
 }
@@ -115,7 +116,7 @@ void session_detach(struct session *session)
 {
     struct loop *loop = bus_loop(session->broker->bus);
     session->peer = NULL;
-    list_for_each_safe(link, &session->acks) {
+    list_for_each_safe (link, &session->acks) {
         struct ack *ack = list_entry(link, struct ack, link);
         ack->peer = NULL;
         if (ack->settled) {
@@ -124,7 +125,8 @@ void session_detach(struct session *session)
         }
     }
     if (session->will && session->will_delay_s && session->expiry_s) {
-        uint32_t delay_s = session->will_delay_s < session->expiry_s ? session->will_delay_s : session->expiry_s;
+        uint32_t delay_s =
+            session->will_delay_s < session->expiry_s ? session->will_delay_s : session->expiry_s;
         timer_start(loop, &session->will_timer, (int64_t)delay_s * MS);
     } else {
         publish_will(session);
@@ -194,7 +196,7 @@ static void send_first(struct session *session, struct mail *mail)
 /* The PUBRELs at once, the PUBLISHes as far as the window goes. */
 static void send_again(struct session *session)
 {
-    list_for_each_safe(link, &session->again) {
+    list_for_each_safe (link, &session->again) {
         struct mail *mail = list_entry(link, struct mail, link);
         if (mail->state & MAIL_RECEIVED) {
             list_remove(link);
@@ -357,8 +359,8 @@ bool session_release(struct session *session, uint16_t packet_id)
 
 /* ---- subscriptions ----------------------------------------------------------------------------------------------- */
 
-bool session_subscribe(struct session *session, const char *filter, size_t len, const struct subscription *options,
-                       struct subscription **ret)
+bool session_subscribe(struct session *session, const char *filter, size_t len,
+                       const struct subscription *options, struct subscription **ret)
 {
     struct map_key *key = map_get(&session->subscriptions, filter, len);
     struct session_subscription *s;

@@ -88,6 +88,6 @@ bool session_receive(struct session *session, uint16_t packet_id);
 bool session_release(struct session *session, uint16_t packet_id);
 
 /* Adds or replaces; true when the filter is new. */
-bool session_subscribe(struct session *session, const char *filter, size_t len, const struct subscription *options,
-                       struct subscription **ret);
+bool session_subscribe(struct session *session, const char *filter, size_t len,
+                       const struct subscription *options, struct subscription **ret);
 bool session_unsubscribe(struct session *session, const char *filter, size_t len);

@@ -36,8 +36,8 @@ struct conn_limits {
 
 /* Takes the descriptor over. tls: NULL for plain; a SSL * (accepting or connecting side) is taken over too. */
 struct ssl_st;
-int conn_new(struct conn **ret, struct loop *loop, int fd, struct ssl_st *tls, const struct conn_limits *limits,
-             struct conn_user *user) must_check;
+int conn_new(struct conn **ret, struct loop *loop, int fd, struct ssl_st *tls,
+             const struct conn_limits *limits, struct conn_user *user) must_check;
 /* Another user from now on, for instance after sniffing. */
 void conn_set_user(struct conn *conn, struct conn_user *user);
 /* The part of the tail limit that depends on what the user learnt (the size of the packet to come). */

@@ -34,8 +34,8 @@ struct listener_user {
 };
 
 /* Binds and listens. On failure *why (free it) says what could not be done. */
-int listener_open(struct listener **ret, struct loop *loop, const struct listener_uri *uri, struct listener_user *user,
-                  char **why) must_check;
+int listener_open(struct listener **ret, struct loop *loop, const struct listener_uri *uri,
+                  struct listener_user *user, char **why) must_check;
 struct listener *listener_close(struct listener *listener);
 define_cleanup(struct listener *, listener_close)
 

@@ -1,0 +1,143 @@
+#include "mqtt/broker.h"
+
+#include "base/log.h"
+#include "mqtt/peer.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+struct broker_options broker_options(void)
+{
+    return (struct broker_options){
+        .packet_max = 1 << 20,
+        .inflight_max = 100,
+        .queue_max = 10000,
+        .queue_bytes_max = (size_t)16 << 20,
+        .session_expiry_s = 7 * 86400,
+        .connections_max = 10000,
+        .unsettled_max = 1000,
+        .connect_timeout = 10000,
+        .topic_levels_max = 128,
+        .subscriptions_max = 10000,
+    };
+}
+
+int broker_new(struct broker **ret, struct bus *bus, const struct broker_options *options)
+{
+    struct broker *broker = mem_new(struct broker);
+    broker->bus = bus;
+    broker->loop = bus_loop(bus);
+    broker->options = *options;
+    list_init(&broker->peers);
+    list_init(&broker->doors);
+    broker_status_open(broker);
+    *ret = broker;
+    return 0;
+}
+
+void broker_shutdown(struct broker *broker)
+{
+    broker->stopping = true;
+    list_for_each (link, &broker->doors) {
+        struct door *door = list_entry(link, struct door, link);
+        door->listener = listener_close(door->listener);
+    }
+    list_for_each_safe (link, &broker->peers)
+        peer_close(list_entry(link, struct peer, link), WIRE_SHUTTING_DOWN, NULL);
+}
+
+bool broker_is_quiet(const struct broker *broker)
+{
+    return list_is_empty(&broker->peers);
+}
+
+/* Sessions go before peers: what waits in a mailbox may hold the receipt of a peer. */
+struct broker *broker_free(struct broker *broker)
+{
+    if (!broker)
+        return NULL;
+    list_for_each(link, &broker->peers)
+        peer_leave(list_entry(link, struct peer, link), false);
+    while (broker->sessions.count) {
+        struct session *session = NULL;
+        map_for_each(i, key, &broker->sessions)
+            session = container_of(key, struct session, key);
+        session->will = msg_unref(session->will); /* nobody is left to hear it */
+        (void)session_end(session);
+    }
+    map_done(&broker->sessions);
+    list_for_each_safe(link, &broker->peers)
+        (void)peer_free(list_entry(link, struct peer, link));
+    list_for_each_safe(link, &broker->doors)
+        (void)door_close(list_entry(link, struct door, link));
+    broker_status_close(broker);
+    free(broker);
+    return NULL;
+}
+
+const struct broker_counters *broker_counters(const struct broker *broker)
+{
+    return &broker->counters;
+}
+
+/* ---- doors --------------------------------------------------------------------------------------------------------- */
+
+static void on_accepted(struct listener_user *user, struct listener *listener, int fd, struct ssl_st *tls)
+{
+    (void)listener;
+    struct door *door = container_of(user, struct door, user);
+    int r = peer_new(door->broker, door, fd, tls);
+    if (r < 0)
+        log_warning("%s: a connection was refused: %s", door_name(door), strerror(-r));
+}
+
+int broker_open(struct broker *broker, struct door **ret, const struct listener_uri *uri,
+                struct principal *everybody, char **why)
+{
+    struct door *door = mem_new(struct door);
+    door->broker = broker;
+    door->user.accepted = on_accepted;
+    int r = listener_open(&door->listener, broker->loop, uri, &door->user, why);
+    if (r < 0) {
+        free(door);
+        return r;
+    }
+    if (everybody)
+        door->everybody = principal_ref(everybody);
+    else if (uri->access == LISTENER_OPEN)
+        door->everybody = principal_new_unlimited(PRINCIPAL_OPEN, "anybody");
+    else if (uri->scheme == LISTENER_UNIX)
+        door->everybody = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
+    list_append(&broker->doors, &door->link);
+    *ret = door;
+    return 0;
+}
+
+struct door *door_close(struct door *door)
+{
+    if (!door)
+        return NULL;
+    door->listener = listener_close(door->listener);
+    list_for_each_safe (link, &door->broker->peers) {
+        struct peer *peer = list_entry(link, struct peer, link);
+        if (peer->door != door)
+            continue;
+        peer->door = NULL;
+        peer_close(peer, WIRE_ADMINISTRATIVE, NULL);
+    }
+    list_remove(&door->link);
+    (void)principal_unref(door->everybody);
+    free(door);
+    return NULL;
+}
+
+const char *door_name(const struct door *door)
+{
+    return door->listener ? listener_name(door->listener) : "closed";
+}
+
+int door_reload(struct door *door, char **why)
+{
+    return door->listener ? listener_reload(door->listener, why) : 0;
+}

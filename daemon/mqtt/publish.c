@@ -1,0 +1,315 @@
+/* PUBLISH in both directions, and everything that acknowledges one.
+ *
+ * In: a QoS 1 or 2 message has a struct ack with its receipt. Acknowledgements go out in the order the messages came
+ * [MQTT-4.6.0-2, -3]: an ack that settles early waits in the session's list for those before it.
+ *
+ *      session->acks   [settled] [settled] [waits] [settled]
+ *                       sent      sent      ▲ up to here
+ */
+#include "mqtt/peer.h"
+
+#include "base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+enum { COPY_MAX = 1024 /* bytes of payload that are copied rather than referenced */ };
+
+/* ---- in: acknowledging ---------------------------------------------------------------------------------------------- */
+
+static void send_ack(struct peer *peer, enum wire_type type, uint16_t packet_id, uint8_t reason)
+{
+    struct wire_packet packet = {
+        .type = type, .version = peer->version, .packet_id = packet_id, .reason = reason};
+    uint8_t *out = conn_room(peer->conn, 8);
+    if (out)
+        conn_wrote(peer->conn, wire_encode(out, 8, &packet));
+}
+
+static uint8_t reason_of(int r)
+{
+    if (r > 0)
+        return (uint8_t)r;
+    return r == -ENOSPC || r == -EDQUOT || r == -ENOMEM ? WIRE_QUOTA_EXCEEDED : WIRE_UNSPECIFIED;
+}
+
+/* 3.1.1 has no word for "not kept": the connection is closed without one, and the client sends the message again. */
+static void answer(struct peer *peer, const struct ack *ack)
+{
+    enum wire_type type = ack->qos == 1 ? WIRE_PUBACK : WIRE_PUBREC;
+    if (ack->r == 0) {
+        send_ack(peer, type, ack->packet_id, WIRE_SUCCESS);
+    } else if (peer->version == WIRE_MQTT5) {
+        send_ack(peer, type, ack->packet_id, reason_of(ack->r));
+    } else {
+        peer_close(peer, 0, ack->r < 0 ? "a message could not be kept" : wire_reason_text(reason_of(ack->r)));
+    }
+}
+
+static void ack_done(struct ack *ack)
+{
+    list_remove(&ack->link);
+    free(ack);
+}
+
+/* Sends what is settled at the front of the list. */
+static void send_settled(struct session *session)
+{
+    while (!list_is_empty(&session->acks)) {
+        struct ack *ack = list_entry(session->acks.next, struct ack, link);
+        if (!ack->settled)
+            return;
+        struct peer *peer = ack->peer;
+        if (peer) {
+            peer->unsettled--;
+            ack->peer = NULL;
+            answer(peer, ack); /* may end the connection, and with it the session and its list */
+            if (!peer->session)
+                return;
+            peer_resume_if_possible(peer);
+        }
+        ack_done(ack);
+    }
+}
+
+static void on_settled(struct receipt *receipt, int r)
+{
+    struct ack *ack = container_of(receipt, struct ack, receipt);
+    ack->settled = true;
+    ack->r = r;
+    struct session *session = ack->session;
+    if (!session) {
+        free(ack);
+        return;
+    }
+    if (r != 0 && ack->qos == 2)
+        (void)session_release(session, ack->packet_id); /* it was not taken: the id is free again */
+    if (!ack->peer)
+        ack_done(ack);
+    else
+        send_settled(session);
+}
+
+static struct ack *find_ack(struct session *session, uint16_t packet_id)
+{
+    list_for_each (link, &session->acks) {
+        struct ack *ack = list_entry(link, struct ack, link);
+        if (ack->packet_id == packet_id && ack->qos == 2)
+            return ack;
+    }
+    return NULL;
+}
+
+static struct ack *ack_new(struct peer *peer, const struct wire_packet *packet)
+{
+    struct ack *ack = mem_new(struct ack);
+    receipt_init(&ack->receipt, on_settled);
+    ack->broker = peer->broker;
+    ack->session = peer->session;
+    ack->peer = peer;
+    ack->packet_id = packet->packet_id;
+    ack->qos = packet->qos;
+    list_append(&peer->session->acks, &ack->link);
+    peer->unsettled++;
+    return ack;
+}
+
+/* A QoS 2 message that we have: it is not published again [MQTT-4.3.3-10]. */
+static int on_repeated(struct peer *peer, uint16_t packet_id)
+{
+    struct ack *ack = find_ack(peer->session, packet_id);
+    if (!ack) {
+        send_ack(peer, WIRE_PUBREC, packet_id, WIRE_SUCCESS);
+        return 0;
+    }
+    if (!ack->peer) { /* it settles for this connection now */
+        ack->peer = peer;
+        peer->unsettled++;
+    }
+    return 0;
+}
+
+/* ---- in: publishing ------------------------------------------------------------------------------------------------- */
+
+/* Replaces an alias by its topic, or learns it. */
+static int resolve_alias(struct peer *peer, const struct wire_packet *packet, struct wire_text *topic)
+{
+    if (!wire_has(&packet->props, WIRE_ALIAS))
+        return 0;
+    uint16_t alias = packet->props.alias;
+    if (alias > peer->alias_max)
+        return peer_fault(peer, WIRE_ALIAS_INVALID, "a topic alias above the maximum"); /* [MQTT-3.3.2-9] */
+    if (!peer->aliases)
+        peer->aliases = mem_new_bytes(peer->alias_max * sizeof *peer->aliases);
+    char **known = &peer->aliases[alias - 1];
+    if (topic->len) {
+        free(*known);
+        *known = str_copy_n(topic->text, topic->len);
+        return 0;
+    }
+    if (!*known)
+        return peer_fault(peer, WIRE_PROTOCOL_ERROR, "a topic alias that was never set");
+    *topic = (struct wire_text){*known, (uint16_t)strlen(*known)};
+    return 0;
+}
+
+static bool is_too_deep(const struct peer *peer, struct wire_text topic)
+{
+    unsigned levels = 1;
+    for (const char *at = topic.text, *end = at + topic.len; (at = memchr(at, '/', (size_t)(end - at))); at++)
+        levels++;
+    return levels > peer->broker->options.topic_levels_max;
+}
+
+/* Refuses a PUBLISH in the words its version and QoS have. */
+static int refuse_publish(struct peer *peer, const struct wire_packet *packet, uint8_t reason,
+                          const char *why)
+{
+    if (peer->version == WIRE_MQTT5 && packet->qos) {
+        log_info("%s: PUBLISH on %.*s refused: %s", peer_name(peer), packet->topic.len, packet->topic.text,
+                 why);
+        send_ack(peer, packet->qos == 1 ? WIRE_PUBACK : WIRE_PUBREC, packet->packet_id, reason);
+        return 0;
+    }
+    peer_close(peer, reason, why);
+    return -EACCES;
+}
+
+int peer_on_publish(struct peer *peer, const struct wire_packet *packet)
+{
+    struct broker *broker = peer->broker;
+    struct wire_text topic = packet->topic;
+    broker->counters.received++;
+    int r = peer->version == WIRE_MQTT5 ? resolve_alias(peer, packet, &topic) : 0;
+    if (r < 0)
+        return r;
+    if (peer->version == WIRE_MQTT5 && packet->qos && peer->unsettled >= broker->options.inflight_max)
+        return peer_fault(peer, WIRE_RECEIVE_MAX_EXCEEDED,
+                          "more messages unacknowledged than Receive Maximum");
+    if (packet->qos == 2 && !session_receive(peer->session, packet->packet_id))
+        return on_repeated(peer, packet->packet_id);
+
+    if (!policy_allows(peer->principal, POLICY_PUBLISH, topic.text, topic.len)) {
+        broker->counters.unauthorized++;
+        r = refuse_publish(peer, packet, WIRE_NOT_AUTHORIZED, "not authorized to publish there");
+    } else if (is_too_deep(peer, topic)) {
+        r = refuse_publish(peer, packet, WIRE_TOPIC_INVALID, "the topic has too many levels");
+    } else {
+        cleanup(msg_unref_p) struct msg *msg =
+            peer_msg_of(peer, topic, &packet->props, packet->payload, packet->payload_len);
+        if (msg) {
+            msg->qos = packet->qos;
+            msg->retain = packet->retain;
+            msg->origin = peer->session->subscriber.origin;
+            bus_publish(broker->bus, msg, packet->qos ? &ack_new(peer, packet)->receipt : &peer->flow);
+            peer_pause_if_needed(peer);
+            return 0;
+        }
+        r = refuse_publish(peer, packet, WIRE_QUOTA_EXCEEDED, "no memory for the message");
+    }
+    if (packet->qos == 2 && peer->session)
+        (void)session_release(peer->session, packet->packet_id);
+    return r;
+}
+
+/* ---- out ------------------------------------------------------------------------------------------------------------ */
+
+/* One PUBLISH to one client; false when it is larger than the client takes. */
+static bool send_publish(struct peer *peer, struct msg *msg, struct wire_packet *packet, const uint32_t *ids,
+                         unsigned id_count)
+{
+    packet->type = WIRE_PUBLISH;
+    packet->version = peer->version;
+    packet->topic = (struct wire_text){msg->topic, msg->topic_len};
+    packet->payload_len = msg->payload_len;
+    packet->props.present = 0;
+    packet->props.extra = msg->props;
+    packet->props.extra_len = msg->props_len;
+    packet->props.ids = ids;
+    packet->props.id_count = id_count;
+    if (msg->expiry_s != MSG_NO_EXPIRY) { /* [MQTT-3.3.2-6] */
+        packet->props.message_expiry = msg_expiry_left(msg, loop_now(peer->broker->loop));
+        wire_set(&packet->props, WIRE_MESSAGE_EXPIRY);
+    }
+
+    size_t head_max = wire_publish_head_max(packet);
+    if (head_max + msg->payload_len >
+        peer->packet_max) { /* an upper bound: look closer only near the limit */
+        struct wire_packet whole = *packet;
+        whole.payload = msg->payload;
+        size_t id_at;
+        cleanup_free uint8_t *head = malloc(head_max);
+        size_t len = head ? wire_encode_publish_head(head, head_max, &whole, &id_at) : 0;
+        if (!len || len + msg->payload_len > peer->packet_max) {
+            peer->broker->counters.dropped_too_large++;
+            return false;
+        }
+    }
+    bool copy = msg->payload_len <= COPY_MAX;
+    uint8_t *out = conn_room(peer->conn, head_max + (copy ? msg->payload_len : 0));
+    if (!out)
+        return true; /* the connection is going: what must be kept is under way in the session */
+    size_t id_at;
+    size_t len = wire_encode_publish_head(out, head_max, packet, &id_at);
+    if (copy)
+        memcpy(out + len, msg->payload, msg->payload_len);
+    conn_wrote(peer->conn, len + (copy ? msg->payload_len : 0));
+    if (!copy)
+        conn_write_msg(peer->conn, msg, msg->payload, msg->payload_len);
+    peer->broker->counters.sent++;
+    return true;
+}
+
+void peer_send_qos0(struct peer *peer, struct msg *msg, const struct delivery *delivery)
+{
+    struct wire_packet packet;
+    packet.qos = 0;
+    packet.dup = false;
+    packet.packet_id = 0;
+    packet.retain = delivery->retain;
+    (void)send_publish(peer, msg, &packet, delivery->ids, delivery->id_count);
+}
+
+bool peer_send_mail(struct peer *peer, const struct mail *mail, bool again)
+{
+    struct wire_packet packet;
+    packet.qos = mail->qos;
+    packet.dup = again; /* [MQTT-3.3.1-1] */
+    packet.packet_id = mail->packet_id;
+    packet.retain = mail->retain;
+    return send_publish(peer, mail->msg, &packet, mail->ids, mail->id_count);
+}
+
+void peer_send_pubrel(struct peer *peer, uint16_t packet_id)
+{
+    send_ack(peer, WIRE_PUBREL, packet_id, WIRE_SUCCESS);
+}
+
+/* ---- acknowledgements from the client, and its PUBREL ------------------------------------------------------------------ */
+
+int peer_on_ack(struct peer *peer, const struct wire_packet *packet)
+{
+    struct session *session = peer->session;
+    uint16_t id = packet->packet_id;
+    bool v5 = peer->version == WIRE_MQTT5;
+    switch (packet->type) {
+    case WIRE_PUBACK: (void)session_puback(session, id); return 0;
+    case WIRE_PUBREC: {
+        bool accepted = packet->reason < 0x80;
+        bool known = session_pubrec(session, id, accepted);
+        if (!known)
+            send_ack(peer, WIRE_PUBREL, id, v5 ? WIRE_ID_NOT_FOUND : WIRE_SUCCESS);
+        else if (accepted)
+            send_ack(peer, WIRE_PUBREL, id, WIRE_SUCCESS);
+        return 0;
+    }
+    case WIRE_PUBREL: {
+        bool known = session_release(session, id);
+        send_ack(peer, WIRE_PUBCOMP, id, known || !v5 ? WIRE_SUCCESS : WIRE_ID_NOT_FOUND);
+        return 0;
+    }
+    case WIRE_PUBCOMP: (void)session_pubcomp(session, id); return 0;
+    default: return peer_fault(peer, WIRE_PROTOCOL_ERROR, "not an acknowledgement");
+    }
+}
