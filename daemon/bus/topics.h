@@ -28,6 +28,8 @@
 #define TOPIC_CTL_GATEWAY_STATUS "$gatehouse/ctl/gateway/status"
 #define TOPIC_CTL_STREAM_LIST    "$gatehouse/ctl/stream/list"
 #define TOPIC_CTL_UPLINK_LIST    "$gatehouse/ctl/uplink/list"
+#define TOPIC_CTL_UPLINK_CUT     "$gatehouse/ctl/uplink/cut"
+#define TOPIC_CTL_UPLINK_RESTORE "$gatehouse/ctl/uplink/restore"
 #define TOPIC_CTL_PLUGIN_LIST    "$gatehouse/ctl/plugin/list"
 #define TOPIC_CTL_PLUGIN_RESTART "$gatehouse/ctl/plugin/restart"
 

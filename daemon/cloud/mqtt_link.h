@@ -1,0 +1,88 @@
+/* One MQTT connection to a cloud broker, as the loop sees it: up or down, publish, acknowledged or not.
+ *
+ *      struct mqtt_links      the thread on which Paho is called; one for the process
+ *      struct mqtt_link       one connection: connects, stays connected, and after a loss connects again by itself
+ *
+ *                     stop                           the timer, start
+ *            OFF ◀──────────── any        WAITING ──────────────────▶ OPENING ──▶ UP
+ *             │                              ▲                           │        │  refused, lost
+ *             └── start ──▶ OPENING          └──── CLOSING ◀─────────────┴────────┘
+ *
+ * The pause between attempts grows from one second to a minute, with jitter, and begins anew after a connection that
+ * held. A link that waits has no thread, no socket and no timer but the one. It does not watch the network's interfaces
+ * yet: what comes back earlier is noticed when the pause is over, or by mqtt_link_start().
+ *
+ * Publishing is QoS 0 or 1. `window` messages are with the broker at once (fewer when it asks for fewer), some more wait
+ * inside the link, and what exceeds that is refused. A message is done when the broker has acknowledged it (QoS 0: when
+ * it was written). When the link goes down everything that was not acknowledged is done with -ENOTCONN, oldest first, and
+ * it may have arrived all the same: whoever needs it there publishes it again.
+ *
+ * No Paho function is called on the loop: it holds a process-wide lock while it resolves names (paho.mqtt.c issues 915,
+ * 1016, 1125).
+ */
+#pragma once
+
+#include "base/loop.h"
+#include "base/msg.h"
+#include "base/worker.h"
+
+struct mqtt_links;
+struct mqtt_link;
+
+struct mqtt_link_options {
+    const char *name; /* for the log */
+    const char *uri;  /* mqtt://HOST[:PORT] or mqtts://HOST[:PORT] */
+    const char *client_id;
+    const char *ca, *cert,
+        *key; /* PEM files; NULL: the system's CAs, no certificate, key in the certificate's file */
+    const char *username, *password; /* NULL: none */
+    unsigned keepalive_s;            /* 0 for the default of 60 */
+    int protocol;                    /* 4: MQTT 3.1.1; 5, and 0: MQTT 5 */
+    unsigned window;                 /* 0 for the default of 64 */
+    int64_t pause_min, pause_max;    /* 0 for the defaults of 1 s and 60 s */
+};
+
+/* On the loop. May call everything but mqtt_link_free(). */
+struct mqtt_link_events {
+    void (*on_up)(void *self);
+    /* It was up and is no more, or an attempt failed. Not for mqtt_link_stop(). */
+    void (*on_down)(void *self, const char *reason);
+};
+
+int mqtt_links_new(struct mqtt_links **ret, struct loop *loop) must_check;
+/* All links have been freed. */
+struct mqtt_links *mqtt_links_free(struct mqtt_links *links);
+define_cleanup(struct mqtt_links *, mqtt_links_free)
+
+/* Options are copied. The link is OFF. -EINVAL when the URI is neither of the two kinds. */
+int mqtt_link_new(struct mqtt_link **ret, struct mqtt_links *links, const struct mqtt_link_options *options,
+                  const struct mqtt_link_events *events, void *self) must_check;
+/* Says DISCONNECT, if the peer still listens, and waits until the connection is closed: about a second, also when the
+ * peer hangs; as long as the system's resolver takes when it is just being asked. What is not done is done with
+ * -ENOTCONN. Stopping all links before freeing them makes them wait together. */
+struct mqtt_link *mqtt_link_free(struct mqtt_link *link);
+define_cleanup(struct mqtt_link *, mqtt_link_free)
+
+/* Connects, now. While it waits between attempts: tries now and begins with the shortest pause again. */
+void mqtt_link_start(struct mqtt_link *link);
+/* Disconnects, and stays so. */
+void mqtt_link_stop(struct mqtt_link *link);
+bool mqtt_link_is_up(const struct mqtt_link *link);
+
+struct mqtt_link_publish {
+    struct msg *msg;   /* its payload and retain flag; the owner holds a reference until done */
+    const char *topic; /* at the cloud, NUL-terminated; stays until done */
+    uint8_t qos;       /* 0 or 1 */
+    /* 0, a refusal of the broker's (an MQTT 5 reason code, 0x80 and above), −errno. Not called from inside
+     * mqtt_link_publish(). May publish again. */
+    void (*done)(struct mqtt_link_publish *publish, int r);
+    struct mqtt_link *link; /* private, like all that follows */
+    struct list place;      /* among the waiting, or those with the broker */
+    struct work work;       /* handing it to Paho */
+    struct note note;       /* Paho's answer */
+    bool handing, answered;
+    int answer;
+};
+
+/* Takes the publish until done(). -ENOTCONN: not up; -ENOBUFS: too much is waiting (1,000 messages or 8 MiB). */
+int mqtt_link_publish(struct mqtt_link *link, struct mqtt_link_publish *publish) must_check;

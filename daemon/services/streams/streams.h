@@ -1,0 +1,56 @@
+/* Streams: what must not be lost on its way to the cloud.
+ *
+ *      route:  a message that matches its filter  ─┐
+ *      $gatehouse/streams/NAME/append             ─┴▶ segment log ──▶ exporter ──▶ $gatehouse/cloud/UPLINK/publish/TOPIC
+ *                    receipt held … settled when synced                   receipt settled: the cursor moves
+ *
+ * Whoever's message goes into a stream is acknowledged when the record is on disk. The record carries the topic it will
+ * have at the cloud, made from the route's template on arrival: a later configuration does not change what is stored.
+ *
+ * Each stream has one exporter with one cursor: all records below it have been acknowledged by the cloud. It moves in
+ * order and is stored a moment later, so a record is sent again after a crash but never skipped: at least once, in order.
+ * Among the streams of one uplink the smaller priority number goes first, and every eighth record is one of the others'.
+ * At most 64 records are under way to one uplink; read ahead are at most 64 records or 256 KiB a stream.
+ * While the uplink's status (retained on $gatehouse/status/cloud/UPLINK) is not "up", nothing is read or sent.
+ *
+ * A stream that is full refuses: the publisher gets 0x97 and keeps the message. A full disk refuses with its fault. Both
+ * are counted and logged once a minute.
+ *
+ * A record that the cloud refuses is tried again, with a growing pause, and holds up its stream: setting it aside (dead
+ * letters) is not there yet.
+ *
+ *      $gatehouse/ctl/stream/list     request: {"streams":[{"name","priority","uplink","first","next","cursor",…}]}
+ */
+#pragma once
+
+#include "bus/bus.h"
+#include "store/seglog.h"
+#include "store/store.h"
+
+struct streams;
+
+struct stream_options {
+    const char *name;       /* 1 to 64 of [a-zA-Z0-9_-] */
+    const char *uplink;     /* NULL: local only */
+    unsigned priority;      /* 1 (first) to 10; 0 for the default of 5 */
+    uint64_t segment_bytes; /* 0: the log's default */
+    uint64_t max_bytes;     /* 0: unlimited */
+    bool keep; /* records stay after export, until the stream is full; else segments go when exported */
+};
+
+struct route_options {
+    const char *name;
+    const char *filter; /* valid */
+    const char *stream;
+    const char *topic; /* at the cloud: text with ${topic}, ${stream}, ${seq}; NULL for "${topic}" */
+};
+
+/* Opens the logs and reads the cursors: blocks. Texts are copied. Bad options (-EINVAL) and faults have been logged.
+ * `logs` and `store` outlive the streams. */
+int streams_new(struct streams **ret, struct bus *bus, struct seglogs *logs, struct store *store,
+                const struct stream_options *streams, size_t stream_count, const struct route_options *routes,
+                size_t route_count) must_check;
+/* Waits for what is with the workers and stores the cursors. Before it, whoever may hold a record's receipt is freed (the
+ * uplinks), and afterwards the bus does not turn any more: records it still has queued would come back to nobody. */
+struct streams *streams_free(struct streams *streams);
+define_cleanup(struct streams *, streams_free)

@@ -1,0 +1,37 @@
+/* Uplinks: topics of the bus that lead to the cloud.
+ *
+ *      $gatehouse/cloud/NAME/publish/TOPIC   sent to uplink NAME on TOPIC, QoS 0 or 1; the receipt settles when the cloud has
+ *                                            acknowledged it, with a refusal when it is not connected or the cloud refuses
+ *      $gatehouse/status/cloud/NAME          retained: {"name","uri","state":"up|down|connecting|cut","since","reason",…},
+ *                                            said when the state or its reason changes
+ *      $gatehouse/ctl/uplink/list            request: {"uplinks":[…]}, the same objects as they are now
+ *      $gatehouse/ctl/uplink/cut, restore    request {"name":NAME}: disconnects on purpose; connects again
+ *
+ * Nothing is queued here for later: what must survive an outage is a record in a stream, and the stream sends it again
+ * when the status says up.
+ *
+ * What the cloud publishes to us (subscriptions at the cloud) is not served yet.
+ */
+#pragma once
+
+#include "bus/bus.h"
+
+struct uplinks;
+
+struct uplink_options {
+    const char *name; /* a topic level */
+    const char *uri;  /* mqtt://HOST[:PORT], mqtts://HOST[:PORT] */
+    const char *client_id;
+    const char *ca, *cert, *key;     /* PEM files or NULL */
+    const char *username, *password; /* or NULL */
+    unsigned keepalive_s;            /* 0 for the default of 60 */
+    int protocol;                    /* 4 or 5; 0 for 5 */
+    int64_t pause_max;               /* between attempts, ms; 0 for the default of a minute */
+};
+
+/* Texts are copied. Connects at once. A wrong option has been logged: -EINVAL. */
+int uplinks_new(struct uplinks **ret, struct bus *bus, const struct uplink_options *options, size_t count)
+    must_check;
+/* Disconnects; receipts that are still held are settled with a refusal. */
+struct uplinks *uplinks_free(struct uplinks *uplinks);
+define_cleanup(struct uplinks *, uplinks_free)
