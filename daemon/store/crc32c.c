@@ -1,6 +1,6 @@
-/* Eight tables of 256 entries take eight bytes a step ("slicing by eight", Kounavis and Berry, 2005): about 1.5 bytes a
- * cycle. SSE 4.2 and ARMv8 have an instruction for exactly this polynomial: about 8 bytes in 3 cycles, asked for at run
- * time on x86, where a build for all does not include it.
+/* Eight tables of 256 entries take eight bytes a step ("slicing by eight", Kounavis and Berry, 2005). SSE 4.2 and ARMv8
+ * have an instruction for exactly this polynomial; on x86 it is asked for at run time, since a build for all does not
+ * include it.
  */
 #include "store/crc32c.h"
 
