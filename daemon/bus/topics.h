@@ -26,6 +26,7 @@
 
 /* Commands, on the control socket: a request with a Response Topic; the answer is a JSON object. */
 #define TOPIC_CTL_GATEWAY_STATUS "$gatehouse/ctl/gateway/status"
+#define TOPIC_CTL_BROKER_STATUS  "$gatehouse/ctl/broker/status"
 #define TOPIC_CTL_STREAM_LIST    "$gatehouse/ctl/stream/list"
 #define TOPIC_CTL_UPLINK_LIST    "$gatehouse/ctl/uplink/list"
 #define TOPIC_CTL_UPLINK_CUT     "$gatehouse/ctl/uplink/cut"
@@ -33,8 +34,10 @@
 #define TOPIC_CTL_PLUGIN_LIST    "$gatehouse/ctl/plugin/list"
 #define TOPIC_CTL_PLUGIN_RESTART "$gatehouse/ctl/plugin/restart"
 
-/* Plugins. */
+/* Plugins. Config: retained, the keys of its section. State: from its host, {"state":"ready"|"lost","pid":…}. */
 #define TOPIC_PLUGIN_CONFIG_FORMAT "$gatehouse/plugins/%s/config"
+#define TOPIC_PLUGIN_STATE_FORMAT  "$gatehouse/plugins/%s/state"
+#define TOPIC_PLUGIN_STATE_FILTER  "$gatehouse/plugins/+/state"
 
 /* Nodes. */
 #define TOPIC_NODE_ONLINE_FORMAT "gh/nodes/%s/online"
