@@ -30,7 +30,7 @@ struct mqtt_links;
 struct mqtt_link;
 
 struct mqtt_link_options {
-    const char *name; /* for the log */
+    const char *name; /* for the log, and the client id when there is none */
     const char *uri;  /* mqtt://HOST[:PORT] or mqtts://HOST[:PORT] */
     const char *client_id;
     const char *ca, *cert,
@@ -45,7 +45,7 @@ struct mqtt_link_options {
 /* On the loop. May call everything but mqtt_link_free(). */
 struct mqtt_link_events {
     void (*on_up)(void *self);
-    /* It was up and is no more, or an attempt failed. Not for mqtt_link_stop(). */
+    /* It was up and is no more, or an attempt failed. Not for mqtt_link_stop(). The text is valid during the call. */
     void (*on_down)(void *self, const char *reason);
 };
 
@@ -77,9 +77,10 @@ struct mqtt_link_publish {
      * mqtt_link_publish(). May publish again. */
     void (*done)(struct mqtt_link_publish *publish, int r);
     struct mqtt_link *link; /* private, like all that follows */
-    struct list place;      /* among the waiting, or those with the broker */
-    struct work work;       /* handing it to Paho */
-    struct note note;       /* Paho's answer */
+    struct inbox *inbox;
+    struct list place; /* among the waiting, or those with the broker */
+    struct work work;  /* handing it to Paho */
+    struct note note;  /* Paho's answer */
     bool handing, answered;
     int answer;
 };

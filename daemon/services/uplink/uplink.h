@@ -2,10 +2,11 @@
  *
  *      $gatehouse/cloud/NAME/publish/TOPIC   sent to uplink NAME on TOPIC, QoS 0 or 1; the receipt settles when the cloud has
  *                                            acknowledged it, with a refusal when it is not connected or the cloud refuses
- *      $gatehouse/status/cloud/NAME          retained: {"name","uri","state":"up|down|connecting|cut","since","reason",…},
+ *      $gatehouse/status/cloud/NAME          retained: {"name","uri","state":"up|down|connecting","since","reason",…},
  *                                            said when the state or its reason changes
  *      $gatehouse/ctl/uplink/list            request: {"uplinks":[…]}, the same objects as they are now
- *      $gatehouse/ctl/uplink/cut, restore    request {"name":NAME}: disconnects on purpose; connects again
+ *      $gatehouse/ctl/uplink/cut, restore    request {"name":NAME}: disconnects on purpose; connects again. The answer is the
+ *                                            uplink's object, or {"error"}
  *
  * Nothing is queued here for later: what must survive an outage is a record in a stream, and the stream sends it again
  * when the status says up.

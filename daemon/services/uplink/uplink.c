@@ -1,0 +1,337 @@
+#include "services/uplink/uplink.h"
+
+#include "base/json_write.h"
+#include "base/log.h"
+#include "bus/topics.h"
+#include "cloud/mqtt_link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One subscriber an uplink for what it sends, one for all for the commands. A message is wrapped, given to the link and
+ * forgotten when the link says done: there is no other state than the links'.
+ *
+ * The status says "down" before the receipts of what was under way are settled, so whoever waits for "up" has heard that
+ * there is something to wait for. Failed attempts after the first are not said: nothing has changed. */
+
+enum { NAME_MAX_LEN = 64, REASON_LEN = 200, ASK_MAX = 1024 };
+
+/* MQTT 5 reason codes that a PUBACK may carry. */
+enum { NOT_CONNECTED = 0x83, TOPIC_NAME_INVALID = 0x90, QUOTA_EXCEEDED = 0x97 };
+
+enum uplink_state { CONNECTING, UP, DOWN };
+
+struct uplink {
+    struct uplinks *uplinks;
+    char *name, *uri, *status_topic;
+    struct mqtt_link *link;
+    struct subscriber subscriber;
+    struct subscription subscription;
+    size_t prefix_len; /* of the topics it subscribes to, up to the cloud's topic */
+    enum uplink_state state;
+    int64_t since; /* wall ms */
+    char reason[REASON_LEN];
+    uint64_t sent, failed;
+};
+
+struct uplinks {
+    struct bus *bus;
+    struct mqtt_links *links;
+    struct subscriber commands;
+    struct subscription list, cut, restore;
+    struct uplink *all;
+    size_t count;
+};
+
+/* ---- status ------------------------------------------------------------------------------------------------------ */
+
+static void put_uplink(struct json_writer *w, const struct uplink *uplink)
+{
+    static const char *const names[] = {[CONNECTING] = "connecting", [UP] = "up", [DOWN] = "down"};
+    json_begin_object(w);
+    json_key(w, "name");
+    json_put_string(w, uplink->name);
+    json_key(w, "uri");
+    json_put_string(w, uplink->uri);
+    json_key(w, "state");
+    json_put_string(w, names[uplink->state]);
+    json_key(w, "since");
+    json_put_int(w, uplink->since);
+    json_key(w, "reason");
+    json_put_string(w, uplink->reason[0] ? uplink->reason : NULL);
+    json_key(w, "sent");
+    json_put_uint(w, uplink->sent);
+    json_key(w, "failed");
+    json_put_uint(w, uplink->failed);
+    json_end_object(w);
+}
+
+static void say_state(struct uplink *uplink, enum uplink_state state, const char *reason)
+{
+    if (uplink->since && uplink->state == state && strcmp(uplink->reason, reason) == 0)
+        return;
+    if (uplink->state != state || !uplink->since)
+        uplink->since = loop_wall(bus_loop(uplink->uplinks->bus));
+    uplink->state = state;
+    (void)snprintf(uplink->reason, sizeof uplink->reason, "%s", reason);
+
+    struct arena arena = {0};
+    struct json_writer w;
+    json_writer_init(&w, &arena);
+    put_uplink(&w, uplink);
+    bus_say(uplink->uplinks->bus, uplink->status_topic, json_writer_text(&w, NULL), BUS_KEEP);
+    arena_done(&arena);
+}
+
+static void on_up(void *self)
+{
+    struct uplink *uplink = self;
+    log_notice("uplink %s: connected to %s", uplink->name, uplink->uri);
+    say_state(uplink, UP, "");
+}
+
+static void on_down(void *self, const char *reason)
+{
+    struct uplink *uplink = self;
+    if (uplink->state != DOWN)
+        log_warning("uplink %s: %s", uplink->name, reason);
+    say_state(uplink, DOWN, reason);
+}
+
+/* ---- sending ----------------------------------------------------------------------------------------------------- */
+
+struct sending {
+    struct mqtt_link_publish publish;
+    struct uplink *uplink;
+    struct receipt *receipt;
+};
+
+static int as_refusal(int r)
+{
+    switch (r) {
+    case -ENOTCONN: return NOT_CONNECTED;
+    case -ENOBUFS: return QUOTA_EXCEEDED;
+    case -EILSEQ: return TOPIC_NAME_INVALID;
+    default: return r;
+    }
+}
+
+static void on_sent(struct mqtt_link_publish *publish, int r)
+{
+    struct sending *sending = container_of(publish, struct sending, publish);
+    if (r == 0)
+        sending->uplink->sent++;
+    else
+        sending->uplink->failed++;
+    receipt_settle(sending->receipt, as_refusal(r));
+    (void)msg_unref(publish->msg);
+    free(sending);
+}
+
+static int send_message(struct uplink *uplink, struct msg *msg, struct receipt *receipt)
+{
+    if (msg->topic_len <= uplink->prefix_len)
+        return TOPIC_NAME_INVALID;
+    struct sending *sending = mem_new(struct sending);
+    sending->uplink = uplink;
+    sending->receipt = receipt;
+    sending->publish = (struct mqtt_link_publish){
+        .msg = msg_ref(msg),
+        .topic = msg->topic + uplink->prefix_len,
+        .qos = msg->qos ? 1 : 0, /* clouds know no QoS 2 */
+        .done = on_sent,
+    };
+    int r = mqtt_link_publish(uplink->link, &sending->publish);
+    if (r < 0) {
+        (void)msg_unref(msg);
+        free(sending);
+        return as_refusal(r);
+    }
+    return 0;
+}
+
+static void on_message(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
+                       struct receipt *receipt)
+{
+    (void)delivery;
+    struct uplink *uplink = container_of(subscriber, struct uplink, subscriber);
+    receipt_hold(receipt);
+    int r = send_message(uplink, msg, receipt);
+    if (r == 0)
+        return;
+    uplink->failed++;
+    receipt_settle(receipt, r);
+}
+
+/* ---- commands ---------------------------------------------------------------------------------------------------- */
+
+static struct uplink *find(struct uplinks *uplinks, const char *name)
+{
+    for (size_t i = 0; name && i < uplinks->count; i++)
+        if (strcmp(uplinks->all[i].name, name) == 0)
+            return &uplinks->all[i];
+    return NULL;
+}
+
+/* The uplink a request {"name":…} speaks of. */
+static struct uplink *find_asked(struct uplinks *uplinks, const struct msg *msg, struct arena *arena)
+{
+    struct json *request;
+    const char *name;
+    if (msg->payload_len > ASK_MAX ||
+        json_parse(&request, arena, (const char *)msg->payload, msg->payload_len, NULL) != 0 ||
+        !json_text(json_get(request, "name"), arena, &name))
+        return NULL;
+    return find(uplinks, name);
+}
+
+static void list_uplinks(struct uplinks *uplinks, struct json_writer *w)
+{
+    json_begin_object(w);
+    json_key(w, "uplinks");
+    json_begin_array(w);
+    for (size_t i = 0; i < uplinks->count; i++)
+        put_uplink(w, &uplinks->all[i]);
+    json_end_array(w);
+    json_end_object(w);
+}
+
+static void command(struct uplinks *uplinks, const struct msg *msg, struct arena *arena,
+                    struct json_writer *w)
+{
+    if (strcmp(msg->topic, TOPIC_CTL_UPLINK_LIST) == 0) {
+        list_uplinks(uplinks, w);
+        return;
+    }
+    struct uplink *uplink = find_asked(uplinks, msg, arena);
+    if (!uplink) {
+        json_begin_object(w);
+        json_key(w, "error");
+        json_put_string(w, "expected {\"name\":NAME} with the name of an uplink");
+        json_end_object(w);
+        return;
+    }
+    if (strcmp(msg->topic, TOPIC_CTL_UPLINK_CUT) == 0) {
+        log_notice("uplink %s: cut on request", uplink->name);
+        say_state(uplink, DOWN, "cut on request");
+        mqtt_link_stop(uplink->link);
+    } else if (uplink->state != UP) {
+        log_notice("uplink %s: restored on request", uplink->name);
+        say_state(uplink, CONNECTING, "");
+        mqtt_link_start(uplink->link);
+    }
+    put_uplink(w, uplink);
+}
+
+static void on_command(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
+                       struct receipt *receipt)
+{
+    (void)delivery, (void)receipt;
+    struct uplinks *uplinks = container_of(subscriber, struct uplinks, commands);
+    struct arena arena = {0};
+    struct json_writer w;
+    json_writer_init(&w, &arena);
+    command(uplinks, msg, &arena, &w);
+    bus_reply(uplinks->bus, msg, json_writer_text(&w, NULL));
+    arena_done(&arena);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------- */
+
+static bool name_is_valid(const char *name)
+{
+    size_t len = name ? strlen(name) : 0;
+    return len > 0 && len <= NAME_MAX_LEN && !strpbrk(name, "/+#");
+}
+
+static int uplink_init(struct uplink *uplink, struct uplinks *uplinks, const struct uplink_options *options)
+{
+    static const struct mqtt_link_events events = {on_up, on_down};
+    if (!name_is_valid(options->name) || find(uplinks, options->name)) {
+        log_error("uplink \"%s\": expected a name of its own, 1 to %d characters without / + #",
+                  options->name ? options->name : "", NAME_MAX_LEN);
+        return -EINVAL;
+    }
+    const struct mqtt_link_options link_options = {
+        .name = options->name,
+        .uri = options->uri,
+        .client_id = options->client_id,
+        .ca = options->ca,
+        .cert = options->cert,
+        .key = options->key,
+        .username = options->username,
+        .password = options->password,
+        .keepalive_s = options->keepalive_s,
+        .protocol = options->protocol,
+        .pause_max = options->pause_max,
+    };
+    int r = mqtt_link_new(&uplink->link, uplinks->links, &link_options, &events, uplink);
+    if (r < 0)
+        return r;
+    uplink->uplinks = uplinks;
+    uplink->name = str_copy(options->name);
+    uplink->uri = str_copy(options->uri);
+    uplink->status_topic = str_printf(TOPIC_STATUS_CLOUD_FORMAT, options->name);
+    uplink->subscriber.deliver = on_message;
+    cleanup_free char *filter = str_printf(TOPIC_CLOUD_PUBLISH_FORMAT, options->name, "#");
+    uplink->prefix_len = strlen(filter) - 1;
+    bus_subscribe_to(uplinks->bus, &uplink->subscription, &uplink->subscriber, filter);
+    return 0;
+}
+
+static void uplink_done(struct uplink *uplink)
+{
+    bus_unsubscribe(uplink->uplinks->bus, &uplink->subscription);
+    uplink->link = mqtt_link_free(uplink->link);
+    free(uplink->name);
+    free(uplink->uri);
+    free(uplink->status_topic);
+}
+
+int uplinks_new(struct uplinks **ret, struct bus *bus, const struct uplink_options *options, size_t count)
+{
+    cleanup(uplinks_free_p) struct uplinks *uplinks = mem_new(struct uplinks);
+    uplinks->bus = bus;
+    uplinks->all = mem_new_bytes((count + 1) * sizeof *uplinks->all);
+    int r = mqtt_links_new(&uplinks->links, bus_loop(bus));
+    if (r < 0) {
+        log_error("uplinks: cannot start the thread for Paho: %s", strerror(-r));
+        return r;
+    }
+    for (size_t i = 0; i < count; i++) {
+        r = uplink_init(&uplinks->all[i], uplinks, &options[i]);
+        if (r < 0)
+            return r;
+        uplinks->count++;
+    }
+    uplinks->commands.deliver = on_command;
+    bus_subscribe_to(bus, &uplinks->list, &uplinks->commands, TOPIC_CTL_UPLINK_LIST);
+    bus_subscribe_to(bus, &uplinks->cut, &uplinks->commands, TOPIC_CTL_UPLINK_CUT);
+    bus_subscribe_to(bus, &uplinks->restore, &uplinks->commands, TOPIC_CTL_UPLINK_RESTORE);
+    for (size_t i = 0; i < count; i++) {
+        say_state(&uplinks->all[i], CONNECTING, "");
+        mqtt_link_start(uplinks->all[i].link);
+    }
+    *ret = steal(uplinks);
+    return 0;
+}
+
+struct uplinks *uplinks_free(struct uplinks *uplinks)
+{
+    if (!uplinks)
+        return NULL;
+    bus_unsubscribe(uplinks->bus, &uplinks->list);
+    bus_unsubscribe(uplinks->bus, &uplinks->cut);
+    bus_unsubscribe(uplinks->bus, &uplinks->restore);
+    for (size_t i = 0; i < uplinks->count; i++) {
+        say_state(&uplinks->all[i], DOWN, "the gateway stops");
+        mqtt_link_stop(uplinks->all[i].link);
+    }
+    for (size_t i = 0; i < uplinks->count; i++)
+        uplink_done(&uplinks->all[i]);
+    uplinks->links = mqtt_links_free(uplinks->links);
+    free(uplinks->all);
+    free(uplinks);
+    return NULL;
+}
