@@ -99,7 +99,7 @@ static uint8_t *put_list(uint8_t *out, const struct wire_packet *p)
     out = put_u16(out, p->packet_id);
     out = put_props(out, p, &p->props);
     if (p->list_len && !(p->type == WIRE_UNSUBACK && p->version != WIRE_MQTT5)) {
-        memcpy(out, p->list, p->list_len);
+        memmove(out, p->list, p->list_len); /* it may stand in the same buffer, behind */
         out += p->list_len;
     }
     return out;
