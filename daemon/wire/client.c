@@ -216,7 +216,7 @@ void wire_client_begin(struct wire_client *client, uint32_t now)
     client->state = WIRE_CLIENT_CONNECTING;
     client->in_len = client->out_len = client->skip = 0;
     client->now = client->heard = client->sent = now;
-    client->lost = false;
+    client->lost = client->ping_waits = false;
     client->window = client->in_window = 0;
     client->keepalive = (uint32_t)client->config.connect.keepalive_s * 1000;
     if (!put_packet(client, &client->config.connect))
@@ -400,12 +400,30 @@ uint8_t *wire_client_room(struct wire_client *client, uint32_t *size)
     return client->config.in + client->in_len;
 }
 
-static void skip_too_long(struct wire_client *client, uint32_t packet_len)
+/* The packet id of a PUBLISH of QoS 1 or 2 whose beginning is here; 0 when there is none. */
+static uint16_t id_of_publish(const struct wire_frame *frame, const uint8_t *end)
 {
+    const uint8_t *at = frame->body;
+    if (frame->header >> 4 != WIRE_PUBLISH || !(frame->header & 6) || end - at < 2)
+        return 0;
+    uint32_t topic_len = (uint32_t)at[0] << 8 | at[1];
+    if ((uint32_t)(end - at) < 2 + topic_len + 2)
+        return 0;
+    at += 2 + topic_len;
+    return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+/* A message that will never fit is acknowledged, or it would come again on every connection and stop the others. */
+static void skip_too_long(struct wire_client *client, const struct wire_frame *frame, const uint8_t *end)
+{
+    uint16_t packet_id = id_of_publish(frame, end);
+    if (packet_id)
+        put_ack(client, frame->header & 4 ? WIRE_PUBREC : WIRE_PUBACK, packet_id,
+                version_of(client) == WIRE_MQTT5 ? WIRE_IMPLEMENTATION_ERROR : WIRE_SUCCESS);
     client->too_long++;
-    client->skip = packet_len;
+    client->skip = frame->total;
     if (client->config.events.too_long)
-        client->config.events.too_long(client, packet_len);
+        client->config.events.too_long(client, frame->total);
 }
 
 /* Takes one packet off the front of the input; how many bytes it was, 0 when it is not all there. */
@@ -419,7 +437,9 @@ static uint32_t take_packet(struct wire_client *client, const uint8_t *bytes, ui
     struct wire_frame frame;
     int r = wire_frame(bytes, len, client->config.in_size, &frame);
     if (r == -WIRE_TOO_LARGE) {
-        skip_too_long(client, frame.total);
+        if (len < client->config.in_size)
+            return 0; /* as much of it as there is room for: its packet id is at the beginning */
+        skip_too_long(client, &frame, bytes + len);
         return take_packet(client, bytes, len);
     }
     if (r < 0)
@@ -439,6 +459,7 @@ static uint32_t take_packet(struct wire_client *client, const uint8_t *bytes, ui
 void wire_client_received(struct wire_client *client, uint32_t len, uint32_t now)
 {
     client->now = client->heard = now;
+    client->ping_waits = false;
     client->in_len += len;
     uint32_t used = 0;
     while (used < client->in_len && !client->lost) {
@@ -482,8 +503,14 @@ uint32_t wire_client_poll(struct wire_client *client, uint32_t now)
         return 0;
     }
     uint32_t until_ping = left(client->sent, client->keepalive / 2, now);
-    if (!until_ping && put_bytes(client, ping, sizeof ping))
+    if (!client->ping_waits) { /* who sends QoS 0 all the time need not ping, but has to hear that somebody is there */
+        uint32_t until_ask = left(client->heard, client->keepalive, now);
+        until_ping = until_ask < until_ping ? until_ask : until_ping;
+    }
+    if (!until_ping && put_bytes(client, ping, sizeof ping)) {
+        client->ping_waits = true;
         until_ping = client->keepalive / 2;
+    }
     if (!until_ping)
         until_ping = 1; /* no room for it now */
     return until_ping < until_lost ? until_ping : until_lost;

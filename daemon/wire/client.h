@@ -9,8 +9,8 @@
  * (wire_client_end), and moves bytes. A packet is in the output whole or not at all, and a send may be partial.
  *
  * A message under way stays in its slot until its last acknowledgement and is sent again, with DUP and the same packet id,
- * on the next connection, in the order it was first sent. A packet longer than the input buffer is read away, counted and
- * reported once; the connection stays.
+ * on the next connection, in the order it was first sent. A packet longer than the input buffer is read away, acknowledged,
+ * counted and reported once; the connection stays.
  *
  * The command line, the plugin host and the nodes use it. Times are milliseconds that may wrap.
  */
@@ -77,7 +77,7 @@ struct wire_client {
     uint32_t now, heard, sent, keepalive;
     uint32_t order;
     uint16_t last_id, received_count, window, in_window;
-    bool lost;
+    bool ping_waits, lost; /* ping_waits: nothing was heard since the last PINGREQ */
 };
 
 /* The version is config->connect.version: WIRE_MQTT311 or WIRE_MQTT5. The config is copied. */
