@@ -87,8 +87,8 @@ static void on_said(struct child *child, const char *line)
 {
     struct plugin *plugin = container_of(child, struct plugin, child);
     enum log_level level = level_of(&line);
-    if (level == LOG_LEVEL_ERROR)
-        replace(&plugin->last_error, str_copy(line));
+    if (level == LOG_LEVEL_ERROR && !plugin->error)
+        plugin->error = str_copy(line);
 
     int64_t now = loop_now(plugin->loop);
     if (now - plugin->second >= 1000) {
@@ -129,7 +129,7 @@ static void on_ended(struct child *child, int status)
         replace(&plugin->reason, steal(plugin->suspicion));
     } else {
         cleanup_free char *text = child_status_text(status);
-        const char *error = plugin->last_error;
+        const char *error = plugin->error;
         replace(&plugin->reason, str_printf("%s%s%s", text, error ? ": " : "", error ? error : ""));
     }
 
@@ -205,7 +205,7 @@ void plugin_start(struct plugin *plugin)
 {
     plugin->wanted = true;
     plugin->at_once = plugin->lost = false;
-    replace(&plugin->last_error, NULL);
+    replace(&plugin->error, NULL);
     timer_stop(plugin->loop, &plugin->timer);
 
     char *why = NULL;
@@ -329,7 +329,7 @@ struct plugin *plugin_free(struct plugin *plugin)
     free(plugin->status_topic);
     free(plugin->reason);
     free(plugin->suspicion);
-    free(plugin->last_error);
+    free(plugin->error);
     free(plugin);
     return NULL;
 }

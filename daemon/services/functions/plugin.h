@@ -36,7 +36,7 @@ struct plugin {
     bool started;      /* a first one there was */
     char *reason;      /* of the last end; NULL: none yet */
     char *suspicion;   /* why we are ending it */
-    char *last_error;  /* the last line it said at level error */
+    char *error;       /* the first line it said at level error: mostly the cause of the others */
     int64_t since;     /* wall, of the state */
     int64_t second;    /* of lines below */
     unsigned lines, lines_dropped;
