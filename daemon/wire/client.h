@@ -9,8 +9,12 @@
  * (wire_client_end), and moves bytes. A packet is in the output whole or not at all, and a send may be partial.
  *
  * A message under way stays in its slot until its last acknowledgement and is sent again, with DUP and the same packet id,
- * on the next connection, in the order it was first sent. A packet longer than the input buffer is read away, acknowledged,
- * counted and reported once; the connection stays.
+ * on the next connection, in the order it was first sent. A packet longer than the input buffer is read away, counted and
+ * reported once; the connection stays. If it is a PUBLISH of QoS 1 or 2 it is acknowledged (MQTT 5: refused with "quota
+ * exceeded"), or the server would send it again for ever.
+ *
+ * Publishing cannot fill the output so that acknowledgements have no place, and what has come is only taken while they
+ * have: then wire_client_room() becomes 0 sooner or later, and the caller must send before he can read.
  *
  * The command line, the plugin host and the nodes use it. Times are milliseconds that may wrap.
  */
@@ -24,18 +28,19 @@ enum wire_client_state { WIRE_CLIENT_DOWN, WIRE_CLIENT_CONNECTING, WIRE_CLIENT_U
 
 /* Why a connection is of no more use; the caller closes the transport and calls wire_client_end(). */
 enum wire_client_loss {
-    WIRE_LOST_REFUSED = 1,  /* reason: of CONNACK (3.1.1: the return code) */
+    WIRE_LOST_REFUSED = 1,  /* reason: of CONNACK (3.1.1: what MQTT 5 would have said) */
     WIRE_LOST_PROTOCOL,     /* the peer sent something that is not MQTT; reason: which fault */
     WIRE_LOST_SILENCE,      /* nothing came for one and a half keep-alives, or no CONNACK */
     WIRE_LOST_DISCONNECTED, /* the server said DISCONNECT; reason: its */
-    WIRE_LOST_MEMORY        /* an acknowledgement did not fit into the output: the peer does not read */
+    WIRE_LOST_MEMORY        /* CONNECT or a late acknowledgement did not fit into the output */
 };
 
-/* Each may be NULL. They may call every function of the client but received, begin and end. */
+/* Each may be NULL. They may call every function of the client but received, sent, begin and end. */
 struct wire_client_events {
     void (*connected)(struct wire_client *client, bool session_present);
-    /* A PUBLISH. true: acknowledge it now; false: wire_client_acknowledge() comes later. QoS 2 messages come once and are
-     * acknowledged by the client itself. Pointers are valid during the call. */
+    /* A PUBLISH. true: acknowledge it now; false: wire_client_acknowledge() comes later, in the order of the messages
+     * [MQTT-4.6.0-2]. QoS 2 messages come once and are acknowledged by the client itself. Pointers are valid during the
+     * call. */
     bool (*message)(struct wire_client *client, const struct wire_packet *publish);
     /* A publication of QoS 1 or 2 has reached the server, or was refused (reason >= 0x80). */
     void (*published)(struct wire_client *client, uint16_t packet_id, uint8_t reason);
@@ -57,7 +62,10 @@ struct wire_slot {
 };
 
 struct wire_client_config {
-    struct wire_packet connect; /* type and version are set by the client; texts stay the caller's */
+    /* version is WIRE_MQTT311 or WIRE_MQTT5; the type is set by the client. Texts stay the caller's. Under MQTT 5, Receive
+     * Maximum is received_size if it is not given, and so many acknowledgements always have room in the output; Topic
+     * Alias Maximum must not be given. */
+    struct wire_packet connect;
     struct wire_client_events events;
     uint8_t *in, *out;
     uint32_t in_size, out_size;
@@ -75,22 +83,25 @@ struct wire_client {
     uint32_t skip;     /* bytes of a packet that is too long, still to be read away */
     uint32_t too_long; /* how many such packets there were */
     uint32_t now, heard, sent, keepalive;
+    uint32_t packet_max; /* what the server takes */
+    uint32_t reserve;    /* bytes of the output that are for acknowledgements only */
     uint32_t order;
     uint16_t last_id, received_count, window, in_window;
+    bool taking;           /* inside an event of what has come */
     bool ping_waits, lost; /* ping_waits: nothing was heard since the last PINGREQ */
 };
 
-/* The version is config->connect.version: WIRE_MQTT311 or WIRE_MQTT5. The config is copied. */
+/* The config is copied; what it points to is not. */
 void wire_client_init(struct wire_client *client, const struct wire_client_config *config);
 
 /* The transport is up: CONNECT goes into the output. It is gone: what waits to be sent is dropped, slots are kept. */
 void wire_client_begin(struct wire_client *client, uint32_t now);
 void wire_client_end(struct wire_client *client);
 
-/* Where received bytes may be put, and how many; then how many came. */
+/* Where received bytes may be put, and how many: 0 says not to read now. Then how many came. */
 uint8_t *wire_client_room(struct wire_client *client, uint32_t *size);
 void wire_client_received(struct wire_client *client, uint32_t len, uint32_t now);
-/* What is to be sent; then how many bytes were. */
+/* What is to be sent; then how many bytes were, upon which there may be more to send. */
 const uint8_t *wire_client_output(const struct wire_client *client, uint32_t *len);
 void wire_client_sent(struct wire_client *client, uint32_t len);
 /* Does what is due; returns in how many ms it wants to be called again. */
@@ -106,5 +117,5 @@ int wire_client_subscribe(struct wire_client *client, const struct wire_filter *
 int wire_client_unsubscribe(struct wire_client *client, const struct wire_filter *filters, unsigned count);
 /* For message() that returned false; reason: 0, or under MQTT 5 a refusal. */
 void wire_client_acknowledge(struct wire_client *client, uint16_t packet_id, uint8_t reason);
-/* Says goodbye; the caller sends the output and closes. */
+/* Says goodbye if there is room for it; the caller sends the output and closes. */
 void wire_client_disconnect(struct wire_client *client, uint8_t reason);

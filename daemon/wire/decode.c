@@ -7,6 +7,8 @@
 int wire_frame(const uint8_t *bytes, size_t len, size_t max, struct wire_frame *frame)
 {
     frame->total = 0;
+    if (len && bytes[0] < WIRE_CONNECT << 4)
+        return -WIRE_MALFORMED; /* type 0 is reserved */
     if (len < 2)
         return 0;
     uint32_t remaining;
@@ -79,15 +81,6 @@ static uint8_t take_props(struct cursor *c, struct wire_props *props, unsigned p
     return reason;
 }
 
-static void no_props(struct wire_props *props)
-{
-    props->present = 0;
-    props->bytes = NULL;
-    props->len = props->extra_len = props->id_count = 0;
-    props->extra = NULL;
-    props->ids = NULL;
-}
-
 static uint8_t malformed(const char **why, const char *what)
 {
     *why = what;
@@ -154,7 +147,7 @@ static uint8_t decode_connect(struct cursor *c, struct wire_packet *p, const cha
         return reason;
     p->client_id = take_text(c);
     if (p->has_will) {
-        no_props(&p->will.props);
+        props_clear(&p->will.props);
         if (p->version == WIRE_MQTT5 && !c->failed &&
             (reason = take_props(c, &p->will.props, PROPS_WILL, WIRE_FROM_CLIENT, why)))
             return reason;
@@ -262,10 +255,9 @@ static uint8_t check_filters(struct cursor c, const struct wire_packet *p, const
             return malformed(why, "a topic filter is cut off or not UTF-8");
         struct wire_text name, inner;
         bool shared = wire_filter_is_shared(filter.text, filter.len, &name, &inner);
-        if (!wire_filter_is_valid(filter.text, filter.len)) {
-            *why = "a topic filter that is not one";
-            return shared && p->version == WIRE_MQTT5 ? WIRE_FILTER_INVALID : WIRE_MALFORMED;
-        }
+        if (shared ? inner.len && !wire_filter_is_valid(inner.text, inner.len)
+                   : !wire_filter_is_valid(filter.text, filter.len))
+            return malformed(why, "a topic filter is empty or has a wildcard amiss"); /* [MQTT-4.7.1-1, -2] */
         if ((options & 3) == 3 ||
             (p->version == WIRE_MQTT5 ? options & 0xC0 || (options & 0x30) == 0x30 : options & 0xFC))
             return malformed(why, "reserved subscription options are set"); /* [MQTT-3.8.3-5] */
@@ -293,9 +285,9 @@ static uint8_t decode_list(struct cursor *c, struct wire_packet *p, enum wire_si
     c->at = c->end;
     if (p->type == WIRE_SUBSCRIBE || p->type == WIRE_UNSUBSCRIBE)
         return check_filters(items, p, why);
-    if (!p->list_len && (p->type == WIRE_SUBACK || p->version == WIRE_MQTT5))
-        return protocol_error(why, "an acknowledgement without codes");
-    return 0;
+    if (p->type == WIRE_UNSUBACK && p->version != WIRE_MQTT5)
+        return p->list_len ? malformed(why, "UNSUBACK with a payload") : 0;
+    return p->list_len ? 0 : protocol_error(why, "an acknowledgement without codes");
 }
 
 bool wire_filter_next(const struct wire_packet *packet, uint32_t *at, struct wire_filter *filter)
@@ -386,7 +378,7 @@ uint8_t wire_decode(struct wire_packet *packet, const struct wire_frame *frame, 
     packet->list_len = 0;
     packet->has_will = packet->has_username = packet->has_password = false;
     packet->session_present = false;
-    no_props(&packet->props);
+    props_clear(&packet->props);
 
     if (!may_come(packet->type, version, side))
         return protocol_error(why, "a packet that does not come from this side");
@@ -400,5 +392,8 @@ uint8_t wire_decode(struct wire_packet *packet, const struct wire_frame *frame, 
         return malformed(why, "the packet is cut off or a string in it is not UTF-8");
     if (c.at != c.end)
         return malformed(why, "bytes behind the end of the packet");
+    /* A server may know newer reasons than we do; a client that makes some up is refused. [MQTT-3.4.2-1, 3.14.2-1] */
+    if (side == WIRE_FROM_CLIENT && version == WIRE_MQTT5 && !reason_may_come(packet->type, packet->reason))
+        return protocol_error(why, "a reason code that does not belong in this packet");
     return 0;
 }

@@ -171,13 +171,22 @@ size_t wire_publish_head_max(const struct wire_packet *p)
     return 5 + publish_size(p);
 }
 
+static size_t total_size(const struct wire_packet *p, size_t body)
+{
+    if (body > WIRE_REMAINING_MAX || (p->type == WIRE_AUTH && p->version != WIRE_MQTT5))
+        return 0;
+    return 1 + varint_size((uint32_t)body) + body;
+}
+
+size_t wire_size(const struct wire_packet *p)
+{
+    return total_size(p, body_size(p));
+}
+
 size_t wire_encode(uint8_t *out, size_t size, const struct wire_packet *p)
 {
-    size_t body = body_size(p);
-    if (body > WIRE_REMAINING_MAX)
-        return 0;
-    size_t total = 1 + varint_size((uint32_t)body) + body;
-    if (total > size || (p->type == WIRE_AUTH && p->version != WIRE_MQTT5))
+    size_t body = body_size(p), total = total_size(p, body);
+    if (!total || total > size)
         return 0;
     *out++ = header_of(p);
     out = varint_write(out, (uint32_t)body);
@@ -208,6 +217,18 @@ size_t wire_encode(uint8_t *out, size_t size, const struct wire_packet *p)
     case WIRE_PINGRESP: break;
     }
     return total;
+}
+
+size_t wire_encode_ack(uint8_t out[WIRE_ACK_MAX], enum wire_type type, enum wire_version version,
+                       uint16_t packet_id, uint8_t reason)
+{
+    bool short_form = version != WIRE_MQTT5 || !reason;
+    out[0] = (uint8_t)(type << 4 | (type == WIRE_PUBREL ? 2 : 0));
+    out[1] = short_form ? 2 : 3;
+    (void)put_u16(out + 2, packet_id);
+    if (!short_form)
+        out[4] = reason;
+    return short_form ? 4 : 5;
 }
 
 size_t wire_put_filter(uint8_t *list, size_t len, size_t size, enum wire_type type,

@@ -2,7 +2,8 @@
  *
  * Pure ISO C without heap, I/O, clock or globals, so that the daemon, the command line, the plugin host and the firmware
  * of a node with 64 KB share it. A decoded packet is a view: its pointers go into the bytes it was decoded from. The same
- * struct is what one fills in to encode, so what decode gives, encode takes.
+ * struct is what one fills in to encode; only user properties and further Subscription Identifiers are given to encode
+ * another way, as `extra` and `ids` of struct wire_props.
  *
  *      bytes ─▶ wire_frame(): is a whole packet there? ─▶ wire_decode(): struct wire_packet
  *      struct wire_packet ─▶ wire_encode(): bytes
@@ -39,6 +40,8 @@ enum wire_type {
 /* MQTT 5 reason codes. The CONNACK return codes of 3.1.1 are 0 to 5: wire_connack_code() translates. */
 enum wire_reason {
     WIRE_SUCCESS = 0x00,
+    WIRE_GRANTED_QOS1 = 0x01,
+    WIRE_GRANTED_QOS2 = 0x02,
     WIRE_DISCONNECT_WITH_WILL = 0x04,
     WIRE_NO_MATCHING_SUBSCRIBERS = 0x10,
     WIRE_NO_SUBSCRIPTION_EXISTED = 0x11,
@@ -72,16 +75,20 @@ enum wire_reason {
     WIRE_FORMAT_INVALID = 0x99,
     WIRE_RETAIN_UNSUPPORTED = 0x9A,
     WIRE_QOS_UNSUPPORTED = 0x9B,
+    WIRE_USE_ANOTHER_SERVER = 0x9C,
+    WIRE_SERVER_MOVED = 0x9D,
     WIRE_SHARED_UNSUPPORTED = 0x9E,
     WIRE_CONNECT_RATE = 0x9F,
+    WIRE_CONNECT_TIME = 0xA0,
     WIRE_SUBSCRIPTION_IDS_UNSUPPORTED = 0xA1,
     WIRE_WILDCARDS_UNSUPPORTED = 0xA2
 };
 
 /* The name the standard gives a reason code; "unknown reason" for others. */
 const char *wire_reason_text(uint8_t reason);
-/* What a 3.1.1 CONNACK says for an MQTT 5 reason code: 0 to 5. */
+/* What a 3.1.1 CONNACK says for an MQTT 5 reason code: 0 to 5; and the other way round. */
 uint8_t wire_connack_code(uint8_t reason);
+uint8_t wire_connack_reason(uint8_t code);
 
 /* ---- strings, topics, filters ------------------------------------------------------------------------------------- */
 
@@ -97,9 +104,10 @@ enum { WIRE_TEXT_MAX = 65535, WIRE_REMAINING_MAX = 268435455 };
 bool wire_utf8_is_valid(const char *text, size_t len);
 /* At least one character, no wildcard. The text must be valid UTF-8. [MQTT-3.3.2-2, 4.7.3-1] */
 bool wire_topic_is_valid(const char *topic, size_t len);
-/* At least one character; `#` last and alone in its level, `+` alone in its level; $share/NAME/FILTER as 4.8.2 says. */
+/* At least one character; `#` last and alone in its level, `+` alone in its level; if it begins with $share/, a NAME
+ * without wildcards and a FILTER must follow [MQTT-4.8.2-1, -2]. */
 bool wire_filter_is_valid(const char *filter, size_t len);
-/* Is it $share/NAME/FILTER? Then where NAME and FILTER are. */
+/* Does it begin with $share/? Then where NAME and FILTER are; they may be empty if the filter is not valid. */
 bool wire_filter_is_shared(const char *filter, size_t len, struct wire_text *name, struct wire_text *inner);
 
 /* ---- properties --------------------------------------------------------------------------------------------------- */
@@ -166,6 +174,11 @@ static inline void wire_set(struct wire_props *props, enum wire_prop prop)
 bool wire_user_next(const struct wire_props *props, uint32_t *at, struct wire_text *key,
                     struct wire_text *value);
 
+/* The next Subscription Identifier, the same way. */
+bool wire_subscription_id_next(const struct wire_props *props, uint32_t *at, uint32_t *subscription_id);
+/* Appends a user property for wire_props.extra to a buffer: returns its new length, 0 when it does not fit. */
+size_t wire_put_user(uint8_t *extra, size_t len, size_t size, struct wire_text key, struct wire_text value);
+
 /* Copies the properties of a decoded PUBLISH or will that travel with the message (payload format, content type,
  * response topic, correlation data, user properties: in the order they came [MQTT-3.3.2-18]) to out, which has room for
  * props->len bytes; returns how many. *response_at and *correlation_at are where those two values begin in out, SIZE_MAX
@@ -215,7 +228,8 @@ struct wire_filter {
     uint8_t retain_handling;
 };
 
-/* The next filter of a decoded SUBSCRIBE or UNSUBSCRIBE; *at begins at 0. */
+/* The next filter of a decoded SUBSCRIBE or UNSUBSCRIBE; *at begins at 0. Its wildcards are in order, but a $share filter
+ * without NAME or FILTER comes through: that is for SUBACK to refuse, filter by filter. */
 bool wire_filter_next(const struct wire_packet *packet, uint32_t *at, struct wire_filter *filter);
 /* Appends a filter for wire_packet.list to a buffer: returns its new length, 0 when it does not fit. */
 size_t wire_put_filter(uint8_t *list, size_t len, size_t size, enum wire_type type,
@@ -241,8 +255,15 @@ enum wire_side { WIRE_FROM_CLIENT, WIRE_FROM_SERVER };
 uint8_t wire_decode(struct wire_packet *packet, const struct wire_frame *frame, enum wire_version version,
                     enum wire_side side, const char **why);
 
-/* Encodes a packet; returns its length, or 0 when it needs more than `size` bytes (or cannot be said in its version). */
+/* Bytes of the encoded packet; 0 when it is longer than MQTT allows or cannot be said in its version. */
+size_t wire_size(const struct wire_packet *packet);
+/* Encodes a packet; returns its length, or 0 when that is more than `size` or wire_size() is 0. */
 size_t wire_encode(uint8_t *out, size_t size, const struct wire_packet *packet);
+
+/* PUBACK, PUBREC, PUBREL or PUBCOMP without properties, without filling in a packet; returns its length. */
+enum { WIRE_ACK_MAX = 5 };
+size_t wire_encode_ack(uint8_t out[WIRE_ACK_MAX], enum wire_type type, enum wire_version version,
+                       uint16_t packet_id, uint8_t reason);
 
 /* PUBLISH without its payload, whose payload_len bytes are to follow; *id_at is where the packet id stands (0: none). */
 size_t wire_encode_publish_head(uint8_t *out, size_t size, const struct wire_packet *packet, size_t *id_at);

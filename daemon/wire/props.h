@@ -1,5 +1,5 @@
 /* MQTT 5 properties: one table says of each its type, where it lives in struct wire_props and in which packets it is
- * legal; decoding and encoding walk it. For the codec's own files. */
+ * legal; decoding and encoding walk it. With what else the codec's own files share. */
 #pragma once
 
 #include "wire/mqtt.h"
@@ -7,6 +7,7 @@
 /* Where properties stand: a bit per packet type, and bit 0 for a will's. */
 enum { PROPS_WILL = 0 };
 
+void props_clear(struct wire_props *props);
 /* Decodes len bytes (without the length before them). Returns 0 or a reason code. */
 uint8_t props_decode(struct wire_props *props, const uint8_t *bytes, uint32_t len, unsigned place,
                      enum wire_side side, const char **why);
@@ -21,3 +22,6 @@ uint8_t *props_encode(uint8_t *out, const struct wire_props *props);
 int varint_read(const uint8_t *p, size_t left, uint32_t *value);
 size_t varint_size(uint32_t value);
 uint8_t *varint_write(uint8_t *out, uint32_t value);
+
+/* May an MQTT 5 client say this reason in this packet? */
+bool reason_may_come(enum wire_type type, uint8_t reason);

@@ -37,27 +37,35 @@ static bool is_plain(uint64_t word)
     return !((word | below_space | is_del) & high);
 }
 
+static uint64_t word_at(const uint8_t *p)
+{
+    uint64_t word;
+    memcpy(&word, p, 8);
+    return word;
+}
+
+/* How many bytes at p are surely fine without looking at them one by one. */
+static size_t plain_run(const uint8_t *p, const uint8_t *begin, const uint8_t *end)
+{
+    if (end - p >= 8)
+        return is_plain(word_at(p)) ? 8 : 0;
+    /* The last word may reach back over bytes that were looked at already. */
+    return end - begin >= 8 && is_plain(word_at(end - 8)) ? (size_t)(end - p) : 0;
+}
+
 bool wire_utf8_is_valid(const char *text, size_t len)
 {
-    const uint8_t *p = (const uint8_t *)text, *end = p + len;
-    while (p < end) {
-        uint64_t word;
-        if (end - p >= 8) {
-            memcpy(&word, p, 8);
-            if (is_plain(word)) {
-                p += 8;
-                continue;
-            }
-        }
-        if (*p < 0x80) {
+    const uint8_t *begin = (const uint8_t *)text, *end = begin + len;
+    for (const uint8_t *p = begin; p < end;) {
+        size_t n = plain_run(p, begin, end);
+        if (!n && *p < 0x80) {
             if (*p < 0x20 || *p == 0x7F)
                 return false;
-            p++;
-            continue;
+            n = 1;
         }
         uint32_t code;
-        size_t n = utf8_sequence(p, (size_t)(end - p), &code);
-        if (!n || code < 0xA0 || is_non_character(code))
+        if (!n &&
+            (!(n = utf8_sequence(p, (size_t)(end - p), &code)) || code < 0xA0 || is_non_character(code)))
             return false;
         p += n;
     }
@@ -107,73 +115,7 @@ bool wire_filter_is_valid(const char *filter, size_t len)
 {
     struct wire_text name, inner;
     if (!wire_filter_is_shared(filter, len, &name, &inner))
-        return plain_filter_is_valid(filter, len) &&
-               !(len == sizeof share - 2 && memcmp(filter, share, len) == 0);
+        return plain_filter_is_valid(filter, len);
     return len <= WIRE_TEXT_MAX && name.len && !memchr(name.text, '+', name.len) &&
            !memchr(name.text, '#', name.len) && plain_filter_is_valid(inner.text, inner.len);
-}
-
-static const struct {
-    uint8_t reason;
-    const char *text;
-} reasons[] = {
-    {WIRE_SUCCESS, "success"},
-    {WIRE_DISCONNECT_WITH_WILL, "disconnect with will message"},
-    {WIRE_NO_MATCHING_SUBSCRIBERS, "no matching subscribers"},
-    {WIRE_NO_SUBSCRIPTION_EXISTED, "no subscription existed"},
-    {WIRE_CONTINUE_AUTHENTICATION, "continue authentication"},
-    {WIRE_REAUTHENTICATE, "re-authenticate"},
-    {WIRE_UNSPECIFIED, "unspecified error"},
-    {WIRE_MALFORMED, "malformed packet"},
-    {WIRE_PROTOCOL_ERROR, "protocol error"},
-    {WIRE_IMPLEMENTATION_ERROR, "implementation specific error"},
-    {WIRE_UNSUPPORTED_VERSION, "unsupported protocol version"},
-    {WIRE_CLIENT_ID_INVALID, "client identifier not valid"},
-    {WIRE_BAD_CREDENTIALS, "bad user name or password"},
-    {WIRE_NOT_AUTHORIZED, "not authorized"},
-    {WIRE_SERVER_UNAVAILABLE, "server unavailable"},
-    {WIRE_SERVER_BUSY, "server busy"},
-    {WIRE_BANNED, "banned"},
-    {WIRE_SHUTTING_DOWN, "server shutting down"},
-    {WIRE_BAD_AUTH_METHOD, "bad authentication method"},
-    {WIRE_KEEPALIVE_TIMEOUT, "keep alive timeout"},
-    {WIRE_TAKEN_OVER, "session taken over"},
-    {WIRE_FILTER_INVALID, "topic filter invalid"},
-    {WIRE_TOPIC_INVALID, "topic name invalid"},
-    {WIRE_ID_IN_USE, "packet identifier in use"},
-    {WIRE_ID_NOT_FOUND, "packet identifier not found"},
-    {WIRE_RECEIVE_MAX_EXCEEDED, "receive maximum exceeded"},
-    {WIRE_ALIAS_INVALID, "topic alias invalid"},
-    {WIRE_TOO_LARGE, "packet too large"},
-    {WIRE_RATE_TOO_HIGH, "message rate too high"},
-    {WIRE_QUOTA_EXCEEDED, "quota exceeded"},
-    {WIRE_ADMINISTRATIVE, "administrative action"},
-    {WIRE_FORMAT_INVALID, "payload format invalid"},
-    {WIRE_RETAIN_UNSUPPORTED, "retain not supported"},
-    {WIRE_QOS_UNSUPPORTED, "QoS not supported"},
-    {WIRE_SHARED_UNSUPPORTED, "shared subscriptions not supported"},
-    {WIRE_CONNECT_RATE, "connection rate exceeded"},
-    {WIRE_SUBSCRIPTION_IDS_UNSUPPORTED, "subscription identifiers not supported"},
-    {WIRE_WILDCARDS_UNSUPPORTED, "wildcard subscriptions not supported"},
-};
-
-const char *wire_reason_text(uint8_t reason)
-{
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
-        if (reasons[i].reason == reason)
-            return reasons[i].text;
-    return "unknown reason";
-}
-
-uint8_t wire_connack_code(uint8_t reason)
-{
-    switch (reason) {
-    case WIRE_SUCCESS: return 0;
-    case WIRE_UNSUPPORTED_VERSION: return 1;
-    case WIRE_CLIENT_ID_INVALID: return 2;
-    case WIRE_BAD_CREDENTIALS: return 4;
-    case WIRE_NOT_AUTHORIZED:
-    case WIRE_BANNED: return 5;
-    default: return 3; /* server unavailable */
-    }
 }
