@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The plugin is called from the turn, the tick and the link's events, all of them callbacks of the loop: never one inside
- * another, except for the done() of a publication, which the gateway's answer brings. */
+/* The plugin is called from the turn, the tick and the link's events, all of them callbacks of the loop:
+ * never one inside another, except for the done() of a publication, which the gateway's answer brings. */
 
 enum {
     CONFIG_WAIT_MS = 10000,
@@ -42,7 +42,7 @@ static int64_t now_ms(void)
     return clock_mono(&system_clock);
 }
 
-/* ---- starting ------------------------------------------------------------------------------------------------------- */
+/* ---- starting ------------------------------------------------------------------------------------------ */
 
 static void start_plugin(struct host *host)
 {
@@ -100,7 +100,7 @@ static void take_config(struct host *host, const struct wire_packet *publish)
     host_ask_for_turn(host);
 }
 
-/* ---- handing over --------------------------------------------------------------------------------------------------- */
+/* ---- handing over -------------------------------------------------------------------------------------- */
 
 static const char *result_text(int32_t result)
 {
@@ -245,7 +245,7 @@ static void on_tick(struct timer *timer)
         host->plugin.tick(&host->services, (uint64_t)now_ms());
 }
 
-/* ---- stopping ------------------------------------------------------------------------------------------------------- */
+/* ---- stopping ------------------------------------------------------------------------------------------ */
 
 static void say_goodbye(struct host *host)
 {
@@ -283,7 +283,7 @@ static void on_limit(struct timer *timer)
     host_fail(host);
 }
 
-/* ---- the link's events ---------------------------------------------------------------------------------------------- */
+/* ---- the link's events --------------------------------------------------------------------------------- */
 
 /* At QoS 0, so that it comes even when the window is full of messages of the previous life. */
 static void on_connected(struct link_user *user, bool session_present)
@@ -360,7 +360,7 @@ static void on_lost(struct link_user *user, const char *why)
     host_fail(host);
 }
 
-/* ---- life ----------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 int host_new(struct host **ret, struct loop *loop, const struct gh_plugin *plugin,
              const struct host_options *options)

@@ -4,9 +4,9 @@
  *                                                                             │
  *                                                             SUBACKs are in: says "ready"
  *
- * Whatever goes wrong ends the process (FAILED) with a line in the log: the gateway starts another one. A turn of the loop reads
- * what has come into the inbox, then calls the plugin (HAND_OVER), then sends what the plugin wanted and the
- * acknowledgements (FLUSH).
+ * Whatever goes wrong ends the process (FAILED) with a line in the log: the gateway starts another one. A
+ * turn of the loop reads what has come into the inbox, then calls the plugin (HAND_OVER), then sends what the
+ * plugin wanted and the acknowledgements (FLUSH).
  *
  *      host.c      its life: what comes from the link, when the plugin is called
  *      services.c  what the plugin may ask for: struct gh_host
@@ -83,8 +83,8 @@ struct host {
     uint64_t failed;     /* messages that the plugin could not handle */
 };
 
-/* Connects; the loop does the rest and ends with the process's exit status. The plugin is a copy. -errno when there is
- * nobody to connect to. */
+/* Connects; the loop does the rest and ends with the process's exit status. The plugin is a copy. -errno when
+ * there is nobody to connect to. */
 int host_new(struct host **ret, struct loop *loop, const struct gh_plugin *plugin,
              const struct host_options *options) must_check;
 /* The end is wanted: stop(), last words, goodbye. */
@@ -92,7 +92,7 @@ void host_stop(struct host *host);
 struct host *host_free(struct host *host);
 define_cleanup(struct host *, host_free)
 
-/* ---- between host.c and services.c ---------------------------------------------------------------------------------- */
+/* ---- between host.c and services.c --------------------------------------------------------------------- */
 
 void services_init(struct host *host);
 void services_done(struct host *host);

@@ -4,9 +4,9 @@
  *         ▲                 │
  *         └──── put back ───┘
  *
- * MQTT wants acknowledgements in the order of the messages [MQTT-4.6.0-2], a plugin may give them in any: a message that is
- * DONE waits for those before it. The gateway keeps the number of QoS 1 messages within its window; of QoS 0 there are
- * INBOX_QOS0_MAX at most, and what comes beyond is dropped and counted.
+ * MQTT wants acknowledgements in the order of the messages [MQTT-4.6.0-2], a plugin may give them in any: a
+ * message that is DONE waits for those before it. The gateway keeps the number of QoS 1 messages within its
+ * window; of QoS 0 there are INBOX_QOS0_MAX at most, and what comes beyond is dropped and counted.
  */
 #pragma once
 

@@ -46,7 +46,7 @@ static void lose(struct link *link, const char *why)
     link->user->lost(link->user, why);
 }
 
-/* ---- the client's events ----------------------------------------------------------------------------------------- */
+/* ---- the client's events ------------------------------------------------------------------------------- */
 
 static void on_connected(struct wire_client *client, bool session_present)
 {
@@ -105,7 +105,7 @@ static void on_lost(struct wire_client *client, enum wire_client_loss why, uint8
     lose(link, sentence);
 }
 
-/* ---- moving bytes ------------------------------------------------------------------------------------------------- */
+/* ---- moving bytes -------------------------------------------------------------------------------------- */
 
 static void plan(struct link *link)
 {
@@ -177,7 +177,7 @@ static void on_ready(struct watch *watch, unsigned events)
     wire_client_received(&link->client, (uint32_t)n, now_ms());
 }
 
-/* ---- what the host wants -------------------------------------------------------------------------------------------- */
+/* ---- what the host wants ------------------------------------------------------------------------------- */
 
 /* The client takes the first free slot; here it gets the room it needs. */
 static bool make_room(struct link *link, size_t need)
@@ -246,7 +246,7 @@ bool link_is_idle(const struct link *link)
     return len == 0;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 static int connect_to(const char *path)
 {

@@ -1,10 +1,10 @@
 /* The host's link to the gateway: a Unix socket, the MQTT client of wire/, and a loop that turns them.
  *
- * Everything runs on the loop's thread, which is the plugin's: while a callback of the plugin does not return, nothing is
- * sent, no PINGREQ either, and the gateway notices that the plugin hangs.
+ * Everything runs on the loop's thread, which is the plugin's: while a callback of the plugin does not
+ * return, nothing is sent, no PINGREQ either, and the gateway notices that the plugin hangs.
  *
- * Memory: one buffer for input, one for output, and one for each publication that is not acknowledged, as large as it
- * needs.
+ * Memory: one buffer for input, one for output, and one for each publication that is not acknowledged, as
+ * large as it needs.
  */
 #pragma once
 

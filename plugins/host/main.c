@@ -1,7 +1,7 @@
 /* gatehouse-host: runs one plugin in a process of its own.
  *
- * The gateway starts it (daemon/services/functions); by hand it is the way to try a plugin against a running gateway. The
- * limits are set here and not by the parent: this is the last place before foreign code.
+ * The gateway starts it (daemon/services/functions); by hand it is the way to try a plugin against a running
+ * gateway. The limits are set here and not by the parent: this is the last place before foreign code.
  */
 #include "base/log.h"
 #include "host/host.h"

@@ -19,7 +19,7 @@ static bool is_utf8_up_to(const char *text, size_t max)
     return text && strnlen(text, max + 1) <= max && wire_utf8_is_valid(text, strlen(text));
 }
 
-/* ---- publishing ------------------------------------------------------------------------------------------------------ */
+/* ---- publishing ---------------------------------------------------------------------------------------- */
 
 static struct publication *free_publication(struct host *host)
 {
@@ -142,7 +142,7 @@ bool services_have_room(const struct host *host)
     return host->publishing <= GH_PUBLISHING_MAX / 2 && link_is_idle(host->link);
 }
 
-/* ---- the others ------------------------------------------------------------------------------------------------------ */
+/* ---- the others ---------------------------------------------------------------------------------------- */
 
 static int32_t subscribe(struct gh_host *services, const char *filter, uint8_t qos)
 {

@@ -1,8 +1,8 @@
 /* The interface between Gatehouse and a plugin.
  *
- * A plugin is a shared object that exports one symbol, gh_plugin. `gatehouse-host` loads it into a process of its own and
- * calls it; what it publishes and subscribes to goes through the gateway's bus like everybody's messages, under the
- * policy of its section in the configuration. A whole plugin:
+ * A plugin is a shared object that exports one symbol, gh_plugin. `gatehouse-host` loads it into a process of
+ * its own and calls it; what it publishes and subscribes to goes through the gateway's bus like everybody's
+ * messages, under the policy of its section in the configuration. A whole plugin:
  *
  *      static int32_t start(struct gh_host *host)
  *      {
@@ -18,31 +18,33 @@
  *
  * Compile with -fPIC -shared -fvisibility=hidden and nothing else of Gatehouse: this header is enough.
  *
- * Life. The process starts, connects, reads its configuration, and calls start(). Then message() or messages(), tick() and
- * ready() as things happen, and at the end stop(). A change of configuration ends the process and begins a new one. A
- * process that crashes, exits, uses more memory than it may or does not return from a callback within GH_CALLBACK_MAX_MS is
- * replaced by a new one (after 1 s, then 2 s, … 60 s), which gets the messages that were not acknowledged once more.
+ * Life. The process starts, connects, reads its configuration, and calls start(). Then message() or
+ * messages(), tick() and ready() as things happen, and at the end stop(). A change of configuration ends the
+ * process and begins a new one. A process that crashes, exits, uses more memory than it may or does not
+ * return from a callback within GH_CALLBACK_MAX_MS is replaced by a new one (after 1 s, then 2 s, … 60 s),
+ * which gets the messages that were not acknowledged once more.
  *
- * Threads. Everything is called on one thread, the one that called start(), never two things at once. The functions of
- * struct gh_host may be called on that thread only, from inside any callback. A plugin may have other threads; they hand
- * over their results to tick().
+ * Threads. Everything is called on one thread, the one that called start(), never two things at once. The
+ * functions of struct gh_host may be called on that thread only, from inside any callback. A plugin may have
+ * other threads; they hand over their results to tick().
  *
- * Acknowledging. A message of QoS 1 is the gateway's to keep until the plugin has acknowledged it: when message() returns
- * GH_DONE, or later. Acknowledging before the effect is safe loses messages in a crash; acknowledging after it may do the
- * effect twice (gh_message.again is then 1). A plugin whose effect is another message lets the one acknowledge the other:
- * gh_publication.acknowledges, or gh_answer(). A message that crashed the plugin GH_GIVE_UP_AFTER times in a row is
- * acknowledged before it is handed over once more, so that one message cannot keep a plugin from working for ever.
+ * Acknowledging. A message of QoS 1 is the gateway's to keep until the plugin has acknowledged it: when
+ * message() returns GH_DONE, or later. Acknowledging before the effect is safe loses messages in a crash;
+ * acknowledging after it may do the effect twice (gh_message.again is then 1). A plugin whose effect is
+ * another message lets the one acknowledge the other: gh_publication.acknowledges, or gh_answer(). A message
+ * that crashed the plugin GH_GIVE_UP_AFTER times in a row is acknowledged before it is handed over once more,
+ * so that one message cannot keep a plugin from working for ever.
  *
- * Memory. Whatever a callback gets is valid until the callback returns. Whatever the plugin gives to a function is copied
- * before the function returns; only completion contexts are kept, untouched. Memory is limited (memory-max in the
- * configuration, 64 MiB unless set): malloc() returns NULL beyond.
+ * Memory. Whatever a callback gets is valid until the callback returns. Whatever the plugin gives to a
+ * function is copied before the function returns; only completion contexts are kept, untouched. Memory is
+ * limited (memory-max in the configuration, 64 MiB unless set): malloc() returns NULL beyond.
  *
- * Evolution. The number GH_ABI is compared for equality. Every struct begins with its size as its author's compiler saw it;
- * members are only added at the end, under the same GH_ABI. Whoever reads a struct takes members beyond its size as zero;
- * GH_HAS() asks.
+ * Evolution. The number GH_ABI is compared for equality. Every struct begins with its size as its author's
+ * compiler saw it; members are only added at the end, under the same GH_ABI. Whoever reads a struct takes
+ * members beyond its size as zero; GH_HAS() asks.
  *
- * ISO C17. Texts are UTF-8 and end with NUL, also where a length is given. Lengths are in bytes without the NUL, times in
- * milliseconds.
+ * ISO C17. Texts are UTF-8 and end with NUL, also where a length is given. Lengths are in bytes without the
+ * NUL, times in milliseconds.
  */
 #ifndef GATEHOUSE_PLUGIN_H
 #define GATEHOUSE_PLUGIN_H
@@ -116,17 +118,17 @@ struct gh_publication {
     uint32_t payload_len;
     uint32_t correlation_len;
     const void *correlation; /* of the request that this answers */
-    /* Called once, later and never from inside publish(): the gateway has it (QoS 1; for QoS 0: it is on its way), or why not. Not
-     * called if the process ends before. NULL: nobody asks. */
+    /* Called once, later and never from inside publish(): the gateway has it (QoS 1; for QoS 0: it is on its
+     * way), or why not. Not called if the process ends before. NULL: nobody asks. */
     void (*done)(void *context, int32_t result);
     void *context;
-    /* Token of a message that is acknowledged when the gateway has this one: its message() returns GH_LATER. Needs QoS 1.
-     * 0: none. */
+    /* Token of a message that is acknowledged when the gateway has this one: its message() returns GH_LATER.
+     * Needs QoS 1. 0: none. */
     uint64_t acknowledges;
 };
 
-/* What the gateway does for the plugin. `self` is the plugin's own; everything else is read only. Valid from start() until
- * stop() has returned. */
+/* What the gateway does for the plugin. `self` is the plugin's own; everything else is read only. Valid from
+ * start() until stop() has returned. */
 struct gh_host {
     uint32_t size;
     uint32_t abi;
@@ -136,12 +138,13 @@ struct gh_host {
     /* GH_DONE: queued. GH_E_BUSY, GH_E_INVALID, GH_E_TOO_LARGE, GH_E_MEMORY: not, and done() will not be called. */
     int32_t (*publish)(struct gh_host *host, const struct gh_publication *publication);
 
-    /* Topic filter with + and #, QoS 0 or 1. Belongs into start(). A filter that the policy does not allow ends the plugin
-     * with a line in the log, since it would wait for ever. */
+    /* Topic filter with + and #, QoS 0 or 1. Belongs into start(). A filter that the policy does not allow
+     * ends the plugin with a line in the log, since it would wait for ever. */
     int32_t (*subscribe)(struct gh_host *host, const char *filter, uint8_t qos);
 
-    /* For messages whose message() returned GH_LATER. result: as message() would have returned it. GH_E_INVALID: no such
-     * message. Acknowledgements leave in the order of the messages: a message kept for long keeps those behind it. */
+    /* For messages whose message() returned GH_LATER. result: as message() would have returned it.
+     * GH_E_INVALID: no such message. Acknowledgements leave in the order of the messages: a message kept for
+     * long keeps those behind it. */
     int32_t (*acknowledge)(struct gh_host *host, uint64_t token, int32_t result);
 
     /* tick() every so many milliseconds (at least GH_TICK_MIN_MS), 0: no more. Late ticks are not made up for. */
@@ -167,13 +170,13 @@ struct gh_plugin {
     /* Reads the configuration, subscribes, sets the tick. Negative ends the process; the gateway tries again later. */
     int32_t (*start)(struct gh_host *host);
 
-    /* GH_DONE: acknowledged. GH_LATER: the plugin will. GH_E_BUSY: handed over again when there is room for publishing (or
-     * within a second), and nothing behind it before. Any other: counted, logged, and acknowledged, since it would not be
-     * better the next time. */
+    /* GH_DONE: acknowledged. GH_LATER: the plugin will. GH_E_BUSY: handed over again when there is room for
+     * publishing (or within a second), and nothing behind it before. Any other: counted, logged, and
+     * acknowledged, since it would not be better the next time. */
     int32_t (*message)(struct gh_host *host, const struct gh_message *message);
 
-    /* The same for all that have come together, at most GH_UNACKNOWLEDGED_MAX: results[i], zero at first, is what message()
-     * would have returned for messages[i]. */
+    /* The same for all that have come together, at most GH_UNACKNOWLEDGED_MAX: results[i], zero at first, is
+     * what message() would have returned for messages[i]. */
     void (*messages)(struct gh_host *host, const struct gh_message *const *messages, int32_t *results,
                      uint32_t count);
 
@@ -182,8 +185,8 @@ struct gh_plugin {
     /* After publish() returned GH_E_BUSY: there is room again. */
     void (*ready)(struct gh_host *host);
 
-    /* The end is wanted. Publications made here still leave if the gateway takes them within a second; what is not
-     * acknowledged comes again in the next life. Not called after a crash. */
+    /* The end is wanted. Publications made here still leave if the gateway takes them within a second; what
+     * is not acknowledged comes again in the next life. Not called after a crash. */
     void (*stop)(struct gh_host *host);
 };
 
@@ -208,8 +211,8 @@ static inline int32_t gh_say(struct gh_host *host, const char *topic, const void
     return host->publish(host, &p);
 }
 
-/* Answers a message: on its response topic if it has one, else on `topic`. The message is acknowledged when the gateway has
- * the answer. The result is what message() returns. */
+/* Answers a message: on its response topic if it has one, else on `topic`. The message is acknowledged when
+ * the gateway has the answer. The result is what message() returns. */
 static inline int32_t gh_answer(struct gh_host *host, const struct gh_message *message, const char *topic,
                                 const void *payload, size_t payload_len)
 {

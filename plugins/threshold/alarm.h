@@ -1,5 +1,5 @@
-/* An alarm's texts: where its number is in a message, on which topic it is said, and what is said. Pure; memory is the
- * arena's. */
+/* An alarm's texts: where its number is in a message, on which topic it is said, and what is said. Pure;
+ * memory is the arena's. */
 #pragma once
 
 #include "base/json.h"

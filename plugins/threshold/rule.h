@@ -4,8 +4,8 @@
  *                       │ hysteresis ─ ─ ─ ─ ─ ─ ╯ ─ ─╰╮─ ─ ─ ─ ─
  *      raised  ______________________________/‾‾‾‾‾‾‾‾‾\_________     once per crossing
  *
- * Raised when the value has been beyond a limit for for_ms; cleared at the first value that is back inside by the
- * hysteresis. From too high straight to too low is another alarm, without a clearing in between.
+ * Raised when the value has been beyond a limit for for_ms; cleared at the first value that is back inside by
+ * the hysteresis. From too high straight to too low is another alarm, without a clearing in between.
  *
  * Pure: what changes is in the verdict, and counts only when the caller takes it over.
  */

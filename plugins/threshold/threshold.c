@@ -17,11 +17,11 @@
  *
  *      {"state":"raised","side":"above","topic":"dt/b1/env","field":"temp","value":31.5,"limit":30,"message":"boiler b1"}
  *
- * A message that caused an alarm is acknowledged when the gateway has the alarm. What is known of the sources is forgotten
- * when the process ends: an alarm that still holds is raised once more.
+ * A message that caused an alarm is acknowledged when the gateway has the alarm. What is known of the sources
+ * is forgotten when the process ends: an alarm that still holds is raised once more.
  *
- * JSON is read by the gateway's own module, linked in: a plugin needs the public header only, but may bring what it likes,
- * and that one is strict and fuzzed.
+ * JSON is read by the gateway's own module, linked in: a plugin needs the public header only, but may bring
+ * what it likes, and that one is strict and fuzzed.
  */
 #include "base/map.h"
 #include "gatehouse_plugin.h"
@@ -68,7 +68,7 @@ static bool is_worth_a_line(uint64_t count)
     return (count & (count - 1)) == 0;
 }
 
-/* ---- configuration -------------------------------------------------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------------------------------------- */
 
 static bool read_number(struct gh_host *host, const char *key, double fallback, double min, double max,
                         double *ret)
@@ -133,7 +133,7 @@ static bool read_config(struct gh_host *host, struct threshold *threshold)
     return true;
 }
 
-/* ---- sources --------------------------------------------------------------------------------------------------------- */
+/* ---- sources ------------------------------------------------------------------------------------------- */
 
 static struct source *find_source(struct gh_host *host, struct threshold *threshold,
                                   const struct gh_message *m)
@@ -164,8 +164,8 @@ static void keep_number(struct source *source, const struct json *number, double
         (void)snprintf(source->number, sizeof source->number, "%.17g", value);
 }
 
-/* Publishes the alarm, if it is one, and takes the new state over only if that was possible: else the same message, or the
- * next tick, decides again. */
+/* Publishes the alarm, if it is one, and takes the new state over only if that was possible: else the same
+ * message, or the next tick, decides again. */
 static int32_t apply(struct gh_host *host, struct source *source, const struct rule_verdict *verdict,
                      uint64_t token)
 {
@@ -191,7 +191,7 @@ static int32_t apply(struct gh_host *host, struct source *source, const struct r
     return verdict->event == RULE_NOTHING ? GH_DONE : GH_LATER;
 }
 
-/* ---- callbacks ------------------------------------------------------------------------------------------------------- */
+/* ---- callbacks ----------------------------------------------------------------------------------------- */
 
 static int32_t message(struct gh_host *host, const struct gh_message *m)
 {

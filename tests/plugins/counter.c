@@ -1,5 +1,5 @@
-/* A plugin that uses all of the interface: messages in batches, acknowledged by the tick, in the order opposite to theirs;
- * completions; back-pressure; its configuration; last words. For tests.
+/* A plugin that uses all of the interface: messages in batches, acknowledged by the tick, in the order
+ * opposite to theirs; completions; back-pressure; its configuration; last words. For tests.
  *
  *      count/in      counted; the tick says "N of LABEL, B batches" on count/out and acknowledges
  *      count/flood   publishes as many messages of QoS 1 on count/drop as the payload says, and says on count/out how many

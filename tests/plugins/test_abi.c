@@ -91,7 +91,7 @@ TEST(results_and_limits_keep_their_numbers)
     CHECK_INT(GH_LOG_DEBUG, 4);
 }
 
-/* ---- what the host makes of it --------------------------------------------------------------------------------------- */
+/* ---- what the host makes of it ------------------------------------------------------------------------- */
 
 static int32_t start(struct gh_host *host)
 {

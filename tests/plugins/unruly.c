@@ -1,5 +1,6 @@
-/* A plugin that behaves badly when it is told to, for tests of those who must live with it. It answers what comes on work/NAME
- * on done/NAME, NAME being its own; a message that has come again is answered with "again " in front. Before that:
+/* A plugin that behaves badly when it is told to, for tests of those who must live with it. It answers what
+ * comes on work/NAME on done/NAME, NAME being its own; a message that has come again is answered with "again
+ * " in front. Before that:
  *
  *      boom    crashes, unless it has come again      always   crashes
  *      hang    never returns, unless again            exit     ends the process
@@ -31,12 +32,15 @@ static void hang(void)
         continue;
 }
 
-/* malloc() returns NULL beyond the limit; this plugin does not look. */
+/* malloc() returns NULL beyond the limit; this plugin does not look. The volatile store keeps the compiler
+ * from leaving all of it out. */
+static char *volatile last;
+
 static void leak(void)
 {
     for (;;) {
-        char *p = malloc(1 << 20);
-        memset(p, 1, 1 << 20);
+        last = malloc(1 << 20);
+        memset(last, 1, 1 << 20);
     }
 }
 

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* This file is the service as the bus sees it: which messages it takes, and what it answers. What a plugin needs to live is
- * in plugin.c, how a process is started and ended in launcher.c. */
+/* This file is the service as the bus sees it: which messages it takes, and what it answers. What a plugin
+ * needs to live is in plugin.c, how a process is started and ended in launcher.c. */
 
 struct functions {
     struct bus *bus;
@@ -30,7 +30,7 @@ static struct plugin *find_plugin(const struct functions *functions, const char 
     return NULL;
 }
 
-/* ---- what the hosts say ------------------------------------------------------------------------------------------ */
+/* ---- what the hosts say -------------------------------------------------------------------------------- */
 
 static void on_state(struct functions *functions, const struct msg *msg, struct arena *arena)
 {
@@ -49,7 +49,7 @@ static void on_state(struct functions *functions, const struct msg *msg, struct 
         plugin_is_lost(plugin, pid);
 }
 
-/* ---- commands --------------------------------------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------------------------------------ */
 
 static void on_list(struct functions *functions, const struct msg *msg, struct arena *arena)
 {
@@ -123,7 +123,7 @@ static void on_message(struct subscriber *subscriber, struct msg *msg, const str
     arena_done(&arena);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 static int make_folder(const char *runtime_dir)
 {

@@ -4,13 +4,14 @@
  *                    ──▶ a process         gatehouse-host --socket … --name NAME NAME.so, restarted when it ends
  *                    ──▶ its configuration $gatehouse/plugins/NAME/config, retained
  *
- * A plugin is an MQTT client like any other; this service knows neither MQTT nor what a plugin does. It learns that one is
- * ready, or has been lost because it did not keep alive, from $gatehouse/plugins/NAME/state. What it knows it says on
- * $gatehouse/status/plugins/NAME, retained:
+ * A plugin is an MQTT client like any other; this service knows neither MQTT nor what a plugin does. It
+ * learns that one is ready, or has been lost because it did not keep alive, from
+ * $gatehouse/plugins/NAME/state. What it knows it says on $gatehouse/status/plugins/NAME, retained:
  *
  *      {"name":"hello","state":"running","pid":312,"restarts":0,"reason":null,"since":1760000000000}
  *
- * state: starting, running, stopping, backoff, stopped. reason: how the last process ended. since: wall time in ms.
+ * state: starting, running, stopping, backoff, stopped. reason: how the last process ended. since: wall time
+ * in ms.
  *
  * Commands, with a Response Topic:
  *      $gatehouse/ctl/plugin/list                         → {"plugins":[…]}, elements as above
@@ -24,8 +25,8 @@
 /* Doors are the broker's; main.c, who knows it, gives them. */
 struct plugin_doors {
     void *self;
-    /* Opens a Unix socket, mode 0600, whose clients are all `principal` (a reference is taken). -errno with *why, a
-     * sentence (free it). */
+    /* Opens a Unix socket, mode 0600, whose clients are all `principal` (a reference is taken). -errno with
+     * *why, a sentence (free it). */
     int (*open)(void *self, void **door, const char *socket_path, struct principal *principal, char **why);
     void (*close)(void *self, void *door);
 };

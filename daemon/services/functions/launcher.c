@@ -10,15 +10,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* posix_spawn() and not fork(): the daemon has threads, and between fork() and exec() next to nothing would be allowed.
- * What has to happen in the child before foreign code runs (limits, dying with the parent) is done by the program that is
- * started, which is ours.
+/* posix_spawn() and not fork(): the daemon has threads, and between fork() and exec() next to nothing would
+ * be allowed. What has to happen in the child before foreign code runs (limits, dying with the parent) is
+ * done by the program that is started, which is ours.
  *
- * Until the child has been waited for, its pid cannot be given to anybody else. So the group is killed first, by that
- * number, and then the child is waited for.
+ * Until the child has been waited for, its pid cannot be given to anybody else. So the group is killed first,
+ * by that number, and then the child is waited for.
  *
- * A child that talks without end costs at most HEARD_MAX bytes each HEARD_MS: beyond, it is not listened to until the time
- * is over, and waits in write(), shortly. */
+ * A child that talks without end costs at most HEARD_MAX bytes each HEARD_MS: beyond, it is not listened to
+ * until the time is over, and waits in write(), shortly. */
 
 enum { HEARD_MAX = 64 * 1024, HEARD_MS = 50 };
 
@@ -81,7 +81,7 @@ static int spawn(pid_t *ret, const char *const argv[], int output)
     return -r;
 }
 
-/* ---- what it says ----------------------------------------------------------------------------------------------- */
+/* ---- what it says -------------------------------------------------------------------------------------- */
 
 static void say_line(struct child *child)
 {
@@ -154,7 +154,7 @@ static void on_hearing(struct timer *timer)
         close_output(child);
 }
 
-/* ---- its end ---------------------------------------------------------------------------------------------------- */
+/* ---- its end ------------------------------------------------------------------------------------------- */
 
 /* Gives everything back but what the owner set. Returns the status. */
 static int reap(struct child *child)

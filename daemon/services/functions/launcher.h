@@ -1,8 +1,8 @@
 /* A child process: started, watched through a pidfd, its words turned into lines, and ended.
  *
- * The child gets /dev/null to read from, one pipe for what it writes (both outputs), a process group of its own, default
- * signals, and a small environment: nothing that the daemon was told in confidence. No descriptor is inherited. Whatever it
- * has started is killed together with it.
+ * The child gets /dev/null to read from, one pipe for what it writes (both outputs), a process group of its
+ * own, default signals, and a small environment: nothing that the daemon was told in confidence. No
+ * descriptor is inherited. Whatever it has started is killed together with it.
  *
  * Loop's thread. Embedded in its owner, who outlives it: child_done() before the memory goes away.
  */

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whatever ends a process, on_ended() is the one place where the next state is decided: to end it, one notes why and asks
- * the child to stop. */
+/* Whatever ends a process, on_ended() is the one place where the next state is decided: to end it, one notes
+ * why and asks the child to stop. */
 
 enum {
     START_MS = 15000, /* to load, connect and return from start() */
@@ -25,7 +25,7 @@ static const char *const state_names[] = {
     [PLUGIN_STOPPING] = "stopping", [PLUGIN_BACKOFF] = "backoff",
 };
 
-/* ---- what it says about itself ---------------------------------------------------------------------------------- */
+/* ---- what it says about itself ------------------------------------------------------------------------- */
 
 void plugin_write(const struct plugin *plugin, struct json_writer *writer)
 {
@@ -106,7 +106,7 @@ static void on_said(struct child *child, const char *line)
     log_line(level, "plugin %s: %s", plugin->name, line);
 }
 
-/* ---- starting and ending ---------------------------------------------------------------------------------------- */
+/* ---- starting and ending ------------------------------------------------------------------------------- */
 
 static void back_off(struct plugin *plugin)
 {
@@ -264,7 +264,7 @@ void plugin_is_lost(struct plugin *plugin, int64_t pid)
     timer_start(plugin->loop, &plugin->timer, LOST_MS);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 /* Its own two topics are added to what the configuration allows: the configuration it reads, the state it says. */
 static struct principal *make_principal(const struct plugin_options *options)

@@ -6,7 +6,8 @@
  *                     │                           │                                       ▲
  *                     └─── not ready in time ─────┴── "lost" ──▶ STOPPING ── it ends ─────┘
  *
- * The delay is 1 s and doubles up to 60 s with every end that came within 60 s of being ready. Private to functions/.
+ * The delay is 1 s and doubles up to 60 s with every end that came within 60 s of being ready. Private to
+ * functions/.
  */
 #pragma once
 

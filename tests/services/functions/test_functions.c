@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A house with one plugin "p", whose host is the test's own child program: it says nothing on the bus, so the test says it
- * in its place. */
+/* A house with one plugin "p", whose host is the test's own child program: it says nothing on the bus, so the
+ * test says it in its place. */
 struct house {
     struct rig *rig;
     struct functions *functions;
