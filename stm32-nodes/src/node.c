@@ -108,7 +108,7 @@ static bool on_message(struct wire_client *client, const struct wire_packet *pub
     ghn_node *node = node_of(client);
     char topic[GHN_TOPIC_SIZE];
     for (ghn_shadow_topic t = GHN_SHADOW_DELTA; node->config->reported && t < GHN_SHADOW_TOPICS; t++) {
-        size_t len = ghn_topic_shadow(topic, node->config->thing, ghn_shadow_suffix(t));
+        size_t len = ghn_topic(topic, GHN_TOPIC_SHADOW, node->config->thing, ghn_shadow_suffix(t));
         if (len == publish->topic.len && memcmp(topic, publish->topic.text, len) == 0) {
             on_shadow(node, t, publish);
             break;
@@ -164,12 +164,9 @@ static bool tx_is_large_enough(const ghn_config *config)
     enum {
         CONNECT_FIXED = 48
     }; /* fixed header, variable header, lengths, the will's gh/nodes//online and "0" */
-    char topic[GHN_TOPIC_SIZE];
-    size_t half = config->tx_size / 2;
-    size_t info_len = config->info ? strlen(config->info) : 0;
-    return 2 * strlen(config->thing) + CONNECT_FIXED <= half &&
-           GHN_PUBLISH_OVERHEAD + ghn_topic_shadow(topic, config->thing, "update/rejected") <= half &&
-           GHN_PUBLISH_OVERHEAD + ghn_topic_node(topic, config->thing, "info") + info_len <= half;
+    return 2 * strlen(config->thing) + CONNECT_FIXED <= config->tx_size / 2 &&
+           ghn_publish_fits(config, GHN_TOPIC_SHADOW, "update/rejected", 0) && /* as long as its SUBSCRIBE */
+           ghn_publish_fits(config, GHN_TOPIC_STATUS, "info", config->info ? strlen(config->info) : 0);
 }
 
 int ghn_init(ghn_node *node, const ghn_config *config, const ghn_port *port, const ghn_stream *stream)
@@ -263,7 +260,8 @@ static void begin_mqtt(ghn_node *node, uint32_t now)
 {
     char topic[GHN_TOPIC_SIZE];
     struct wire_text *will_topic = &node->mqtt.config.connect.will.topic;
-    *will_topic = (struct wire_text){topic, (uint16_t)ghn_topic_node(topic, node->config->thing, "online")};
+    *will_topic = (struct wire_text){
+        topic, (uint16_t)ghn_topic(topic, GHN_TOPIC_STATUS, node->config->thing, "online")};
     node->state = GHN_STATE_TALKING;
     wire_client_begin(&node->mqtt, now);
     *will_topic = (struct wire_text){0}; /* CONNECT is encoded; the topic need not live any longer */
@@ -274,11 +272,7 @@ static void begin_mqtt(ghn_node *node, uint32_t now)
 /* True when it has to be tried again. A text that can never go is left out: it must not keep the others from going. */
 static bool send_status(ghn_node *node, const char *what, const char *payload)
 {
-    char topic[GHN_TOPIC_SIZE];
-    struct wire_packet p = {.qos = 1, .retain = true, .payload = (const uint8_t *)payload};
-    p.topic = (struct wire_text){topic, (uint16_t)ghn_topic_node(topic, node->config->thing, what)};
-    p.payload_len = (uint32_t)strlen(payload);
-    int id = wire_client_publish(&node->mqtt, &p);
+    int id = ghn_publish(node, GHN_TOPIC_STATUS, what, 1, true, payload, strlen(payload));
     if (id > 0)
         node->flight = GHN_FLIGHT_STATUS;
     return id < 0 && id != WIRE_TOO_LONG;
@@ -286,16 +280,12 @@ static bool send_status(ghn_node *node, const char *what, const char *payload)
 
 static bool send_shadow(ghn_node *node)
 {
-    char topic[GHN_TOPIC_SIZE];
     const char *payload;
     size_t len;
     bool is_report;
     if (node->report_held || !ghn_shadow_due(&node->shadow, &payload, &len, &is_report))
         return false;
-    struct wire_packet p = {.qos = 1, .payload = (const uint8_t *)payload, .payload_len = (uint32_t)len};
-    p.topic.text = topic;
-    p.topic.len = (uint16_t)ghn_topic_shadow(topic, node->config->thing, is_report ? "update" : "get");
-    if (wire_client_publish(&node->mqtt, &p) < 0)
+    if (ghn_publish(node, GHN_TOPIC_SHADOW, is_report ? "update" : "get", 1, false, payload, len) < 0)
         return false;
     ghn_shadow_sent(&node->shadow, is_report);
     node->flight = is_report ? GHN_FLIGHT_REPORT : GHN_FLIGHT_GET;
@@ -335,8 +325,8 @@ static void subscribe_next(ghn_node *node)
     }
     struct wire_filter filter = {.qos = 1};
     filter.filter.text = topic;
-    filter.filter.len = (uint16_t)ghn_topic_shadow(topic, node->config->thing,
-                                                   ghn_shadow_suffix((ghn_shadow_topic)node->subscriptions));
+    filter.filter.len = (uint16_t)ghn_topic(topic, GHN_TOPIC_SHADOW, node->config->thing,
+                                            ghn_shadow_suffix((ghn_shadow_topic)node->subscriptions));
     int id = wire_client_subscribe(&node->mqtt, &filter, 1);
     if (id > 0)
         node->subscription_id = (uint16_t)id;
@@ -472,27 +462,21 @@ int ghn_ready(const ghn_node *node)
 
 int ghn_report(ghn_node *node, const char *json)
 {
-    char topic[GHN_TOPIC_SIZE];
+    size_t len = strlen(json);
     if (!node->config->reported)
         return GHN_INVALID;
-    size_t len = strlen(json);
-    if (GHN_PUBLISH_OVERHEAD + ghn_topic_shadow(topic, node->config->thing, "update") + len +
-            GHN_SHADOW_ENVELOPE >
-        node->slot.size)
+    if (!ghn_publish_fits(node->config, GHN_TOPIC_SHADOW, "update", len + GHN_SHADOW_ENVELOPE))
         return GHN_TOO_LONG;
     return ghn_shadow_report(&node->shadow, json, len);
 }
 
 void ghn_close(ghn_node *node)
 {
-    char topic[GHN_TOPIC_SIZE];
-    struct wire_packet p = {.retain = true, .payload = (const uint8_t *)"0", .payload_len = 1};
-    p.topic = (struct wire_text){topic, (uint16_t)ghn_topic_node(topic, node->config->thing, "online")};
     if (node->state == GHN_STATE_CLOSED)
         return;
     if (node->connected) {
         /* If the farewell does not fit, there is none, and the gateway publishes the will. */
-        if (wire_client_publish(&node->mqtt, &p) == 0)
+        if (ghn_publish(node, GHN_TOPIC_STATUS, "online", 0, true, "0", 1) == 0)
             wire_client_disconnect(&node->mqtt, 0);
         write_stream(node);
     }

@@ -38,22 +38,17 @@ static int complete(const ghn_node *node, const char *json, uint32_t seq, char o
     return (int)(begin + rest);
 }
 
-/* Hands a payload to the connection: 0, or negative as wire_client_publish() says. */
-static int publish(ghn_node *node, const char *channel, unsigned qos, const char *payload, size_t len,
-                   uint32_t seq)
+/* Hands a payload to the connection: false when there is no room for it now. */
+static bool publish(ghn_node *node, const char *channel, unsigned qos, const char *payload, size_t len,
+                    uint32_t seq)
 {
-    char topic[GHN_TOPIC_SIZE];
-    struct wire_packet p = {
-        .qos = (uint8_t)qos, .payload = (const uint8_t *)payload, .payload_len = (uint32_t)len};
-    p.topic = (struct wire_text){topic, (uint16_t)ghn_topic_data(topic, node->config->thing, channel)};
-    int r = wire_client_publish(&node->mqtt, &p);
-    if (r < 0)
-        return r;
+    if (ghn_publish(node, GHN_TOPIC_DATA, channel, qos, false, payload, len) < 0)
+        return false;
     if (qos) {
         node->flight = GHN_FLIGHT_TELEMETRY;
         node->flight_seq = seq;
     }
-    return 0;
+    return true;
 }
 
 static int put_in_ring(ghn_node *node, const char *channel, unsigned qos, const char *payload, size_t len,
@@ -71,22 +66,20 @@ static int put_in_ring(ghn_node *node, const char *channel, unsigned qos, const 
 int ghn_telemetry(ghn_node *node, const char *channel, const char *json, unsigned qos)
 {
     char payload[GHN_TELEMETRY_MAX];
-    char topic[GHN_TOPIC_SIZE];
     if (!ghn_name_is_valid(channel, GHN_CHANNEL_MAX) || qos > 1)
         return GHN_INVALID;
     uint32_t seq = node->seq + 1;
     int len = complete(node, json, seq, payload);
     if (len < 0)
         return len;
-    if (GHN_PUBLISH_OVERHEAD + ghn_topic_data(topic, node->config->thing, channel) + (size_t)len >
-        node->slot.size)
+    if (!ghn_publish_fits(node->config, GHN_TOPIC_DATA, channel, (size_t)len))
         return GHN_TOO_LONG;
 
     int r = GHN_BUSY;
     if (node->ring.size)
         r = put_in_ring(node, channel, qos, payload, (size_t)len, seq);
     else if (node->state == GHN_STATE_READY && !node->flight && !node->reading)
-        r = publish(node, channel, qos, payload, (size_t)len, seq) < 0 ? GHN_BUSY : 0;
+        r = publish(node, channel, qos, payload, (size_t)len, seq) ? 0 : GHN_BUSY;
     if (r == 0)
         node->seq = seq;
     return r;
@@ -108,7 +101,7 @@ bool ghn_telemetry_send_oldest(ghn_node *node)
     channel[channel_len] = '\0';
     len -= sizeof head + channel_len;
     ghn_ring_copy(&node->ring, sizeof head + channel_len, payload, len);
-    if (publish(node, channel, head[4], payload, len, seq) < 0)
+    if (!publish(node, channel, head[4], payload, len, seq))
         return false;
     ghn_ring_drop(&node->ring);
     return true;
