@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "bus/retain.h"
 #include "bus/retain_store.h"
+#include "bus/share.h"
 #include "bus/trie.h"
 #include "store/store.h"
 
@@ -26,7 +27,8 @@ enum {
 };
 
 struct target {
-    struct subscriber *subscriber; /* NULL: went away while the route was being walked */
+    struct subscriber *subscriber; /* NULL: a group's, or went away while the route was being walked */
+    struct share *share;           /* one of its members gets the message */
     uint8_t qos;
     bool no_local; /* every subscription of this subscriber that matched says so */
     bool retain_as_published;
@@ -210,8 +212,15 @@ void bus_reply(struct bus *bus, const struct msg *request, const char *text)
 
 /* ---- routes ----------------------------------------------------------------------------------------------------- */
 
+static void release_shares(struct route *route)
+{
+    for (size_t i = 0; i < route->count; i++)
+        route->targets[i].share = bus_share_unref(route->targets[i].share);
+}
+
 static void route_done(struct route *route)
 {
+    release_shares(route);
     free(route->targets);
     free(route->ids);
     route->targets = NULL;
@@ -230,23 +239,38 @@ static void forget_routes(struct bus *bus)
     map_done(&bus->routes);
 }
 
-/* All that matched, to be grouped by subscriber. */
-struct matches {
-    struct subscription **found;
+/* A growing list of pointers. */
+struct pointers {
+    void **at;
     size_t count, size;
 };
 
-static void on_match(void *self, struct subscription *subscription)
+static void pointers_add(struct pointers *pointers, void *pointer)
 {
-    struct matches *matches = self;
-    if (matches->count == matches->size) {
-        matches->size = matches->size ? 2 * matches->size : 64;
-        struct subscription **found = realloc(matches->found, matches->size * sizeof *found);
-        if (!found)
+    if (pointers->count == pointers->size) {
+        pointers->size = pointers->size ? 2 * pointers->size : 64;
+        void **at = realloc(pointers->at, pointers->size * sizeof *at);
+        if (!at)
             abort();
-        matches->found = found;
+        pointers->at = at;
     }
-    matches->found[matches->count++] = subscription;
+    pointers->at[pointers->count++] = pointer;
+}
+
+/* All that matched, the subscriptions to be grouped by subscriber. */
+struct matches {
+    struct trie_visitor visitor;
+    struct pointers found, shares;
+};
+
+static void on_match(struct trie_visitor *visitor, struct subscription *subscription)
+{
+    pointers_add(&container_of(visitor, struct matches, visitor)->found, subscription);
+}
+
+static void on_match_shared(struct trie_visitor *visitor, struct share *share)
+{
+    pointers_add(&container_of(visitor, struct matches, visitor)->shares, share);
 }
 
 static void add_id(struct route *route, uint32_t id)
@@ -261,18 +285,22 @@ static void add_id(struct route *route, uint32_t id)
     route->ids[route->id_count++] = id;
 }
 
-/* First each subscriber once, with what its subscriptions add up to; then the identifiers, subscriber by subscriber. */
+/* First each subscriber once, with what its subscriptions add up to; then the identifiers, subscriber by subscriber; then
+ * the groups. */
 static void route_fill(struct route *route, const struct matches *matches)
 {
+    const struct subscription *const *found = (void *)matches->found.at;
+    size_t found_count = matches->found.count, all = found_count + matches->shares.count;
+    release_shares(route);
     route->count = route->id_count = 0;
-    if (matches->count > route->size) {
+    if (all > route->size) {
         free(route->targets);
-        route->targets = mem_new_bytes(matches->count * sizeof *route->targets);
-        route->size = matches->count;
+        route->targets = mem_new_bytes(all * sizeof *route->targets);
+        route->size = all;
     }
     bool any_id = false;
-    for (size_t i = 0; i < matches->count; i++) {
-        const struct subscription *s = matches->found[i];
+    for (size_t i = 0; i < found_count; i++) {
+        const struct subscription *s = found[i];
         any_id |= s->id != 0;
         struct target *target;
         if (s->subscriber->mark) {
@@ -284,18 +312,23 @@ static void route_fill(struct route *route, const struct matches *matches)
             continue;
         }
         target = &route->targets[route->count++];
-        *target = (struct target){s->subscriber, s->qos, s->no_local, s->retain_as_published, 0, 0};
+        *target = (struct target){.subscriber = s->subscriber,
+                                  .qos = s->qos,
+                                  .no_local = s->no_local,
+                                  .retain_as_published = s->retain_as_published};
         s->subscriber->mark = (unsigned)route->count;
     }
     for (size_t t = 0; t < route->count; t++) {
         struct target *target = &route->targets[t];
         target->subscriber->mark = 0;
         target->first_id = (uint32_t)route->id_count;
-        for (size_t i = 0; any_id && i < matches->count; i++)
-            if (matches->found[i]->subscriber == target->subscriber && matches->found[i]->id)
-                add_id(route, matches->found[i]->id);
+        for (size_t i = 0; any_id && i < found_count; i++)
+            if (found[i]->subscriber == target->subscriber && found[i]->id)
+                add_id(route, found[i]->id);
         target->id_count = (uint32_t)route->id_count - target->first_id;
     }
+    for (size_t i = 0; i < matches->shares.count; i++)
+        route->targets[route->count++] = (struct target){.share = bus_share_ref(matches->shares.at[i])};
 }
 
 static struct route *route_for(struct bus *bus, const struct msg *msg)
@@ -313,10 +346,11 @@ static struct route *route_for(struct bus *bus, const struct msg *msg)
         route->key.len = msg->topic_len;
         map_put(&bus->routes, &route->key);
     }
-    struct matches matches = {0};
-    trie_match(&bus->trie, msg->topic, msg->topic_len, on_match, &matches);
+    struct matches matches = {.visitor = {on_match, on_match_shared}};
+    trie_match(&bus->trie, msg->topic, msg->topic_len, &matches.visitor);
     route_fill(route, &matches);
-    free(matches.found);
+    free(matches.found.at);
+    free(matches.shares.at);
     route->generation = bus->generation;
     return route;
 }
@@ -368,12 +402,39 @@ static void retain_message(struct bus *bus, struct msg *msg, struct receipt *rec
     store_submit(bus->store, &put->work);
 }
 
+static bool deliver_shared(struct bus *bus, struct share *share, struct msg *msg, struct receipt *receipt,
+                           const struct subscriber *except, enum bus_readiness wanted)
+{
+    struct subscription *member = share_choose(share, except, wanted);
+    if (!member)
+        return false;
+    uint32_t id = member->id;
+    struct delivery delivery = {
+        .qos = member->qos < msg->qos ? member->qos : msg->qos,
+        .retain = msg->retain && member->retain_as_published,
+        .id_count = id != 0,
+        .ids = &id,
+        .share = share,
+    };
+    bus->counters.delivered++;
+    member->subscriber->deliver(member->subscriber, msg, &delivery, receipt);
+    return true;
+}
+
+bool bus_share_again(struct bus *bus, struct share *share, struct msg *msg, const struct subscriber *except,
+                     bool connected)
+{
+    return deliver_shared(bus, share, msg, NULL, except, connected ? BUS_BUSY : BUS_AWAY);
+}
+
 static void deliver_all(struct bus *bus, struct route *route, struct msg *msg, struct receipt *receipt)
 {
     bus->walking = route;
     for (size_t i = 0; i < route->count; i++) {
         const struct target *target = &route->targets[i];
         struct subscriber *subscriber = target->subscriber;
+        if (target->share)
+            (void)deliver_shared(bus, target->share, msg, receipt, NULL, BUS_AWAY);
         if (!subscriber || (target->no_local && msg->origin && msg->origin == subscriber->origin))
             continue;
         struct delivery delivery = {
@@ -447,7 +508,7 @@ void bus_unsubscribe(struct bus *bus, struct subscription *subscription)
 {
     if (!subscription->node)
         return;
-    for (size_t i = 0; bus->walking && i < bus->walking->count; i++)
+    for (size_t i = 0; bus->walking && !subscription->share && i < bus->walking->count; i++)
         if (bus->walking->targets[i].subscriber == subscription->subscriber)
             bus->walking->targets[i].subscriber = NULL;
     trie_remove(subscription);
@@ -471,6 +532,8 @@ static void on_retained(void *self, struct msg *msg)
 
 void bus_send_retained(struct bus *bus, struct subscription *subscription)
 {
+    if (subscription->share)
+        return;
     retain_match(&bus->retain, subscription->filter, strlen(subscription->filter), loop_now(bus->loop),
                  on_retained, subscription);
 }

@@ -18,6 +18,7 @@
 
 struct bus;
 struct store;
+struct share;
 struct subscriber;
 
 /* How a message reaches this subscriber. Valid during the call. */
@@ -26,13 +27,18 @@ struct delivery {
     bool retain; /* the RETAIN flag to forward: retained message on subscribing, or Retain As Published */
     unsigned id_count; /* subscription identifiers of all that matched */
     const uint32_t *ids;
+    struct share *share; /* the shared subscription this one was chosen for; NULL: an ordinary one */
 };
+
+/* Whether a subscriber can take a message now, for choosing among those who share a subscription. */
+enum bus_readiness { BUS_AWAY, BUS_BUSY, BUS_READY };
 
 struct subscriber {
     /* Called in ROUTE, and from bus_send_retained(). Refs the message to keep it; holds the receipt (which may be NULL)
      * to make the publisher's acknowledgement wait, and settles it later. */
     void (*deliver)(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
                     struct receipt *receipt);
+    enum bus_readiness (*readiness)(const struct subscriber *subscriber); /* NULL: always ready */
     uint64_t origin; /* its own messages carry this; for No Local */
     unsigned mark;   /* private */
 };
@@ -45,7 +51,8 @@ struct subscription {
     uint32_t id;            /* MQTT 5 Subscription Identifier, 0 for none */
     const char *filter;     /* private: set by bus_subscribe(), a copy */
     struct trie_node *node; /* private */
-    struct list link;       /* private: in the node */
+    struct share *share;    /* private: the group of a shared subscription */
+    struct list link;       /* private: in the node, or among the group's members */
 };
 
 struct bus_options {
@@ -64,7 +71,7 @@ int bus_new(struct bus **ret, struct loop *loop, const struct bus_options *optio
 struct bus *bus_free(struct bus *bus);
 define_cleanup(struct bus *, bus_free)
 
-    struct loop *bus_loop(const struct bus *bus);
+struct loop *bus_loop(const struct bus *bus);
 const struct bus_counters *bus_counters(const struct bus *bus);
 
 /* Numbers for struct subscriber.origin; never 0, never twice. */
@@ -81,12 +88,20 @@ void bus_say(struct bus *bus, const char *topic, const char *text, enum bus_reta
 /* Answers a request at its response topic, with its correlation data. Without response topic: nothing happens. */
 void bus_reply(struct bus *bus, const struct msg *request, const char *text);
 
-/* The filter must be valid; what is in the options of `subscription` must be set. A subscription is in one place. */
+/* The filter must be valid; what is in the options of `subscription` must be set. A subscription is in one place.
+ * "$share/NAME/FILTER" joins the group of those who share it: each message goes to one of them. */
 void bus_subscribe(struct bus *bus, struct subscription *subscription, const char *filter, size_t filter_len);
 void bus_unsubscribe(struct bus *bus, struct subscription *subscription);
 /* For services: a subscription to a fixed filter at QoS 1. */
 void bus_subscribe_to(struct bus *bus, struct subscription *subscription, struct subscriber *subscriber,
                       const char *filter);
 
-/* Delivers the retained messages that match, now. */
+/* Delivers the retained messages that match, now; to a shared subscription none [MQTT 5, 4.8.2]. */
 void bus_send_retained(struct bus *bus, struct subscription *subscription);
+
+/* What a member of a group could not finish goes to another one: delivers to a member that is connected or, if that does
+ * not matter, any but `except`; false: there is none. The group is that of a delivery, referenced by who keeps it. */
+bool bus_share_again(struct bus *bus, struct share *share, struct msg *msg, const struct subscriber *except,
+                     bool connected);
+struct share *bus_share_ref(struct share *share);
+struct share *bus_share_unref(struct share *share);

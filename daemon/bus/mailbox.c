@@ -22,7 +22,12 @@ struct mail *mail_new(struct msg *msg, const struct delivery *delivery)
     if (!mail)
         return NULL;
     *mail = (struct mail){
-        .msg = msg_ref(msg), .qos = delivery->qos, .retain = delivery->retain, .id_count = (uint8_t)ids};
+        .msg = msg_ref(msg),
+        .share = bus_share_ref(delivery->share),
+        .qos = delivery->qos,
+        .retain = delivery->retain,
+        .id_count = (uint8_t)ids,
+    };
     if (ids)
         memcpy(mail->ids, delivery->ids, ids * sizeof mail->ids[0]);
     return mail;
@@ -56,21 +61,25 @@ struct mail *mailbox_first(const struct mailbox *mailbox)
     return list_is_empty(&mailbox->queue) ? NULL : list_entry(mailbox->queue.next, struct mail, link);
 }
 
-struct mail *mailbox_take(struct mailbox *mailbox)
+struct mail *mailbox_remove(struct mailbox *mailbox, struct mail *mail)
 {
-    struct list *link = list_pop(&mailbox->queue);
-    if (!link)
-        return NULL;
-    struct mail *mail = list_entry(link, struct mail, link);
+    list_remove(&mail->link);
     mailbox->count--;
     mailbox->bytes -= msg_cost(mail->msg);
     return mail;
+}
+
+struct mail *mailbox_take(struct mailbox *mailbox)
+{
+    struct mail *mail = mailbox_first(mailbox);
+    return mail ? mailbox_remove(mailbox, mail) : NULL;
 }
 
 struct mail *mail_free(struct mail *mail)
 {
     if (mail) {
         receipt_settle(mail->receipt, 0);
+        (void)bus_share_unref(mail->share);
         (void)msg_unref(mail->msg);
         free(mail);
     }

@@ -12,7 +12,9 @@
 
 struct mail {
     struct list link;
-    struct msg *msg; /* a reference */
+    struct msg *msg;         /* a reference */
+    struct share *share;     /* a reference: the shared subscription it was chosen by; NULL mostly */
+    struct spool_place *place; /* the owner's: where it is on disk; NULL: nowhere */
     struct receipt *receipt; /* the owner's: a publisher who waits until this has left the box; NULL mostly */
     uint16_t packet_id;      /* the owner's, once it is under way */
     uint8_t state;           /* the owner's */
@@ -43,4 +45,5 @@ int mailbox_put(struct mailbox *mailbox, struct msg *msg, const struct delivery 
 struct mail *mailbox_first(const struct mailbox *mailbox);
 /* Takes the oldest out; free it with mail_free(), or keep it with its reference. */
 struct mail *mailbox_take(struct mailbox *mailbox);
+struct mail *mailbox_remove(struct mailbox *mailbox, struct mail *mail); /* the same with any */
 struct mail *mail_free(struct mail *mail);

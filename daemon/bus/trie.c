@@ -8,6 +8,7 @@ void trie_init(struct trie_node *root)
 {
     *root = (struct trie_node){0};
     list_init(&root->subscriptions);
+    list_init(&root->shares);
 }
 
 static bool is(const char *level, size_t len, char wildcard)
@@ -19,6 +20,7 @@ static struct trie_node *node_new(struct trie_node *parent, const char *level, s
 {
     struct trie_node *node = mem_new_bytes(sizeof *node + len);
     list_init(&node->subscriptions);
+    list_init(&node->shares);
     node->parent = parent;
     memcpy(node + 1, level, len);
     node->key.text = (char *)(node + 1);
@@ -44,17 +46,25 @@ static struct trie_node *node_child(struct trie_node *node, const char *level, s
 void trie_add(struct trie_node *root, struct subscription *subscription, const char *filter, size_t len)
 {
     struct trie_node *node = root;
+    struct share_text name, inner;
+    bool shared = share_split(filter, len, &name, &inner);
+    if (shared) {
+        filter = inner.text;
+        len = inner.len;
+    }
     const char *level;
     size_t level_len;
     for (size_t at = 0; topic_level(filter, len, &at, &level, &level_len);)
         node = node_child(node, level, level_len);
     subscription->node = node;
-    list_append(&node->subscriptions, &subscription->link);
+    subscription->share = shared ? share_join(node, &node->shares, name.text, name.len) : NULL;
+    list_append(shared ? &subscription->share->members : &node->subscriptions, &subscription->link);
 }
 
 static bool node_is_needed(const struct trie_node *node)
 {
-    return node->plus || node->hash || node->children.count || !list_is_empty(&node->subscriptions);
+    return node->plus || node->hash || node->children.count || !list_is_empty(&node->subscriptions) ||
+           !list_is_empty(&node->shares);
 }
 
 static void node_free(struct trie_node *node)
@@ -66,7 +76,11 @@ static void node_free(struct trie_node *node)
 void trie_remove(struct subscription *subscription)
 {
     struct trie_node *node = subscription->node;
-    list_remove(&subscription->link);
+    if (subscription->share)
+        share_leave(subscription->share, subscription);
+    else
+        list_remove(&subscription->link);
+    subscription->share = bus_share_unref(subscription->share);
     subscription->node = NULL;
     for (struct trie_node *parent; (parent = node->parent) && !node_is_needed(node); node = parent) {
         if (parent->plus == node)
@@ -97,20 +111,33 @@ void trie_done(struct trie_node *node)
         list_remove(link);
         list_entry(link, struct subscription, link)->node = NULL;
     }
+    for (struct list *link; !list_is_empty(&node->shares);) {
+        struct share *share = list_entry(node->shares.next, struct share, link);
+        bus_share_ref(share);
+        while ((link = list_pop(&share->members))) {
+            struct subscription *member = list_entry(link, struct subscription, link);
+            member->node = NULL;
+            member->share = bus_share_unref(member->share);
+        }
+        share->node = NULL;
+        list_remove(&share->link);
+        (void)bus_share_unref(share);
+    }
     node->plus = node->hash = NULL;
 }
 
 struct walk {
     const char *topic;
     size_t len;
-    void (*found)(void *self, struct subscription *subscription);
-    void *self;
+    struct trie_visitor *visitor;
 };
 
 static void take_all(const struct walk *walk, struct trie_node *node)
 {
     list_for_each (link, &node->subscriptions)
-        walk->found(walk->self, list_entry(link, struct subscription, link));
+        walk->visitor->found(walk->visitor, list_entry(link, struct subscription, link));
+    list_for_each (link, &node->shares)
+        walk->visitor->shared(walk->visitor, list_entry(link, struct share, link));
 }
 
 /* The recursion is as deep as the filters are, which the broker limits. */
@@ -133,9 +160,8 @@ static void match(const struct walk *walk, struct trie_node *node, size_t at)
         match(walk, container_of(key, struct trie_node, key), at);
 }
 
-void trie_match(struct trie_node *root, const char *topic, size_t len,
-                void (*found)(void *self, struct subscription *subscription), void *self)
+void trie_match(struct trie_node *root, const char *topic, size_t len, struct trie_visitor *visitor)
 {
-    struct walk walk = {topic, len, found, self};
+    struct walk walk = {topic, len, visitor};
     match(&walk, root, 0);
 }

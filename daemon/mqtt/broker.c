@@ -57,6 +57,7 @@ struct broker *broker_free(struct broker *broker)
 {
     if (!broker)
         return NULL;
+    broker->closing = true;
     list_for_each(link, &broker->peers)
         peer_leave(list_entry(link, struct peer, link), false);
     while (broker->sessions.count) {

@@ -172,8 +172,6 @@ static void accept_connect(struct peer *peer, bool session_present, const char *
         wire_set(props, WIRE_ALIAS_MAX);
         props->packet_max = (uint32_t)peer->broker->options.packet_max;
         wire_set(props, WIRE_PACKET_MAX);
-        props->shared_available = 0; /* they are not served yet */
-        wire_set(props, WIRE_SHARED_AVAILABLE);
         if (assigned_id) { /* [MQTT-3.2.2-16] */
             props->assigned_id = (struct wire_text){assigned_id, (uint16_t)strlen(assigned_id)};
             wire_set(props, WIRE_ASSIGNED_ID);

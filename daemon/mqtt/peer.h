@@ -49,6 +49,7 @@ struct broker {
     struct subscriber subscriber; /* answers status requests */
     struct subscription status;
     bool stopping;
+    bool closing; /* nobody will hear anything any more */
 };
 
 struct door {

@@ -14,6 +14,8 @@ enum { MS = 1000, BY_ID_FIRST = 16 };
 
 static void on_deliver(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
                        struct receipt *receipt);
+static enum bus_readiness how_ready(const struct subscriber *subscriber);
+static void forget(struct session *session, struct mail *mail);
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
@@ -51,7 +53,8 @@ struct session *session_new(struct broker *broker, const char *client_id, size_t
     session->key.text = (char *)(session + 1);
     session->key.len = (uint32_t)len;
     session->broker = broker;
-    session->subscriber = (struct subscriber){.deliver = on_deliver, .origin = bus_new_origin(broker->bus)};
+    session->subscriber = (struct subscriber){
+        .deliver = on_deliver, .readiness = how_ready, .origin = bus_new_origin(broker->bus)};
     session->expiry_timer.fire = on_expiry;
     session->will_timer.fire = on_will;
     mailbox_init(&session->mailbox, broker->options.queue_max, broker->options.queue_bytes_max);
@@ -74,15 +77,35 @@ static void drop_subscriptions(struct session *session)
     map_done(&session->subscriptions);
 }
 
+/* What came by shared subscriptions and is not under way with QoS 2 goes to others who share them: to somebody who is
+ * connected or, when this session ends, to anybody. [MQTT-4.8.2-4, -5]: a QoS 2 message stays where it began. */
+static void pass_on(struct session *session, bool connected)
+{
+    struct bus *bus = session->broker->bus;
+    list_for_each_safe (link, &session->again) {
+        struct mail *mail = list_entry(link, struct mail, link);
+        if (mail->share && mail->qos == 1 &&
+            bus_share_again(bus, mail->share, mail->msg, &session->subscriber, connected))
+            forget(session, mail);
+    }
+    list_for_each_safe (link, &session->mailbox.queue) {
+        struct mail *mail = list_entry(link, struct mail, link);
+        if (mail->share && bus_share_again(bus, mail->share, mail->msg, &session->subscriber, connected))
+            (void)mail_free(mailbox_remove(&session->mailbox, mail));
+    }
+}
+
 struct session *session_end(struct session *session)
 {
     struct broker *broker = session->broker;
     assert(!session->peer);
     publish_will(session);
     timer_stop(bus_loop(broker->bus), &session->expiry_timer);
+    list_splice(&session->again, &session->under_way);
+    if (!broker->closing)
+        pass_on(session, false);
     drop_subscriptions(session);
     mailbox_done(&session->mailbox);
-    list_splice(&session->again, &session->under_way);
     for (struct list *link; (link = list_pop(&session->again));)
         (void)mail_free(list_entry(link, struct mail, link));
     for (struct list *link; (link = list_pop(&session->acks));) {
@@ -106,7 +129,6 @@ void session_attach(struct session *session, struct peer *peer)
     timer_stop(bus_loop(session->broker->bus), &session->will_timer);
     session->will = msg_unref(session->will); /* [MQTT-3.1.3-9]: back before the delay was over */
 
-    list_splice(&session->again, &session->under_way); /* what was not sent again last time comes first */
     list_for_each (link, &session->again)
         list_entry(link, struct mail, link)->state &= (uint8_t)~MAIL_IN_WINDOW;
     session->in_window = 0;
@@ -116,6 +138,9 @@ void session_detach(struct session *session)
 {
     struct loop *loop = bus_loop(session->broker->bus);
     session->peer = NULL;
+    list_splice(&session->again, &session->under_way); /* what was not sent again last time comes first */
+    if (!session->broker->closing)
+        pass_on(session, true);
     list_for_each_safe (link, &session->acks) {
         struct ack *ack = list_entry(link, struct ack, link);
         ack->peer = NULL;
@@ -235,6 +260,14 @@ void session_pump(struct session *session)
         }
         send_first(session, mail);
     }
+}
+
+static enum bus_readiness how_ready(const struct subscriber *subscriber)
+{
+    const struct session *session = container_of(subscriber, struct session, subscriber);
+    if (!session->peer)
+        return BUS_AWAY;
+    return session->mailbox.count || !may_send(session) ? BUS_BUSY : BUS_READY;
 }
 
 static void deliver_qos0(struct session *session, struct msg *msg, const struct delivery *delivery)

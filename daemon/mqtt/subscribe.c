@@ -26,15 +26,16 @@ static void send_codes(struct peer *peer, enum wire_type type, uint16_t packet_i
 static uint8_t judge(struct peer *peer, const struct wire_filter *filter)
 {
     const struct broker_options *options = &peer->broker->options;
-    struct wire_text name, inner;
-    if (wire_filter_is_shared(filter->filter.text, filter->filter.len, &name, &inner))
-        return WIRE_SHARED_UNSUPPORTED;
+    struct wire_text name, inner = filter->filter;
+    if (wire_filter_is_shared(filter->filter.text, filter->filter.len, &name, &inner) &&
+        !wire_filter_is_valid(filter->filter.text, filter->filter.len)) /* [MQTT-4.8.2-1, -2] */
+        return WIRE_FILTER_INVALID;
     unsigned levels = 1;
-    for (uint16_t i = 0; i < filter->filter.len; i++)
-        levels += filter->filter.text[i] == '/';
+    for (uint16_t i = 0; i < inner.len; i++)
+        levels += inner.text[i] == '/';
     if (levels > options->topic_levels_max)
         return WIRE_FILTER_INVALID;
-    if (!policy_allows(peer->principal, POLICY_SUBSCRIBE, filter->filter.text, filter->filter.len)) {
+    if (!policy_allows(peer->principal, POLICY_SUBSCRIBE, inner.text, inner.len)) {
         peer->broker->counters.unauthorized++;
         return WIRE_NOT_AUTHORIZED;
     }
@@ -52,6 +53,10 @@ int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet)
     for (uint32_t at = 0; wire_filter_next(packet, &at, &filter); count++) {
         if (count == FILTERS_MAX)
             return peer_fault(peer, WIRE_IMPLEMENTATION_ERROR, "too many topic filters in one SUBSCRIBE");
+        struct wire_text name, inner;
+        if (filter.no_local &&
+            wire_filter_is_shared(filter.filter.text, filter.filter.len, &name, &inner)) /* [MQTT-3.8.3-4] */
+            return peer_fault(peer, WIRE_PROTOCOL_ERROR, "No Local on a shared subscription");
         uint8_t reason = judge(peer, &filter);
         if (reason) {
             log_info("%s: SUBSCRIBE to %.*s refused: %s", peer_name(peer), filter.filter.len,

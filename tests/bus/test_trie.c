@@ -38,9 +38,9 @@ static void random_levels(char *text, size_t size, bool wildcards)
     }
 }
 
-static void on_found(void *self, struct subscription *subscription)
+static void on_found(struct trie_visitor *visitor, struct subscription *subscription)
 {
-    (void)self;
+    (void)visitor;
     container_of(subscription, struct hit, subscription)->hits++;
 }
 
@@ -66,7 +66,7 @@ TEST(the_trie_agrees_with_matching_filter_by_filter)
         random_levels(topic, sizeof topic, false);
         for (int i = 0; i < FILTERS; i++)
             hits[i].hits = 0;
-        trie_match(&root, topic, strlen(topic), on_found, NULL);
+        trie_match(&root, topic, strlen(topic), &(struct trie_visitor){.found = on_found});
         for (int i = 0; i < FILTERS; i++) {
             const struct hit *hit = &hits[i];
             int expected = hit->in && topic_matches(hit->filter, strlen(hit->filter), topic, strlen(topic));
