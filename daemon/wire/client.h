@@ -112,10 +112,11 @@ uint32_t wire_client_poll(struct wire_client *client, uint32_t now);
  * fit. QoS 1 and 2 are taken while the connection is down, too, and sent when it is up. */
 enum { WIRE_BUSY = -1, WIRE_TOO_LONG = -2, WIRE_IS_DOWN = -3 };
 int wire_client_publish(struct wire_client *client, const struct wire_packet *publish);
-/* Packet id, or negative as above. */
+/* Packet id, or negative as above; of no filters there is no packet: WIRE_TOO_LONG. */
 int wire_client_subscribe(struct wire_client *client, const struct wire_filter *filters, unsigned count);
 int wire_client_unsubscribe(struct wire_client *client, const struct wire_filter *filters, unsigned count);
-/* For message() that returned false; reason: 0, or under MQTT 5 a refusal. */
+/* For message() that returned false, on the connection the message came by: the next has packet ids of its own, and there
+ * the message comes again. reason: 0, or under MQTT 5 a refusal. */
 void wire_client_acknowledge(struct wire_client *client, uint16_t packet_id, uint8_t reason);
 /* Says goodbye if there is room for it; the caller sends the output and closes. */
 void wire_client_disconnect(struct wire_client *client, uint8_t reason);

@@ -42,8 +42,12 @@ static uint8_t take_byte(struct cursor *c)
 
 static uint16_t take_u16(struct cursor *c)
 {
-    uint16_t high = take_byte(c);
-    return (uint16_t)(high << 8 | take_byte(c));
+    if (c->failed || c->end - c->at < 2) {
+        c->failed = true;
+        return 0;
+    }
+    c->at += 2;
+    return (uint16_t)(c->at[-2] << 8 | c->at[-1]);
 }
 
 static struct wire_text take_binary(struct cursor *c)
@@ -66,12 +70,17 @@ static struct wire_text take_text(struct cursor *c)
     return text;
 }
 
+/* The properties must be clear. */
 static uint8_t take_props(struct cursor *c, struct wire_props *props, unsigned place, enum wire_side side,
                           const char **why)
 {
     uint32_t len;
+    if (!c->failed && c->at < c->end && !*c->at) { /* most packets have none */
+        c->at++;
+        return 0;
+    }
     int n = c->failed ? -1 : varint_read(c->at, (size_t)(c->end - c->at), &len);
-    if (n <= 0 || (size_t)(c->end - c->at - n) < len) {
+    if (n <= 0 || (size_t)n != varint_size(len) || (size_t)(c->end - c->at - n) < len) {
         *why = "the properties are cut off";
         return WIRE_MALFORMED;
     }
@@ -158,8 +167,14 @@ static uint8_t decode_connect(struct cursor *c, struct wire_packet *p, const cha
             return WIRE_TOPIC_INVALID;
         }
     }
+    /* MQTT 3.1: user name and password may be promised by the flags and missing all the same. */
+    bool may_miss = p->version == WIRE_MQTT31;
+    if (may_miss && c->at == c->end)
+        p->has_username = p->has_password = false;
     if (p->has_username)
         p->username = take_text(c);
+    if (may_miss && c->at == c->end)
+        p->has_password = false;
     if (p->has_password)
         p->password = take_binary(c);
     return 0;
@@ -169,8 +184,10 @@ static uint8_t decode_connack(struct cursor *c, struct wire_packet *p, const cha
 {
     uint8_t flags = take_byte(c);
     p->reason = take_byte(c);
+    if (p->version == WIRE_MQTT31)
+        return 0; /* which does not use the flags */
     if (!c->failed && flags & 0xFE)
-        return malformed(why, "reserved CONNACK flags are set");
+        return malformed(why, "reserved CONNACK flags are set"); /* [MQTT-3.2.2-1] */
     p->session_present = flags & 1;
     if (p->version == WIRE_MQTT5 && !c->failed)
         return take_props(c, &p->props, WIRE_CONNACK, WIRE_FROM_SERVER, why);
@@ -237,12 +254,32 @@ static uint8_t decode_goodbye(struct cursor *c, struct wire_packet *p, enum wire
     if (p->version != WIRE_MQTT5)
         return malformed(why, "DISCONNECT with a body");
     p->reason = take_byte(c);
-    if (c->at == c->end)
-        return 0;
-    return take_props(c, &p->props, p->type, side, why);
+    uint8_t reason = c->at == c->end ? 0 : take_props(c, &p->props, p->type, side, why);
+    if (reason)
+        return reason;
+    /* A server's success may be said in the short form, which has no room for the method. */
+    if (p->type == WIRE_AUTH && p->reason && !wire_has(&p->props, WIRE_AUTH_METHOD))
+        return protocol_error(why, "AUTH without Authentication Method");
+    return 0;
 }
 
 /* ---- SUBSCRIBE and its kin ------------------------------------------------------------------------------------------ */
+
+static uint8_t check_options(uint8_t options, const struct wire_packet *p, bool shared, const char **why)
+{
+    bool is_new =
+        p->version == WIRE_MQTT5; /* which calls other mistakes malformed than 3.1.1 [MQTT-3.8.3-4] does */
+    if ((options & 3) == 3)
+        return is_new ? protocol_error(why, "a subscription with QoS 3")
+                      : malformed(why, "a subscription with QoS 3");
+    if (options & (is_new ? 0xC0 : 0xFC))
+        return malformed(why, "reserved subscription options are set"); /* [MQTT-3.8.3-5] */
+    if ((options & 0x30) == 0x30)
+        return protocol_error(why, "Retain Handling is 3");
+    if (shared && options & 4)
+        return protocol_error(why, "No Local on a shared subscription"); /* [MQTT-3.8.3-4] */
+    return 0;
+}
 
 static uint8_t check_filters(struct cursor c, const struct wire_packet *p, const char **why)
 {
@@ -258,12 +295,21 @@ static uint8_t check_filters(struct cursor c, const struct wire_packet *p, const
         if (shared ? inner.len && !wire_filter_is_valid(inner.text, inner.len)
                    : !wire_filter_is_valid(filter.text, filter.len))
             return malformed(why, "a topic filter is empty or has a wildcard amiss"); /* [MQTT-4.7.1-1, -2] */
-        if ((options & 3) == 3 ||
-            (p->version == WIRE_MQTT5 ? options & 0xC0 || (options & 0x30) == 0x30 : options & 0xFC))
-            return malformed(why, "reserved subscription options are set"); /* [MQTT-3.8.3-5] */
-        if (shared && options & 4)
-            return protocol_error(why, "No Local on a shared subscription"); /* [MQTT-3.8.3-4] */
+        uint8_t reason = check_options(options, p, shared, why);
+        if (reason)
+            return reason;
     }
+    return 0;
+}
+
+/* SUBACK: QoS or refusal. 3.1.1 has one refusal, in MQTT 5 a server may know more of them than we do. [MQTT-3.9.3-2] */
+static uint8_t check_codes(const struct wire_packet *p, const char **why)
+{
+    if (!p->list_len)
+        return protocol_error(why, "an acknowledgement without codes");
+    for (uint32_t i = 0; p->type == WIRE_SUBACK && i < p->list_len; i++)
+        if (p->list[i] > 2 && (p->version == WIRE_MQTT5 ? p->list[i] < 0x80 : p->list[i] != 0x80))
+            return malformed(why, "a SUBACK code that is reserved");
     return 0;
 }
 
@@ -287,14 +333,14 @@ static uint8_t decode_list(struct cursor *c, struct wire_packet *p, enum wire_si
         return check_filters(items, p, why);
     if (p->type == WIRE_UNSUBACK && p->version != WIRE_MQTT5)
         return p->list_len ? malformed(why, "UNSUBACK with a payload") : 0;
-    return p->list_len ? 0 : protocol_error(why, "an acknowledgement without codes");
+    return check_codes(p, why);
 }
 
 bool wire_filter_next(const struct wire_packet *packet, uint32_t *at, struct wire_filter *filter)
 {
-    struct cursor c = {packet->list + *at, packet->list + packet->list_len, false};
     if (*at >= packet->list_len)
         return false;
+    struct cursor c = {packet->list + *at, packet->list + packet->list_len, false};
     *filter = (struct wire_filter){.filter = take_binary(&c)};
     if (packet->type == WIRE_SUBSCRIBE) {
         uint8_t options = take_byte(&c);
@@ -309,16 +355,23 @@ bool wire_filter_next(const struct wire_packet *packet, uint32_t *at, struct wir
 
 /* ---- all of them ---------------------------------------------------------------------------------------------------- */
 
-/* Fixed header flags that each type must have; PUBLISH has its own. [MQTT-2.1.3-1] */
-static bool flags_are_right(enum wire_type type, uint8_t flags)
+/* Fixed header flags that each type must have; PUBLISH has its own. [MQTT-2.1.3-1] In 3.1, where those of 2 were messages
+ * of QoS 1, DUP may say that it comes again. */
+static bool flags_are_right(enum wire_type type, enum wire_version version, uint8_t flags)
 {
     switch (type) {
     case WIRE_PUBLISH: return true;
     case WIRE_PUBREL:
     case WIRE_SUBSCRIBE:
-    case WIRE_UNSUBSCRIBE: return flags == 2;
+    case WIRE_UNSUBSCRIBE: return flags == 2 || (flags == 10 && version == WIRE_MQTT31);
     default: return flags == 0;
     }
+}
+
+/* Is the remaining length written with more bytes than it takes? */
+static bool is_padded(const struct wire_frame *frame)
+{
+    return frame->total - frame->body_len != 1 + varint_size(frame->body_len);
 }
 
 static bool may_come(enum wire_type type, enum wire_version version, enum wire_side side)
@@ -382,7 +435,7 @@ uint8_t wire_decode(struct wire_packet *packet, const struct wire_frame *frame, 
 
     if (!may_come(packet->type, version, side))
         return protocol_error(why, "a packet that does not come from this side");
-    if (!flags_are_right(packet->type, flags))
+    if (!flags_are_right(packet->type, version, flags))
         return malformed(why, "reserved flags in the fixed header");
     struct cursor c = {frame->body, frame->body + frame->body_len, false};
     uint8_t reason = decode_body(&c, packet, flags, side, why);
@@ -392,6 +445,9 @@ uint8_t wire_decode(struct wire_packet *packet, const struct wire_frame *frame, 
         return malformed(why, "the packet is cut off or a string in it is not UTF-8");
     if (c.at != c.end)
         return malformed(why, "bytes behind the end of the packet");
+    if (packet->version == WIRE_MQTT5 && is_padded(frame))
+        return malformed(why,
+                         "the remaining length is longer than need be"); /* [MQTT-1.5.5-1]; 3.1.1 allows it */
     /* A server may know newer reasons than we do; a client that makes some up is refused. [MQTT-3.4.2-1, 3.14.2-1] */
     if (side == WIRE_FROM_CLIENT && version == WIRE_MQTT5 && !reason_may_come(packet->type, packet->reason))
         return protocol_error(why, "a reason code that does not belong in this packet");

@@ -18,43 +18,54 @@ static uint8_t *put_text(uint8_t *out, struct wire_text text)
     return out + text.len;
 }
 
+static bool is_empty(const struct wire_props *props)
+{
+    return !props->present && !props->extra_len && !props->id_count;
+}
+
 static size_t props_total(const struct wire_packet *p, const struct wire_props *props)
 {
     if (p->version != WIRE_MQTT5)
         return 0;
+    if (is_empty(props))
+        return 1;
     size_t size = props_size(props);
     return varint_size((uint32_t)size) + size;
 }
 
 static uint8_t *put_props(uint8_t *out, const struct wire_packet *p, const struct wire_props *props)
 {
-    return p->version == WIRE_MQTT5 ? props_encode(out, props) : out;
-}
-
-static bool has_props(const struct wire_props *props)
-{
-    return props->present || props->extra_len || props->id_count;
+    if (p->version != WIRE_MQTT5)
+        return out;
+    if (!is_empty(props))
+        return props_encode(out, props);
+    *out++ = 0;
+    return out;
 }
 
 /* MQTT 5 lets an acknowledgement end after the packet id, or after the reason. */
 static size_t tail_size(const struct wire_packet *p)
 {
-    if (p->version != WIRE_MQTT5 || (!p->reason && !has_props(&p->props)))
+    if (p->version != WIRE_MQTT5)
         return 0;
-    return has_props(&p->props) ? 1 + props_total(p, &p->props) : 1;
+    if (props_size(&p->props))
+        return 1 + props_total(p, &p->props);
+    return p->reason ? 1 : 0;
 }
 
 static uint8_t *put_tail(uint8_t *out, const struct wire_packet *p)
 {
-    if (!tail_size(p))
+    size_t size = tail_size(p);
+    if (!size)
         return out;
     *out++ = p->reason;
-    return has_props(&p->props) ? props_encode(out, &p->props) : out;
+    return size > 1 ? props_encode(out, &p->props) : out;
 }
 
 static size_t connect_size(const struct wire_packet *p)
 {
-    size_t size = (p->version == WIRE_MQTT31 ? 8 : 6) + 4 + props_total(p, &p->props) + 2u + p->client_id.len;
+    size_t size =
+        (p->version == WIRE_MQTT31 ? 8u : 6u) + 4u + props_total(p, &p->props) + 2u + p->client_id.len;
     if (p->has_will)
         size += props_total(p, &p->will.props) + 4u + p->will.topic.len + p->will.payload.len;
     if (p->has_username)
@@ -173,14 +184,27 @@ size_t wire_publish_head_max(const struct wire_packet *p)
 
 static size_t total_size(const struct wire_packet *p, size_t body)
 {
-    if (body > WIRE_REMAINING_MAX || (p->type == WIRE_AUTH && p->version != WIRE_MQTT5))
+    bool is_new = p->version == WIRE_MQTT5;
+    if (body > WIRE_REMAINING_MAX || (p->type == WIRE_AUTH && !is_new))
         return 0;
+    if (p->type == WIRE_CONNECT && p->has_password && !p->has_username && !is_new)
+        return 0; /* 3.1.1 [MQTT-3.1.2-22] */
     return 1 + varint_size((uint32_t)body) + body;
 }
 
 size_t wire_size(const struct wire_packet *p)
 {
     return total_size(p, body_size(p));
+}
+
+bool wire_shorten(struct wire_packet *p, size_t max)
+{
+    if (p->type != WIRE_PUBLISH && wire_size(p) > max)
+        p->props.extra_len = 0;
+    if (wire_size(p) > max)
+        p->props.present &= ~((uint64_t)1 << WIRE_REASON_STRING);
+    size_t size = wire_size(p);
+    return size && size <= max;
 }
 
 size_t wire_encode(uint8_t *out, size_t size, const struct wire_packet *p)
@@ -194,7 +218,7 @@ size_t wire_encode(uint8_t *out, size_t size, const struct wire_packet *p)
     switch (p->type) {
     case WIRE_CONNECT: (void)put_connect(out, p); break;
     case WIRE_CONNACK:
-        *out++ = p->session_present;
+        *out++ = p->session_present && p->version != WIRE_MQTT31; /* 3.1 does not use this byte */
         *out++ = p->reason;
         (void)put_props(out, p, &p->props);
         break;

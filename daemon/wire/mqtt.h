@@ -260,6 +260,10 @@ size_t wire_size(const struct wire_packet *packet);
 /* Encodes a packet; returns its length, or 0 when that is more than `size` or wire_size() is 0. */
 size_t wire_encode(uint8_t *out, size_t size, const struct wire_packet *packet);
 
+/* Makes a packet fit into what its receiver takes (his Maximum Packet Size): leaves out first its user properties, then the
+ * Reason String. False: it does not fit even so. [MQTT-3.2.2-19, -20 and their like in every packet with a reason] */
+bool wire_shorten(struct wire_packet *packet, size_t max);
+
 /* PUBACK, PUBREC, PUBREL or PUBCOMP without properties, without filling in a packet; returns its length. */
 enum { WIRE_ACK_MAX = 5 };
 size_t wire_encode_ack(uint8_t out[WIRE_ACK_MAX], enum wire_type type, enum wire_version version,

@@ -55,15 +55,6 @@ static const struct row rows[] = {
 
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
-/* The next identifier, from `from` on, whose bit is set; ROWS when there is none. */
-static unsigned next_present(uint64_t present, unsigned from)
-{
-    for (present >>= from; present; present >>= 1, from++)
-        if (present & 1)
-            return from;
-    return ROWS;
-}
-
 int varint_read(const uint8_t *p, size_t left, uint32_t *value)
 {
     uint32_t result = 0;
@@ -72,8 +63,6 @@ int varint_read(const uint8_t *p, size_t left, uint32_t *value)
             return 0;
         result |= (uint32_t)(p[i] & 0x7F) << (7 * i);
         if (!(p[i] & 0x80)) {
-            if (i && !p[i])
-                return -1;
             *value = result;
             return i + 1;
         }
@@ -116,7 +105,9 @@ static const uint8_t *skip_value(const uint8_t *p, const uint8_t *end, enum kind
     case FLAG: return end - p < 1 ? NULL : p + 1;
     case U16: return end - p < 2 ? NULL : p + 2;
     case U32: return end - p < 4 ? NULL : p + 4;
-    case VARINT: return (n = varint_read(p, (size_t)(end - p), &number)) <= 0 ? NULL : p + n;
+    case VARINT:
+        n = varint_read(p, (size_t)(end - p), &number);
+        return n <= 0 || (size_t)n != varint_size(number) ? NULL : p + n; /* [MQTT-1.5.5-1] */
     case TEXT:
     case BINARY: return take_text(p, end, &ignored);
     case PAIR: return (p = take_text(p, end, &ignored)) ? take_text(p, end, &ignored) : NULL;
@@ -137,7 +128,7 @@ static bool store_value(struct wire_props *props, const struct row *row, const u
 {
     char *into = (char *)props + row->offset;
     struct wire_text text;
-    uint32_t number;
+    uint32_t number = 0;
     uint16_t small;
     switch ((enum kind)row->kind) {
     case FLAG: *(uint8_t *)into = p[0]; return true;
@@ -149,7 +140,11 @@ static bool store_value(struct wire_props *props, const struct row *row, const u
         number = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
         memcpy(into, &number, sizeof number);
         return true;
-    case VARINT: return varint_read(p, (size_t)(end - p), &props->subscription_id) > 0;
+    case VARINT: /* of several the first is kept, and 0, which check_value() refuses */
+        (void)varint_read(p, (size_t)(end - p), &number);
+        if (!number || !wire_has(props, WIRE_SUBSCRIPTION_ID))
+            props->subscription_id = number;
+        return true;
     case TEXT:
     case BINARY:
         (void)take_text(p, end, &text);
@@ -197,8 +192,8 @@ static uint8_t check_place(unsigned id, const struct wire_props *props, unsigned
         return WIRE_MALFORMED;
     }
     if (!(rows[id].places & IN(place))) {
-        *why = "a property that does not belong in this packet";
-        return WIRE_PROTOCOL_ERROR;
+        *why = "a property that does not belong in this packet"; /* MQTT 5, 2.2.2.2 */
+        return WIRE_MALFORMED;
     }
     bool many = id == WIRE_USER_PROPERTY || (id == WIRE_SUBSCRIPTION_ID && place == WIRE_PUBLISH);
     if (!many && wire_has(props, (enum wire_prop)id)) {
@@ -219,7 +214,6 @@ static uint8_t check_place(unsigned id, const struct wire_props *props, unsigned
 uint8_t props_decode(struct wire_props *props, const uint8_t *bytes, uint32_t len, unsigned place,
                      enum wire_side side, const char **why)
 {
-    props_clear(props);
     props->bytes = bytes;
     props->len = len;
     for (const uint8_t *p = bytes, *end = bytes + len; p < end;) {
@@ -330,6 +324,25 @@ static uint16_t text_len(const void *member)
     return text.len;
 }
 
+/* Of what is present, what is encoded from its member: user properties are in `extra`, and with `ids`, so are all
+ * Subscription Identifiers. */
+static uint64_t in_members(const struct wire_props *props)
+{
+    uint64_t apart = (uint64_t)1 << WIRE_USER_PROPERTY;
+    if (props->id_count)
+        apart |= (uint64_t)1 << WIRE_SUBSCRIPTION_ID;
+    return props->present & ~apart;
+}
+
+/* The next identifier, from `from` on, whose bit is set; ROWS when there is none. */
+static unsigned next_of(uint64_t set, unsigned from)
+{
+    for (set >>= from; set; set >>= 1, from++)
+        if (set & 1)
+            return from;
+    return ROWS;
+}
+
 static size_t row_size(const struct row *row, const struct wire_props *props)
 {
     const char *member = (const char *)props + row->offset;
@@ -340,7 +353,7 @@ static size_t row_size(const struct row *row, const struct wire_props *props)
     case VARINT: return 1 + varint_size(props->subscription_id);
     case TEXT:
     case BINARY: return 3u + text_len(member);
-    case PAIR: /* they are in `extra` */
+    case PAIR:
     case NONE: break;
     }
     return 0;
@@ -348,8 +361,9 @@ static size_t row_size(const struct row *row, const struct wire_props *props)
 
 size_t props_size(const struct wire_props *props)
 {
+    uint64_t members = in_members(props);
     size_t size = props->extra_len;
-    for (unsigned id = next_present(props->present, 0); id < ROWS; id = next_present(props->present, id + 1))
+    for (unsigned id = next_of(members, 0); id < ROWS; id = next_of(members, id + 1))
         size += row_size(&rows[id], props);
     for (uint32_t i = 0; i < props->id_count; i++)
         size += 1 + varint_size(props->ids[i]);
@@ -371,7 +385,7 @@ static uint8_t *put_property(uint8_t *out, unsigned id, const struct wire_props 
     struct wire_text text;
     uint32_t number;
     uint16_t small;
-    if (rows[id].kind == PAIR)
+    if (!rows[id].kind) /* a bit that means nothing was set */
         return out;
     *out++ = (uint8_t)id;
     switch ((enum kind)rows[id].kind) {
@@ -397,8 +411,9 @@ static uint8_t *put_property(uint8_t *out, unsigned id, const struct wire_props 
 
 uint8_t *props_encode(uint8_t *out, const struct wire_props *props)
 {
+    uint64_t members = in_members(props);
     out = varint_write(out, (uint32_t)props_size(props));
-    for (unsigned id = next_present(props->present, 0); id < ROWS; id = next_present(props->present, id + 1))
+    for (unsigned id = next_of(members, 0); id < ROWS; id = next_of(members, id + 1))
         out = put_property(out, id, props);
     for (uint32_t i = 0; i < props->id_count; i++) {
         *out++ = WIRE_SUBSCRIPTION_ID;

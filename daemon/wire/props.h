@@ -8,7 +8,7 @@
 enum { PROPS_WILL = 0 };
 
 void props_clear(struct wire_props *props);
-/* Decodes len bytes (without the length before them). Returns 0 or a reason code. */
+/* Decodes len bytes (without the length before them) into clear properties. Returns 0 or a reason code. */
 uint8_t props_decode(struct wire_props *props, const uint8_t *bytes, uint32_t len, unsigned place,
                      enum wire_side side, const char **why);
 
@@ -18,7 +18,7 @@ size_t props_size(const struct wire_props *props);
 uint8_t *props_encode(uint8_t *out, const struct wire_props *props);
 
 /* Variable byte integers: 1 to 4 bytes. Reading returns how many bytes it took, 0 when more are needed, -1 when it is
- * malformed (too long, or longer than need be [MQTT-1.5.5-1]). */
+ * too long. That it took more than varint_size(), which MQTT 5 forbids [MQTT-1.5.5-1], is the caller's to see. */
 int varint_read(const uint8_t *p, size_t left, uint32_t *value);
 size_t varint_size(uint32_t value);
 uint8_t *varint_write(uint8_t *out, uint32_t value);

@@ -10,7 +10,8 @@ static const struct {
 } of_clients[] = {
     {WIRE_SUCCESS, ACKED | COMPLETED | GOODBYE},
     {WIRE_DISCONNECT_WITH_WILL, GOODBYE},
-    {WIRE_NO_MATCHING_SUBSCRIBERS, ACKED},
+    {WIRE_NO_MATCHING_SUBSCRIBERS,
+     ACKED}, /* a server's, but a broker that is a bridge's client says it, too */
     {WIRE_CONTINUE_AUTHENTICATION, AUTHENTICATING},
     {WIRE_REAUTHENTICATE, AUTHENTICATING},
     {WIRE_UNSPECIFIED, ACKED | GOODBYE},

@@ -55,6 +55,8 @@ static size_t plain_run(const uint8_t *p, const uint8_t *begin, const uint8_t *e
 
 bool wire_utf8_is_valid(const char *text, size_t len)
 {
+    if (!len)
+        return true; /* also of no string at all */
     const uint8_t *begin = (const uint8_t *)text, *end = begin + len;
     for (const uint8_t *p = begin; p < end;) {
         size_t n = plain_run(p, begin, end);
