@@ -1,68 +1,92 @@
 #include "net/conn.h"
 
 #include "base/log.h"
+#include "net/channel.h"
 #include "net/output.h"
-#include "net/tls.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-/* Input is read into one buffer for everybody, behind what a connection has kept from last time. A packet too large for
- * that is gathered in a buffer of its own, as large as the user said it will be (conn_expect).
+/* Input goes to the user straight from the shared buffer. What is left over is kept in one of two ways:
+ *
+ *      small or of unknown size     tail │half│               the next read goes behind a copy of it:
+ *                                                             shared │half│ rest, next packets … │
+ *      large, size known            tail │ha··············│   the next read fills it and goes on in the shared buffer,
+ *                                        ▲ allocated once     with one recvmsg
+ *
+ * So a packet costs one copy at most, however small the pieces are in which it comes.
  *
  * The end has one way: end() takes the descriptor out of the loop and leaves closed() to a task, so that it never comes
  * from inside a conn_ function. */
 
-enum { CLOSE_LIMIT_MS = 5000, LINGER_MS = 1000, PIECES_MAX = 64, NAME_MAX_BYTES = 256 };
+enum {
+    SHARED_BYTES = 64 * 1024,
+    GATHER_MIN = 4 * 1024, /* smaller ones are joined in the shared buffer */
+    COPY_MAX = 1024,       /* output by reference begins above this */
+    PIECES_MAX = 64,
+    HANDSHAKE_LIMIT_MS = 10000,
+    CLOSE_LIMIT_MS = 5000,
+    NAME_MAX_BYTES = 256,
+};
 
-/* The loop is one thread and nobody reads inside a read, so one buffer serves all connections of the process. */
-static uint8_t shared[128 * 1024];
+/* Connections live on one thread, and received() cannot lead to another read: one buffer serves all of them. */
+static uint8_t shared[SHARED_BYTES];
+
+struct tail {
+    size_t len, size; /* bytes that have come; and that are to come */
+    uint8_t bytes[];
+};
+
+enum state {
+    CONN_HANDSHAKE,
+    CONN_UP,
+    CONN_CLOSING, /* nothing is read and nothing new is written */
+    CONN_ENDED    /* closed() is under way */
+};
 
 struct conn {
     struct loop *loop;
     struct conn_user *user;
-    struct ssl_st *tls;
+    struct channel channel;
     struct watch watch;
-    struct task flush, ending, reading;
-    struct timer close_timer;
+    struct task flush;   /* FLUSH: there is output, or input that epoll does not know of */
+    struct task read_on; /* ROUTE: there is such input, or the end */
+    struct timer limit;  /* of the handshake, of closing */
     struct conn_limits limits;
     struct output output;
-    uint8_t *tail; /* input that was not used yet */
-    size_t tail_len, tail_size, expect;
+    struct tail *tail;
+    size_t expect;
     unsigned paused;
     int why;
-    bool blocked; /* the kernel took less than we had: EPOLLOUT is asked for */
-    bool read_wants_write;
-    bool above;     /* output has been above the high-water mark */
-    bool closing;   /* output goes out, input is not for anybody */
-    bool lingering; /* all is out; what still comes is read away */
-    bool ended;
-    char peer[128];
-    char *certificate_name;
+    enum state state;
+    bool unfed; /* the tail was kept because of a pause: the user may be able to use it as it is */
+    bool above; /* output has been above the high-water mark */
+    char *peer, *certificate_name; /* made when somebody asks */
 };
 
 static void on_ready(struct watch *watch, unsigned events);
 static void on_flush(struct task *task);
-static void on_ending(struct task *task);
-static void on_reading(struct task *task);
-static void on_close_limit(struct timer *timer);
+static void on_read_on(struct task *task);
+static void on_limit(struct timer *timer);
+static void shake_hands(struct conn *conn);
 
 /* ---- life ---------------------------------------------------------------------------------------------------------- */
 
+static bool reads(const struct conn *conn)
+{
+    return conn->state == CONN_UP && !conn->paused;
+}
+
 static void ask_events(struct conn *conn)
 {
-    if (conn->ended)
+    if (conn->state == CONN_ENDED)
         return;
-    unsigned events = (conn->paused ? 0u : (unsigned)EPOLLIN) |
-                      (conn->blocked || conn->read_wants_write ? (unsigned)EPOLLOUT : 0u);
+    unsigned events = conn->channel.write_wants;
+    if (conn->state == CONN_HANDSHAKE || reads(conn))
+        events |= conn->channel.read_wants;
     int r = loop_watch(conn->loop, &conn->watch, events);
     if (r < 0)
         conn_abort(conn, r);
@@ -74,20 +98,23 @@ int conn_new(struct conn **ret, struct loop *loop, int fd, struct ssl_st *tls,
     struct conn *conn = mem_new(struct conn);
     conn->loop = loop;
     conn->user = user;
-    conn->tls = tls;
     conn->limits = *limits;
     conn->watch = (struct watch){.fd = fd, .ready = on_ready};
     conn->flush.run = on_flush;
-    conn->ending.run = on_ending;
-    conn->reading.run = on_reading;
-    conn->close_timer.fire = on_close_limit;
+    conn->read_on.run = on_read_on;
+    conn->limit.fire = on_limit;
+    conn->state = tls ? CONN_HANDSHAKE : CONN_UP;
     output_init(&conn->output);
-    int one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* not TCP: no harm */
-    int r = loop_watch(loop, &conn->watch, EPOLLIN);
+    int r = channel_init(&conn->channel, fd, tls);
+    if (r >= 0)
+        r = loop_watch(loop, &conn->watch, EPOLLIN);
     if (r < 0) {
         (void)conn_free(conn);
         return r;
+    }
+    if (tls) {
+        timer_start(loop, &conn->limit, HANDSHAKE_LIMIT_MS);
+        loop_at(loop, LOOP_ROUTE, &conn->read_on); /* the connecting side speaks first */
     }
     *ret = conn;
     return 0;
@@ -99,13 +126,12 @@ struct conn *conn_free(struct conn *conn)
         return NULL;
     loop_unwatch(conn->loop, &conn->watch);
     loop_forget(&conn->flush);
-    loop_forget(&conn->ending);
-    loop_forget(&conn->reading);
-    timer_stop(conn->loop, &conn->close_timer);
-    (void)tls_free(conn->tls);
-    (void)close(conn->watch.fd);
+    loop_forget(&conn->read_on);
+    timer_stop(conn->loop, &conn->limit);
+    channel_done(&conn->channel);
     output_done(&conn->output);
     free(conn->tail);
+    free(conn->peer);
     free(conn->certificate_name);
     free(conn);
     return NULL;
@@ -118,21 +144,43 @@ void conn_set_user(struct conn *conn, struct conn_user *user)
 
 static void end(struct conn *conn, int why)
 {
-    if (conn->ended)
+    if (conn->state == CONN_ENDED)
         return;
-    conn->ended = true;
+    conn->state = CONN_ENDED;
     conn->why = why;
     loop_unwatch(conn->loop, &conn->watch);
     loop_forget(&conn->flush);
-    loop_forget(&conn->reading);
-    loop_at(conn->loop, LOOP_ROUTE, &conn->ending);
+    timer_stop(conn->loop, &conn->limit);
+    loop_at(conn->loop, LOOP_ROUTE, &conn->read_on);
 }
 
-static void on_ending(struct task *task)
+/* Everything is out. */
+static void finish(struct conn *conn)
 {
-    struct conn *conn = container_of(task, struct conn, ending);
-    conn->user->closed(conn->user, conn->why);
-    (void)conn_free(conn);
+    channel_finish(&conn->channel);
+    end(conn, conn->why);
+}
+
+/* No more reading; ends with `why` as soon as the output is written. */
+static void wind_up(struct conn *conn, int why)
+{
+    if (conn->state >= CONN_CLOSING)
+        return;
+    bool shaking = conn->state == CONN_HANDSHAKE;
+    conn->state = CONN_CLOSING;
+    conn->why = why;
+    if (shaking || !output_len(&conn->output)) { /* before the handshake nothing can be said */
+        finish(conn);
+        return;
+    }
+    timer_start(conn->loop, &conn->limit, CLOSE_LIMIT_MS);
+    loop_at(conn->loop, LOOP_FLUSH, &conn->flush);
+    ask_events(conn);
+}
+
+void conn_close(struct conn *conn)
+{
+    wind_up(conn, 0);
 }
 
 void conn_abort(struct conn *conn, int why)
@@ -140,156 +188,159 @@ void conn_abort(struct conn *conn, int why)
     end(conn, why);
 }
 
-/* Everything is out: say so, and read away what the peer has under way. Closing with unread input would make the kernel
- * reset the connection, and the peer might never see our last words. */
-static void finish(struct conn *conn)
+static void on_limit(struct timer *timer)
 {
-    if (conn->tls)
-        tls_say_goodbye(conn->tls);
-    if (shutdown(conn->watch.fd, SHUT_WR) < 0) {
-        end(conn, 0);
-        return;
+    struct conn *conn = container_of(timer, struct conn, limit);
+    if (conn->state == CONN_HANDSHAKE)
+        log_info("%s: TLS: no handshake within %d s", conn_peer(conn), HANDSHAKE_LIMIT_MS / 1000);
+    end(conn, -ETIMEDOUT);
+}
+
+/* ---- in: what is kept ---------------------------------------------------------------------------------------------- */
+
+static bool must_gather(const struct tail *tail)
+{
+    return tail && tail->len < tail->size;
+}
+
+/* A tail of that size that begins with some bytes, instead of the present one. */
+static int tail_set(struct conn *conn, size_t size, const uint8_t *bytes, size_t len)
+{
+    struct tail *tail = malloc(sizeof *tail + size);
+    if (!tail)
+        return -ENOMEM;
+    tail->len = len;
+    tail->size = size;
+    memcpy(tail->bytes, bytes, len);
+    free(conn->tail);
+    conn->tail = tail;
+    return 0;
+}
+
+/* Keeps what the user did not use, after he has said what he expects. */
+static int keep(struct conn *conn, const uint8_t *rest, size_t len)
+{
+    if (!len)
+        return 0;
+    if (conn->paused) { /* maybe whole packets: no more than one read, and he gets it again as it is */
+        conn->unfed = true;
+        return tail_set(conn, len, rest, len);
     }
-    conn->lingering = true;
-    conn->paused = 0;
-    conn->blocked = conn->read_wants_write = false;
-    ask_events(conn);
-    timer_start(conn->loop, &conn->close_timer, LINGER_MS);
+    size_t size = size_max(len, conn->expect);
+    if (size > conn->limits.tail_max || (len > CONN_UNEXPECTED_MAX && conn->expect <= len))
+        return -EMSGSIZE;
+    return tail_set(conn, size > GATHER_MIN ? size : len, rest, len);
 }
 
-static void read_away(struct conn *conn)
+/* Gives bytes to the user, and keeps what he leaves. There is no tail now; the bytes are not in it. */
+static int feed(struct conn *conn, const uint8_t *bytes, size_t len)
 {
-    ssize_t n = recv(conn->watch.fd, shared, sizeof shared, MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-        end(conn, 0);
+    struct conn_user *user;
+    do {
+        user = conn->user;
+        conn->expect = 0;
+        ssize_t used = user->received(user, bytes, len);
+        if (conn->state != CONN_UP)
+            return 0; /* he has closed it, and what he wrote before is still to go out */
+        if (used < 0)
+            return (int)used;
+        assert((size_t)used <= len);
+        bytes += used;
+        len -= (size_t)used;
+    } while (len && user != conn->user && !conn->paused);
+    return keep(conn, bytes, len);
 }
 
-void conn_close(struct conn *conn)
+static int feed_tail(struct conn *conn)
 {
-    if (conn->closing || conn->ended)
-        return;
-    conn->closing = true;
-    conn->paused++; /* what comes now is not for anybody */
-    if (!output_len(&conn->output)) {
-        finish(conn);
-        return;
-    }
-    ask_events(conn);
-    loop_at(conn->loop, LOOP_FLUSH, &conn->flush);
-    timer_start(conn->loop, &conn->close_timer, CLOSE_LIMIT_MS);
+    struct tail *tail = steal(conn->tail);
+    conn->unfed = false;
+    int r = feed(conn, tail->bytes, tail->len);
+    free(tail);
+    return r;
 }
 
-static void on_close_limit(struct timer *timer)
+/* What came behind a tail that is now complete. */
+static int feed_behind(struct conn *conn, const uint8_t *bytes, size_t len)
 {
-    struct conn *conn = container_of(timer, struct conn, close_timer);
-    end(conn, conn->lingering ? 0 : -ETIMEDOUT);
+    if (!len || conn->state != CONN_UP)
+        return 0;
+    if (!conn->tail && !conn->paused)
+        return feed(conn, bytes, len);
+    if (!conn->tail)
+        return keep(conn, bytes, len);
+    /* The user left something of what he had expected: rare, so join them with a copy. */
+    struct tail *first = steal(conn->tail);
+    int r = tail_set(conn, first->len + len, first->bytes, first->len);
+    free(first);
+    if (r < 0)
+        return r;
+    memcpy(conn->tail->bytes + conn->tail->len, bytes, len);
+    conn->tail->len += len;
+    return conn->paused ? 0 : feed_tail(conn);
 }
 
 /* ---- in ------------------------------------------------------------------------------------------------------------ */
 
-static ssize_t read_some(struct conn *conn, uint8_t *into, size_t size)
-{
-    if (conn->tls)
-        return tls_read(conn->tls, into, size, &conn->read_wants_write, conn_peer(conn));
-    ssize_t n = recv(conn->watch.fd, into, size, MSG_DONTWAIT);
-    return n < 0 ? -errno : n;
-}
-
-/* Keeps what the user did not use. It may lie in the shared buffer or in the tail itself. */
-static int keep(struct conn *conn, const uint8_t *rest, size_t len)
-{
-    if (!len) {
-        free(conn->tail);
-        conn->tail = NULL;
-        conn->tail_len = conn->tail_size = conn->expect = 0;
-        return 0;
-    }
-    if (len > conn->limits.tail_max)
-        return -EMSGSIZE;
-    size_t want = conn->expect > len ? conn->expect : len;
-    if (want <= sizeof shared / 2)
-        want = len; /* it will be joined with what follows in the shared buffer */
-    if (want > conn->tail_size || rest != conn->tail) {
-        uint8_t *tail = malloc(want);
-        if (!tail)
-            return -ENOMEM;
-        memcpy(tail, rest, len);
-        free(conn->tail);
-        conn->tail = tail;
-        conn->tail_size = want;
-    }
-    conn->tail_len = len;
-    return 0;
-}
-
-/* Gives bytes to the user; what he leaves is kept. */
-static int feed(struct conn *conn, const uint8_t *bytes, size_t len)
-{
-    conn->expect = 0;
-    ssize_t used = conn->user->received(conn->user, bytes, len);
-    if (used < 0)
-        return (int)used;
-    if (conn->ended || conn->closing)
-        return 0;
-    assert((size_t)used <= len);
-    return keep(conn, bytes + used, len - (size_t)used);
-}
-
-static bool gathers_alone(const struct conn *conn)
-{
-    return conn->tail && conn->tail_size > sizeof shared / 2;
-}
-
-/* One read and what comes of it; -EAGAIN: nothing there. */
+/* One read and what comes of it. */
 static int take_input(struct conn *conn)
 {
-    ssize_t n;
-    if (gathers_alone(conn)) {
-        n = read_some(conn, conn->tail + conn->tail_len, conn->tail_size - conn->tail_len);
-        if (n > 0) {
-            conn->tail_len += (size_t)n;
-            if (conn->tail_len < conn->tail_size)
-                return 0;
-            uint8_t *whole = conn->tail; /* feed() may keep a rest of it: then it becomes a new tail */
-            size_t len = conn->tail_len;
-            conn->tail = NULL;
-            conn->tail_size = 0;
-            int r = feed(conn, whole, len);
-            free(whole);
-            return r;
-        }
-    } else {
-        size_t kept = conn->tail_len;
-        if (kept)
-            memcpy(shared, conn->tail, kept);
-        n = read_some(conn, shared + kept, sizeof shared - kept);
-        if (n > 0)
-            return feed(conn, shared, kept + (size_t)n);
+    struct tail *tail = conn->tail;
+    bool gathers = must_gather(tail);
+    size_t kept = tail && !gathers ? tail->len : 0; /* less than the shared buffer: keep() sees to it */
+    size_t missing = gathers ? tail->size - tail->len : 0;
+    struct iovec pieces[2] = {{shared + kept, sizeof shared - kept}};
+    if (kept)
+        memcpy(shared, tail->bytes, kept);
+    if (gathers) {
+        pieces[1] = pieces[0];
+        pieces[0] = (struct iovec){tail->bytes + tail->len, missing};
     }
-    return n == 0 ? -EPIPE : (int)n;
+    ssize_t n = channel_read(&conn->channel, pieces, gathers ? 2 : 1);
+    if (n == -EAGAIN)
+        return 0;
+    if (n < 0)
+        return (int)n;
+    if (n == 0) {
+        wind_up(conn, tail ? -ECONNRESET : 0); /* in the middle of a packet nobody closes on purpose */
+        return 0;
+    }
+    if (!gathers) {
+        free(steal(conn->tail));
+        return feed(conn, shared, kept + (size_t)n);
+    }
+    tail->len += size_min((size_t)n, missing);
+    if (must_gather(tail))
+        return 0;
+    int r = feed_tail(conn);
+    return r < 0 ? r : feed_behind(conn, shared, (size_t)n - missing);
 }
 
-static void on_input(struct conn *conn)
+static void read_on(struct conn *conn)
 {
-    if (conn->paused || conn->ended)
+    if (!reads(conn))
         return;
-    bool wanted_write = conn->read_wants_write;
-    conn->read_wants_write = false;
-    int r = take_input(conn);
-    if (r == -EPIPE)
-        end(conn,
-            conn->tail_len ? -ECONNRESET : 0); /* the peer has closed, perhaps in the middle of a packet */
-    else if (r < 0 && r != -EAGAIN && r != -EINTR)
+    int r = conn->unfed ? feed_tail(conn) : take_input(conn);
+    if (r < 0)
         end(conn, r);
-    else if (!conn->ended && conn->tls && !conn->paused && tls_has_pending(conn->tls) && r != -EAGAIN)
-        loop_at(conn->loop, LOOP_ROUTE, &conn->reading); /* epoll does not know of it */
-    if (wanted_write != conn->read_wants_write)
-        ask_events(conn);
+    if (conn->state != CONN_UP)
+        return;
+    if (conn->channel.more || (output_len(&conn->output) && !conn->channel.write_wants))
+        loop_at(conn->loop, LOOP_FLUSH, &conn->flush);
+    ask_events(conn);
 }
 
-static void on_reading(struct task *task)
+static void on_read_on(struct task *task)
 {
-    on_input(container_of(task, struct conn, reading));
+    struct conn *conn = container_of(task, struct conn, read_on);
+    if (conn->state == CONN_ENDED) {
+        conn->user->closed(conn->user, conn->why);
+        (void)conn_free(conn);
+    } else if (conn->state == CONN_HANDSHAKE) {
+        shake_hands(conn);
+    } else {
+        read_on(conn);
+    }
 }
 
 void conn_expect(struct conn *conn, size_t bytes)
@@ -299,106 +350,118 @@ void conn_expect(struct conn *conn, size_t bytes)
 
 void conn_pause(struct conn *conn)
 {
-    if (!conn->closing && !conn->ended && !conn->paused++)
+    if (!conn->paused++)
         ask_events(conn);
 }
 
 void conn_resume(struct conn *conn)
 {
-    if (conn->closing || conn->ended)
-        return;
     assert(conn->paused);
     if (--conn->paused)
         return;
     ask_events(conn);
-    if (conn->tls && tls_has_pending(conn->tls))
-        loop_at(conn->loop, LOOP_ROUTE, &conn->reading);
+    if (conn->state == CONN_UP && (conn->unfed || conn->channel.more))
+        loop_at(conn->loop, LOOP_ROUTE, &conn->read_on);
+}
+
+static void shake_hands(struct conn *conn)
+{
+    int r = channel_handshake(&conn->channel);
+    if (r == 0) {
+        conn->state = CONN_UP;
+        timer_stop(conn->loop, &conn->limit);
+        loop_at(conn->loop, LOOP_FLUSH, &conn->flush); /* what was written before it could be */
+    } else if (r != -EAGAIN) {
+        end(conn, r);
+    }
+    ask_events(conn);
+    read_on(conn);
 }
 
 static void on_ready(struct watch *watch, unsigned events)
 {
     struct conn *conn = container_of(watch, struct conn, watch);
-    if (conn->lingering) {
-        read_away(conn);
+    if (conn->state == CONN_HANDSHAKE) {
+        shake_hands(conn);
         return;
     }
-    if (conn->paused && events & (EPOLLHUP | EPOLLERR)) {
-        /* Gone in both directions. What it sent and we have not read was not acknowledged; waiting for it would spin. */
-        end(conn, -ECONNRESET);
-        return;
+    if (events & (EPOLLHUP | EPOLLERR)) {
+        if (conn->state == CONN_CLOSING) {
+            end(conn, conn->why ? conn->why : -ECONNRESET); /* nobody is left to write to */
+            return;
+        }
+        if (conn->paused && !conn->channel.write_wants) {
+            /* epoll would say so again every turn; and what came before is still to be read, after conn_resume(). */
+            loop_unwatch(conn->loop, &conn->watch);
+            return;
+        }
+        events |= EPOLLIN | EPOLLOUT; /* whichever direction waits finds out what it is */
     }
-    if (events & EPOLLOUT) {
-        conn->blocked = false;
+    if (conn->channel.write_wants & events) {
+        conn->channel.write_wants = 0;
         on_flush(&conn->flush);
+        ask_events(conn);
     }
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) || (events & EPOLLOUT && conn->read_wants_write))
-        on_input(conn);
+    if (conn->channel.read_wants & events)
+        read_on(conn);
 }
 
 /* ---- out ----------------------------------------------------------------------------------------------------------- */
 
-static ssize_t write_some(struct conn *conn, const struct iovec *pieces, int count)
-{
-    if (conn->tls) {
-        bool want_write = true;
-        return tls_write(conn->tls, pieces, count, &want_write, conn_peer(conn));
-    }
-    struct msghdr message = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count};
-    ssize_t n = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return n < 0 ? -errno : n;
-}
-
 static void on_flush(struct task *task)
 {
     struct conn *conn = container_of(task, struct conn, flush);
-    if (conn->ended || conn->blocked)
+    if (conn->channel.more && reads(conn)) /* in the next turn: others have input, too */
+        loop_at(conn->loop, LOOP_ROUTE, &conn->read_on);
+    if (conn->state == CONN_HANDSHAKE || conn->state == CONN_ENDED || conn->channel.write_wants)
         return;
-    bool was_blocked = conn->watch.events & EPOLLOUT;
-    while (output_len(&conn->output)) {
+    while (output_len(&conn->output) && !conn->channel.write_wants) {
         struct iovec pieces[PIECES_MAX];
-        size_t offered;
-        int count = output_pieces(&conn->output, pieces, PIECES_MAX, &offered);
-        ssize_t n = write_some(conn, pieces, count);
-        if (n < 0 && n != -EAGAIN && n != -EINTR) {
+        size_t len;
+        int count = output_pieces(&conn->output, pieces, PIECES_MAX, &len);
+        ssize_t n = channel_write(&conn->channel, pieces, count, len);
+        if (n < 0) {
             end(conn, (int)n);
             return;
         }
-        if (n > 0)
-            output_take(&conn->output, (size_t)n);
-        if (n < 0 || (size_t)n < offered) {
-            conn->blocked = true;
-            break;
-        }
+        output_take(&conn->output, (size_t)n);
     }
-    if (conn->blocked || was_blocked)
+    if (conn->channel.write_wants)
         ask_events(conn);
+    if (!output_len(&conn->output))
+        output_take(&conn->output, 0); /* room that was asked for and not used */
     if (conn->above && output_len(&conn->output) <= conn->limits.high_water / 2) {
         conn->above = false;
-        if (conn->user->drained && !conn->closing)
+        if (conn->user->drained && conn->state == CONN_UP)
             conn->user->drained(conn->user);
     }
-    if (conn->closing && !output_len(&conn->output))
+    if (conn->state == CONN_CLOSING && !output_len(&conn->output))
         finish(conn);
 }
 
 /* Is output taken at all? Then it will be flushed. */
 static bool takes_output(struct conn *conn)
 {
-    if (conn->closing || conn->ended)
+    if (conn->state >= CONN_CLOSING)
         return false;
-    if (!conn->blocked)
+    if (!conn->channel.write_wants)
         loop_at(conn->loop, LOOP_FLUSH, &conn->flush);
     return true;
 }
 
 static void note_level(struct conn *conn)
 {
-    conn->above |= output_len(&conn->output) > conn->limits.high_water;
+    conn->above |= conn_is_congested(conn);
 }
 
 uint8_t *conn_room(struct conn *conn, size_t len)
 {
-    return takes_output(conn) ? output_room(&conn->output, len) : NULL;
+    if (!takes_output(conn))
+        return NULL;
+    uint8_t *room = output_room(&conn->output, len);
+    if (!room)
+        end(conn, -ENOMEM); /* a stream with a hole in it is worth nothing */
+    return room;
 }
 
 void conn_wrote(struct conn *conn, size_t len)
@@ -418,6 +481,10 @@ void conn_write(struct conn *conn, const void *bytes, size_t len)
 
 void conn_write_msg(struct conn *conn, struct msg *msg, const uint8_t *bytes, size_t len)
 {
+    if (len <= COPY_MAX) {
+        conn_write(conn, bytes, len);
+        return;
+    }
     if (!takes_output(conn))
         return;
     output_add_msg(&conn->output, msg, bytes, len);
@@ -438,53 +505,29 @@ bool conn_is_congested(const struct conn *conn)
 
 bool conn_credentials(const struct conn *conn, pid_t *pid, uid_t *uid)
 {
-    struct ucred credentials;
-    socklen_t len = sizeof credentials;
-    struct sockaddr_storage address;
-    socklen_t address_len = sizeof address;
-    if (getsockname(conn->watch.fd, (struct sockaddr *)&address, &address_len) < 0 ||
-        address.ss_family != AF_UNIX)
+    if (conn->channel.peer.family != AF_UNIX)
         return false;
-    if (getsockopt(conn->watch.fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) < 0)
-        return false;
-    *pid = credentials.pid;
-    *uid = credentials.uid;
+    *pid = conn->channel.peer.process.pid;
+    *uid = conn->channel.peer.process.uid;
     return true;
 }
 
 const char *conn_peer(const struct conn *conn)
 {
-    char *text = ((struct conn *)conn)->peer; /* found once */
-    size_t size = sizeof conn->peer;
-    if (*text)
-        return text;
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof address;
-    char host[INET6_ADDRSTRLEN] = "?";
-    pid_t pid;
-    uid_t uid;
-    (void)getpeername(conn->watch.fd, (struct sockaddr *)&address, &len);
-    if (conn_credentials(conn, &pid, &uid)) {
-        (void)snprintf(text, size, "unix:pid=%d,uid=%u", (int)pid, (unsigned)uid);
-    } else if (address.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-        (void)inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        (void)snprintf(text, size, "%s:%u", host, ntohs(in->sin_port));
-    } else if (address.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&address;
-        (void)inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
-        (void)snprintf(text, size, "[%s]:%u", host, ntohs(in->sin6_port));
-    } else {
-        (void)snprintf(text, size, "unknown peer");
+    struct conn *found = (struct conn *)conn;
+    if (!found->peer) {
+        char text[ADDRESS_TEXT_BYTES];
+        address_text(&conn->channel.peer, text);
+        found->peer = str_copy(text);
     }
-    return text;
+    return found->peer;
 }
 
 const char *conn_certificate_name(const struct conn *conn)
 {
     struct conn *found = (struct conn *)conn;
     char name[NAME_MAX_BYTES];
-    if (!conn->certificate_name && conn->tls && tls_peer_name(conn->tls, name, sizeof name))
+    if (!found->certificate_name && channel_certificate_name(&conn->channel, name, sizeof name))
         found->certificate_name = str_copy(name);
-    return conn->certificate_name;
+    return found->certificate_name;
 }

@@ -6,7 +6,10 @@
  * out in the turn's FLUSH phase with one gathered write. EPOLLOUT is asked for only after a short write. TCP_NODELAY is
  * always on.
  *
- * Filters (plain, TLS; WebSocket and serial framing later) sit between this and the descriptor.
+ * Filters (plain, TLS; WebSocket and serial framing later) sit between this and the descriptor. A TLS handshake happens
+ * inside and has 10 s; the user hears of a connection that failed it by closed() only.
+ *
+ * A peer that has closed its side still gets what is queued then, like after conn_close().
  */
 #pragma once
 
@@ -19,13 +22,14 @@ struct conn;
 
 /* Whoever speaks through the connection embeds this and finds itself with container_of(). */
 struct conn_user {
-    /* Bytes have come. Returns how many were used; the rest is kept and given again together with what follows.
-     * -errno ends the connection. May call every conn_ function, conn_close() and conn_abort() included. */
+    /* Bytes have come. Returns how many were used; the rest is kept and given again together with what follows, or
+     * after conn_resume(), or at once to the user that conn_set_user() named. -errno ends the connection. May call
+     * every conn_ function but conn_free(). */
     ssize_t (*received)(struct conn_user *user, const uint8_t *bytes, size_t len);
     /* The output has gone below half of the high-water mark after having been above it. May be NULL. */
     void (*drained)(struct conn_user *user);
     /* The end, called once, from the loop and never from inside a conn_ function; why is 0 (peer closed, or
-     * conn_close() is through) or −errno. The conn is gone when this returns. */
+     * conn_close() is through) or −errno. The conn still says who was there, and is gone when this returns. */
     void (*closed)(struct conn_user *user, int why);
 };
 
@@ -34,18 +38,23 @@ struct conn_limits {
     size_t high_water; /* output above this is backlog: conn_is_congested() */
 };
 
-/* Takes the descriptor over. tls: NULL for plain; a SSL * (accepting or connecting side) is taken over too. */
+enum { CONN_UNEXPECTED_MAX = 32 * 1024 }; /* unfinished input without conn_expect(), whatever tail_max says */
+
+/* Takes the descriptor over, also when it fails. tls: NULL for plain; a SSL * (accepting or connecting side) is taken
+ * over too. */
 struct ssl_st;
 int conn_new(struct conn **ret, struct loop *loop, int fd, struct ssl_st *tls,
              const struct conn_limits *limits, struct conn_user *user) must_check;
 /* Another user from now on, for instance after sniffing. */
 void conn_set_user(struct conn *conn, struct conn_user *user);
-/* The part of the tail limit that depends on what the user learnt (the size of the packet to come). */
+/* From inside received(): what is left unused is the beginning of so many bytes. The connection then gathers them where
+ * they will stay and calls received() when they are complete. */
 void conn_expect(struct conn *conn, size_t bytes);
 
 /* Queue output. Faults show up as closed(); a connection that is closing takes nothing more. */
 void conn_write(struct conn *conn, const void *bytes, size_t len);
-/* Room for up to len bytes to be encoded in place; conn_wrote() says how many became output. Cheaper than a copy. */
+/* Room for up to len bytes to be encoded in place, valid until the next conn_ call; NULL when output is not taken any
+ * more. conn_wrote() says how many became output. Cheaper than a copy. */
 uint8_t *conn_room(struct conn *conn, size_t len);
 void conn_wrote(struct conn *conn, size_t len);
 /* Bytes inside a message, by reference when they are worth it. */
@@ -61,7 +70,7 @@ void conn_resume(struct conn *conn);
 void conn_close(struct conn *conn);
 /* Ends without writing; closed(why) comes in this turn or the next. */
 void conn_abort(struct conn *conn, int why);
-/* Ends at once without any callback; for shutdown. */
+/* Ends at once without any callback; for shutdown, not from inside a callback of this connection. */
 struct conn *conn_free(struct conn *conn);
 
 /* Who is there: "127.0.0.1:51234", "unix:pid=12,uid=0". Valid as long as the conn. */

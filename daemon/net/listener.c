@@ -27,15 +27,16 @@ struct listener {
     struct ssl_ctx_st *tls;
     struct watch watch;
     struct timer rest;
+    bool made_file; /* the Unix socket's file is ours to remove */
     char name[NAME_BYTES];
 };
 
 static void on_knock(struct watch *watch, unsigned events);
 static void on_rested(struct timer *timer);
 
-static int fault(char **why, const char *what, int r)
+static int fault(const struct listener *listener, char **why, int r)
 {
-    *why = str_printf("%s: %s", what, strerror(-r));
+    *why = str_printf("%s: %s", listener->name, strerror(-r));
     return r;
 }
 
@@ -48,7 +49,8 @@ static int bind_tcp(struct listener *listener, char **why)
     struct addrinfo *addresses;
     int r = getaddrinfo(listener->uri.host, port, &hints, &addresses);
     if (r != 0) {
-        *why = str_printf("%s: expected a host name or address: %s", listener->uri.host, gai_strerror(r));
+        *why = str_printf("%s: expected an address or a name of this machine, found \"%s\": %s",
+                          listener->name, listener->uri.host, gai_strerror(r));
         return -EADDRNOTAVAIL;
     }
     int fd = socket(addresses->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -58,10 +60,7 @@ static int bind_tcp(struct listener *listener, char **why)
         r = -errno;
     freeaddrinfo(addresses);
     listener->watch.fd = fd;
-    if (r == 0)
-        return 0;
-    cleanup_free char *where = str_printf("%s:%u", listener->uri.host, listener->uri.port);
-    return fault(why, where, r);
+    return r < 0 ? fault(listener, why, r) : 0;
 }
 
 /* Is there a socket file that nobody listens on any more? Then it may be replaced; anything else may not. */
@@ -72,7 +71,8 @@ static int remove_stale(const struct sockaddr_un *address)
         return errno == ENOENT ? 0 : -errno;
     if (!S_ISSOCK(st.st_mode))
         return -EEXIST;
-    cleanup(fd_close_p) int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    /* Non-blocking: somebody with a full backlog would keep us waiting. He is alive then. */
+    cleanup(fd_close_p) int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0)
         return -errno;
     if (connect(probe, (const struct sockaddr *)address, sizeof *address) == 0 || errno != ECONNREFUSED)
@@ -86,14 +86,15 @@ static int bind_unix(struct listener *listener, char **why)
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", listener->uri.host);
     int r = remove_stale(&address);
     if (r < 0)
-        return fault(why, listener->uri.host, r);
-    listener->watch.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* The mode is right from the first moment: fchmod() on the descriptor does not reach the file of a socket. */
-    mode_t before = umask(0777 & ~listener->uri.mode);
-    if (listener->watch.fd < 0 || bind(listener->watch.fd, (struct sockaddr *)&address, sizeof address) < 0)
-        r = -errno;
-    (void)umask(before);
-    return r < 0 ? fault(why, listener->uri.host, r) : 0;
+        return fault(listener, why, r);
+    int fd = listener->watch.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* bind() gives the file the descriptor's mode without what umask forbids, so it is never more open than asked; and
+     * chmod() then grants what umask took. umask itself belongs to all threads. */
+    if (fd < 0 || fchmod(fd, listener->uri.mode) < 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        return fault(listener, why, -errno);
+    listener->made_file = true;
+    return chmod(address.sun_path, listener->uri.mode) < 0 ? fault(listener, why, -errno) : 0;
 }
 
 static const char *scheme_name(enum listener_scheme scheme)
@@ -146,17 +147,16 @@ int listener_open(struct listener **ret, struct loop *loop, const struct listene
     int r = 0;
     if (uri->scheme == LISTENER_MQTTS)
         r = tls_server_context(&listener->tls, uri->cert, uri->key, uri->ca, why);
+    set_name(listener);
     if (r >= 0)
         r = uri->scheme == LISTENER_UNIX ? bind_unix(listener, why) : bind_tcp(listener, why);
     if (r >= 0) {
-        set_name(listener);
-        if (listen(listener->watch.fd, BACKLOG) < 0)
-            r = fault(why, listener->name, -errno);
-        else if ((r = loop_watch(loop, &listener->watch, EPOLLIN)) < 0)
-            (void)fault(why, listener->name, r);
+        set_name(listener); /* the real port is known now */
+        r = listen(listener->watch.fd, BACKLOG) < 0 ? -errno : loop_watch(loop, &listener->watch, EPOLLIN);
+        if (r < 0)
+            (void)fault(listener, why, r);
     }
     if (r < 0) {
-        listener->uri.scheme = LISTENER_MQTT; /* a path that is not ours is not unlinked */
         (void)listener_close(listener);
         return r;
     }
@@ -171,7 +171,7 @@ struct listener *listener_close(struct listener *listener)
     timer_stop(listener->loop, &listener->rest);
     loop_unwatch(listener->loop, &listener->watch);
     fd_close_p(&listener->watch.fd);
-    if (listener->uri.scheme == LISTENER_UNIX)
+    if (listener->made_file)
         (void)unlink(listener->uri.host);
     listener->tls = tls_context_free(listener->tls);
     listener_uri_done(&listener->uri);
@@ -208,7 +208,7 @@ static void on_knock(struct watch *watch, unsigned events)
             return;
         }
         struct ssl_st *tls = NULL;
-        if (listener->tls && !(tls = tls_accept(listener->tls, fd))) {
+        if (listener->tls && !(tls = tls_accept(listener->tls))) {
             (void)close(fd);
             continue;
         }

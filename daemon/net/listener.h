@@ -29,7 +29,8 @@ void listener_uri_done(struct listener_uri *uri);
 
 struct listener;
 struct listener_user {
-    /* Somebody has come. The conn is not made yet: the user makes it with conn_new(fd, tls) or closes both. */
+    /* Somebody has come. The conn is not made yet: the user makes it with conn_new(fd, tls) or closes both. The listener
+     * is not closed from here. */
     void (*accepted)(struct listener_user *user, struct listener *listener, int fd, struct ssl_st *tls);
 };
 

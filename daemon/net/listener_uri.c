@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 /* SCHEME://HOST:PORT?KEY=VALUE&… or unix:///PATH?…: taken apart from the left, each part with its own sentence when it
  * is wrong. */
@@ -16,6 +17,9 @@ static const struct {
 } schemes[] = {{"mqtt", LISTENER_MQTT}, {"mqtts", LISTENER_MQTTS}, {"unix", LISTENER_UNIX}};
 
 static const char *const later[] = {"ws", "wss", "http", "https", "serial"};
+
+/* What fits in sun_path, and in a line of the log. */
+enum { PATH_BYTES = sizeof((struct sockaddr_un *)0)->sun_path - 1, SHOWN_MAX = 200 };
 
 struct query {
     bool open, full, node, i_know;
@@ -29,6 +33,12 @@ printf_like(2, 3) static int wrong(char **why, const char *format, ...)
         abort();
     va_end(args);
     return -EINVAL;
+}
+
+/* How much of some text a sentence quotes. */
+static int shown(size_t len)
+{
+    return (int)size_min(len, SHOWN_MAX);
 }
 
 static int take_scheme(struct listener_uri *uri, const char **at, char **why)
@@ -45,7 +55,7 @@ static int take_scheme(struct listener_uri *uri, const char **at, char **why)
         if (strlen(later[i]) == len && strncmp(later[i], *at, len) == 0)
             return wrong(why, "expected mqtt://, mqtts:// or unix://; %s:// is not available in this version",
                          later[i]);
-    return wrong(why, "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH");
+    return wrong(why, "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"%s\"", *at);
 }
 
 static int take_port(struct listener_uri *uri, const char *text, size_t len, char **why)
@@ -57,7 +67,8 @@ static int take_port(struct listener_uri *uri, const char *text, size_t len, cha
         port = port * 10 + (unsigned)(text[i] - '0');
     }
     if (!digits || port > 65535)
-        return wrong(why, "expected a port from 0 to 65535 behind the host");
+        return wrong(why, "expected a port from 0 to 65535 behind the host, found \"%.*s\"", shown(len),
+                     text);
     uri->port = (uint16_t)port;
     return 0;
 }
@@ -69,17 +80,17 @@ static int take_host(struct listener_uri *uri, const char **at, char **why)
     if (*host == '[') { /* an IPv6 address */
         host_end = memchr(host, ']', (size_t)(end - host));
         if (!host_end)
-            return wrong(why, "expected ] behind an IPv6 address");
+            return wrong(why, "expected ] behind an IPv6 address, found \"%.*s\"",
+                         shown((size_t)(end - host)), host);
         uri->host = str_copy_n(host + 1, (size_t)(host_end - host - 1));
         host_end++;
     } else {
         host_end = memchr(host, ':', (size_t)(end - host));
-        if (!host_end)
-            return wrong(why, "expected HOST:PORT");
+        host_end = host_end ? host_end : end;
         uri->host = str_copy_n(host, (size_t)(host_end - host));
     }
     if (!*uri->host || host_end == end || *host_end != ':')
-        return wrong(why, "expected HOST:PORT");
+        return wrong(why, "expected HOST:PORT behind ://, found \"%.*s\"", shown((size_t)(end - host)), host);
     *at = end;
     return take_port(uri, host_end + 1, (size_t)(end - host_end - 1), why);
 }
@@ -88,9 +99,11 @@ static int take_path(struct listener_uri *uri, const char **at, char **why)
 {
     const char *end = strchrnul(*at, '?');
     if (**at != '/')
-        return wrong(why, "expected an absolute path: unix:///PATH");
-    if (end - *at >= 108) /* sun_path */
-        return wrong(why, "expected a path of at most 107 bytes for a Unix socket");
+        return wrong(why, "expected an absolute path, unix:///PATH, found \"%.*s\"",
+                     shown((size_t)(end - *at)), *at);
+    if (end - *at > PATH_BYTES)
+        return wrong(why, "expected a path of at most %d bytes for a Unix socket, found %zu", PATH_BYTES,
+                     (size_t)(end - *at));
     uri->host = str_copy_n(*at, (size_t)(end - *at));
     *at = end;
     return 0;
@@ -98,10 +111,9 @@ static int take_path(struct listener_uri *uri, const char **at, char **why)
 
 static int take_mode(struct listener_uri *uri, const char *value, char **why)
 {
-    char *end;
-    unsigned long mode = strtoul(value, &end, 8);
-    if (!*value || *end || mode > 0777)
-        return wrong(why, "mode: expected permission bits in octal, for instance 0660");
+    unsigned long mode = strtoul(value, NULL, 8);
+    if (!*value || value[strspn(value, "01234567")] || mode > 0777)
+        return wrong(why, "mode: expected permission bits in octal, for instance 0660, found \"%s\"", value);
     uri->mode = (unsigned)mode;
     return 0;
 }
@@ -118,7 +130,7 @@ static int take_pair(struct listener_uri *uri, struct query *query, const char *
             return wrong(why, "%s: expected only with mqtts://", key);
         free(*file);
         *file = str_copy(value);
-        return *value ? 0 : wrong(why, "%s: expected a PEM file", key);
+        return *value ? 0 : wrong(why, "%s: expected a PEM file, found nothing", key);
     }
     if (strcmp(key, "access") == 0) {
         query->open = strcmp(value, "open") == 0;

@@ -1,8 +1,11 @@
 #include "net/output.h"
 
+#include <assert.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 16 * 1024 - 64, POOL_MAX = 32 };
+/* A chunk and its head fill a page. At most POOL_MAX of them are kept for the next writer: what a peak needed beyond
+ * that goes back to the allocator as soon as it is written. */
+enum { CHUNK_BYTES = 4096 - 80, POOL_MAX = 64 };
 
 struct piece {
     struct list link;
@@ -13,7 +16,7 @@ struct piece {
     uint8_t own[];
 };
 
-/* Empty chunks of the usual size, for whoever writes next. One loop, one thread. */
+/* Empty chunks, for whoever writes next. Connections live on one thread, the loop's. */
 static struct list pool = {&pool, &pool};
 static unsigned pool_count;
 
@@ -29,10 +32,7 @@ static struct piece *piece_new(size_t size)
         if (!piece)
             return NULL;
     }
-    piece->msg = NULL;
-    piece->at = piece->own;
-    piece->len = 0;
-    piece->size = size;
+    *piece = (struct piece){.at = piece->own, .size = size};
     return piece;
 }
 
@@ -40,7 +40,7 @@ static void piece_free(struct piece *piece)
 {
     (void)msg_unref(piece->msg);
     if (piece->size == CHUNK_BYTES && pool_count < POOL_MAX) {
-        list_append(&pool, &piece->link);
+        list_prepend(&pool, &piece->link); /* the next writer gets what is still in the cache */
         pool_count++;
         return;
     }
@@ -74,7 +74,7 @@ uint8_t *output_room(struct output *output, size_t len)
 {
     struct piece *piece = last_piece(output);
     if (!piece || room_left(piece) < len) {
-        piece = piece_new(len > CHUNK_BYTES ? len : CHUNK_BYTES);
+        piece = piece_new(size_max(len, CHUNK_BYTES));
         if (!piece)
             return NULL;
         list_append(&output->pieces, &piece->link);
@@ -84,14 +84,14 @@ uint8_t *output_room(struct output *output, size_t len)
 
 void output_wrote(struct output *output, size_t len)
 {
-    last_piece(output)->len += len;
+    struct piece *piece = last_piece(output);
+    assert(len <= room_left(piece));
+    piece->len += len;
     output->len += len;
 }
 
 void output_add_msg(struct output *output, struct msg *msg, const uint8_t *bytes, size_t len)
 {
-    if (!len)
-        return;
     struct piece *piece = mem_new(struct piece);
     piece->msg = msg_ref(msg);
     piece->at = bytes;
@@ -118,6 +118,7 @@ int output_pieces(const struct output *output, struct iovec *pieces, int max, si
 
 void output_take(struct output *output, size_t len)
 {
+    assert(len <= output->len);
     output->len -= len;
     while (!list_is_empty(&output->pieces)) {
         struct piece *piece = list_entry(output->pieces.next, struct piece, link);

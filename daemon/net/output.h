@@ -31,5 +31,5 @@ void output_add_msg(struct output *output, struct msg *msg, const uint8_t *bytes
 
 /* The first pieces for a gathered write; *len is their sum. */
 int output_pieces(const struct output *output, struct iovec *pieces, int max, size_t *len);
-/* So many bytes are gone. */
+/* So many bytes are gone; 0 gives room back that was not used. */
 void output_take(struct output *output, size_t len);

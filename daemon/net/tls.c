@@ -7,10 +7,28 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 
-static const char *reason(void)
+/* OpenSSL reads and writes through a BIO of our own instead of its socket BIO, for two reasons: send() with MSG_NOSIGNAL,
+ * and one recv() a readiness. A recv() that returned less than was asked has emptied the socket; asking again would only
+ * be told EAGAIN, so the BIO says it without asking, and epoll tells when there is more.
+ *
+ * A fault is kept: after it OpenSSL's answers depend on where it struck, and ours are to be the same. */
+
+enum { RECORD_BYTES = 16 * 1024 };
+
+struct stream {
+    int fd;
+    int fault;    /* -errno that every further call returns */
+    bool emptied; /* recv() has got all there was */
+    bool ended;   /* and it was the end */
+};
+
+static const char *reason_text(unsigned long code)
 {
-    unsigned long code = ERR_peek_last_error();
+    if (ERR_SYSTEM_ERROR(code))
+        return strerror(ERR_GET_REASON(code));
     const char *text = code ? ERR_reason_error_string(code) : NULL;
     return text ? text : "unknown reason";
 }
@@ -19,27 +37,35 @@ static const char *reason(void)
 
 static int no_file(char **why, const char *path, const char *expected)
 {
-    *why = str_printf("%s: expected %s: %s", path, expected, reason());
+    *why = str_printf("%s: expected %s: %s", path, expected,
+                      reason_text(ERR_peek_error())); /* the deepest one */
     ERR_clear_error();
     return -EINVAL;
 }
 
+/* OpenSSL would ask for the passphrase at the terminal, and we would wait there. */
+static int no_passphrase(char *ret, int size, int writing, void *data)
+{
+    (void)ret, (void)size, (void)writing, (void)data;
+    return 0;
+}
+
 static int load_files(SSL_CTX *context, const char *cert, const char *key, const char *ca, char **why)
 {
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     if (SSL_CTX_use_certificate_chain_file(context, cert) != 1)
         return no_file(why, cert, "a certificate chain in PEM form");
-    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
-        return no_file(why, key, "a private key in PEM form that belongs to the certificate");
-    if (SSL_CTX_check_private_key(context) != 1)
-        return no_file(why, key, "the private key of the certificate");
+    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(context) != 1) /* the first compares keys of the same kind only */
+        return no_file(why, key, "the certificate's private key in PEM form, without a passphrase");
     if (!ca)
         return 0;
-    if (SSL_CTX_load_verify_file(context, ca) != 1)
-        return no_file(why, ca, "certificates of authorities in PEM form");
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca);
     if (!names)
         return no_file(why, ca, "certificates of authorities in PEM form");
     SSL_CTX_set_client_CA_list(context, names);
+    if (SSL_CTX_load_verify_file(context, ca) != 1)
+        return no_file(why, ca, "certificates of authorities in PEM form");
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     return 0;
 }
@@ -48,19 +74,16 @@ int tls_server_context(struct ssl_ctx_st **ret, const char *cert, const char *ke
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     if (!context) {
-        *why = str_printf("TLS: %s", reason());
+        *why = str_printf("TLS: %s", reason_text(ERR_peek_last_error()));
         return -ENOMEM;
     }
     static const unsigned char id[] = "gatehouse";
     (void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     (void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                            SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    (void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    (void)SSL_CTX_set_session_id_context(context, id,
-                                         sizeof id - 1); /* without it, client certificates cannot resume */
+    /* Without it, those who have shown a certificate cannot resume their sessions. */
+    (void)SSL_CTX_set_session_id_context(context, id, sizeof id - 1);
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_read_ahead(context, 1); /* several records with one read */
     int r = load_files(context, cert, key, ca, why);
     if (r < 0) {
         SSL_CTX_free(context);
@@ -76,16 +99,85 @@ struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context)
     return NULL;
 }
 
+/* ---- the socket ---------------------------------------------------------------------------------------------------- */
+
+static int stream_read(BIO *bio, char *bytes, size_t size, size_t *ret)
+{
+    struct stream *stream = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (stream->emptied) {
+        BIO_set_retry_read(bio);
+        return 0;
+    }
+    ssize_t n = recv(stream->fd, bytes, size, MSG_DONTWAIT);
+    if (n > 0) {
+        stream->emptied = (size_t)n < size;
+        *ret = (size_t)n;
+        return 1;
+    }
+    if (n == 0)
+        stream->ended = true;
+    else if (errno == EAGAIN || errno == EINTR)
+        BIO_set_retry_read(bio);
+    return 0;
+}
+
+static int stream_write(BIO *bio, const char *bytes, size_t len, size_t *ret)
+{
+    struct stream *stream = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    ssize_t n = send(stream->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n >= 0) {
+        *ret = (size_t)n;
+        return 1;
+    }
+    if (errno == EAGAIN || errno == EINTR)
+        BIO_set_retry_write(bio);
+    return 0;
+}
+
+static long stream_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)number;
+    (void)pointer;
+    const struct stream *stream = BIO_get_data(bio);
+    switch (command) {
+    case BIO_CTRL_FLUSH: return 1;
+    case BIO_CTRL_EOF: return stream->ended;
+    default: return 0;
+    }
+}
+
+static int stream_destroy(BIO *bio)
+{
+    free(BIO_get_data(bio));
+    return 1;
+}
+
+static const BIO_METHOD *stream_method(void)
+{
+    static BIO_METHOD *method;
+    if (!method && (method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "connection"))) {
+        (void)BIO_meth_set_read_ex(method, stream_read);
+        (void)BIO_meth_set_write_ex(method, stream_write);
+        (void)BIO_meth_set_ctrl(method, stream_ctrl);
+        (void)BIO_meth_set_destroy(method, stream_destroy);
+    }
+    return method;
+}
+
+static struct stream *stream_of(const SSL *tls)
+{
+    return BIO_get_data(SSL_get_rbio(tls));
+}
+
 /* ---- connections --------------------------------------------------------------------------------------------------- */
 
-struct ssl_st *tls_accept(struct ssl_ctx_st *context, int fd)
+struct ssl_st *tls_accept(struct ssl_ctx_st *context)
 {
     SSL *tls = SSL_new(context);
-    if (!tls)
-        return NULL;
-    if (SSL_set_fd(tls, fd) != 1)
-        return tls_free(tls);
-    SSL_set_accept_state(tls);
+    if (tls)
+        SSL_set_accept_state(tls);
     return tls;
 }
 
@@ -95,81 +187,165 @@ struct ssl_st *tls_free(struct ssl_st *tls)
     return NULL;
 }
 
-static ssize_t failure(SSL *tls, int r, bool *want_write, const char *peer)
+int tls_set_fd(struct ssl_st *tls, int fd)
 {
-    int error = SSL_get_error(tls, r);
-    switch (error) {
-    case SSL_ERROR_WANT_READ: *want_write = false; return -EAGAIN;
-    case SSL_ERROR_WANT_WRITE: *want_write = true; return -EAGAIN;
-    case SSL_ERROR_ZERO_RETURN: return 0;
-    case SSL_ERROR_SYSCALL: {
-        int fault = errno;
+    const BIO_METHOD *method = stream_method();
+    BIO *bio = method ? BIO_new(method) : NULL;
+    if (!bio) {
         ERR_clear_error();
-        return fault && fault != EAGAIN ? -fault : -ECONNRESET;
+        return -ENOMEM;
     }
-    default: break;
-    }
-    log_info("%s: TLS: %s", peer, reason());
-    ERR_clear_error();
-    return -EPROTO;
+    struct stream *stream = mem_new(struct stream);
+    stream->fd = fd;
+    BIO_set_data(bio, stream);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(tls, bio, bio);
+    (void)SSL_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_set_read_ahead(tls, 1); /* several records with one recv() */
+    return 0;
 }
 
-ssize_t tls_read(struct ssl_st *tls, void *bytes, size_t size, bool *want_write, const char *peer)
+static void log_failure(const SSL *tls, const struct address *peer, const char *what)
 {
+    char text[ADDRESS_TEXT_BYTES];
+    address_text(peer, text);
+    long verified = SSL_get_verify_result(tls);
+    if (verified == X509_V_OK)
+        log_info("%s: TLS: %s", text, what);
+    else
+        log_info("%s: TLS: %s: %s", text, what, X509_verify_cert_error_string(verified));
+}
+
+/* Why an operation did not succeed: -EAGAIN, 0 at the peer's end, or the fault. */
+static int failure(SSL *tls, int r, uint8_t *wants, const struct address *peer)
+{
+    int fault = errno;
+    switch (SSL_get_error(tls, r)) {
+    case SSL_ERROR_WANT_READ: *wants = EPOLLIN; return -EAGAIN;
+    case SSL_ERROR_WANT_WRITE: *wants = EPOLLOUT; return -EAGAIN;
+    case SSL_ERROR_ZERO_RETURN: return 0;
+    case SSL_ERROR_SYSCALL: fault = fault ? -fault : -ECONNRESET; break;
+    default:
+        log_failure(tls, peer, reason_text(ERR_peek_last_error()));
+        fault = -EPROTO;
+        break;
+    }
+    ERR_clear_error();
+    return stream_of(tls)->fault = fault;
+}
+
+/* OpenSSL looks at what an earlier operation, perhaps of another connection, has left behind. */
+static void begin(void)
+{
+    ERR_clear_error();
+    errno = 0;
+}
+
+int tls_handshake(struct ssl_st *tls, uint8_t *wants, const struct address *peer)
+{
+    struct stream *stream = stream_of(tls);
+    if (stream->fault)
+        return stream->fault;
+    stream->emptied = false;
+    begin();
+    int r = SSL_do_handshake(tls);
+    if (r == 1)
+        return 0;
+    r = failure(tls, r, wants, peer);
+    if (r == 0)
+        r = stream->fault = -ECONNRESET;
+    if (r == -ECONNRESET)
+        log_failure(tls, peer, "closed during the handshake");
+    return r;
+}
+
+ssize_t tls_read(struct ssl_st *tls, void *bytes, size_t size, bool *more, uint8_t *wants,
+                 const struct address *peer)
+{
+    struct stream *stream = stream_of(tls);
+    *more = false;
+    if (stream->fault)
+        return stream->fault;
+    stream->emptied = false;
     size_t total = 0;
     while (total < size) {
         size_t n;
-        ERR_clear_error();
-        errno = 0;
+        begin();
         int r = SSL_read_ex(tls, (char *)bytes + total, size - total, &n);
         if (r != 1) {
-            ssize_t why = failure(tls, r, want_write, peer);
-            return total ? (ssize_t)total : why; /* an end or a fault will show again */
+            r = failure(tls, r, wants, peer);
+            *more = total && r != -EAGAIN;
+            return total ? (ssize_t)total : r;
         }
         total += n;
     }
-    return (ssize_t)total;
-}
-
-ssize_t tls_write(struct ssl_st *tls, const struct iovec *pieces, int count, bool *want_write,
-                  const char *peer)
-{
-    size_t total = 0;
-    for (int i = 0; i < count; i++) {
-        size_t done = 0;
-        while (done < pieces[i].iov_len) {
-            size_t n;
-            ERR_clear_error();
-            errno = 0;
-            int r = SSL_write_ex(tls, (char *)pieces[i].iov_base + done, pieces[i].iov_len - done, &n);
-            if (r != 1) {
-                ssize_t why = failure(tls, r, want_write, peer);
-                if (total || why == -EAGAIN)
-                    return total ? (ssize_t)total : -EAGAIN;
-                return why ? why : -EPIPE;
-            }
-            done += n;
-            total += n;
-        }
-    }
+    *more = SSL_has_pending(tls);
     return (ssize_t)total;
 }
 
 bool tls_has_pending(const struct ssl_st *tls)
 {
-    return SSL_has_pending(tls);
+    return stream_of(tls)->fault || SSL_has_pending(tls);
+}
+
+/* What comes next out of the pieces, in one run of bytes: of the first piece as it is if that fills a record or is all
+ * there is, else gathered into `record`. Depends on the bytes only, not on how they are divided: OpenSSL insists that a
+ * write it could not finish is repeated with at least the same. */
+static size_t next_record(const struct iovec *pieces, int count, size_t offset, uint8_t *record,
+                          const uint8_t **ret)
+{
+    size_t len = size_min(pieces->iov_len - offset, RECORD_BYTES);
+    *ret = (const uint8_t *)pieces->iov_base + offset;
+    if (len == RECORD_BYTES || count == 1)
+        return len;
+    memcpy(record, *ret, len);
+    for (int i = 1; i < count && len < RECORD_BYTES; i++) {
+        size_t n = size_min(pieces[i].iov_len, RECORD_BYTES - len);
+        memcpy(record + len, pieces[i].iov_base, n);
+        len += n;
+    }
+    *ret = record;
+    return len;
+}
+
+ssize_t tls_write(struct ssl_st *tls, const struct iovec *pieces, int count, uint8_t *wants,
+                  const struct address *peer)
+{
+    static uint8_t record[RECORD_BYTES]; /* connections live on one thread */
+    struct stream *stream = stream_of(tls);
+    if (stream->fault)
+        return stream->fault;
+    stream->emptied = false; /* a write may have to read, too */
+    size_t total = 0, offset = 0;
+    while (count) {
+        const uint8_t *bytes;
+        size_t n, len = next_record(pieces, count, offset, record, &bytes);
+        begin();
+        int r = SSL_write_ex(tls, bytes, len, &n);
+        if (r != 1) {
+            r = failure(tls, r, wants, peer);
+            if (r == 0)
+                r = -EPIPE;
+            return total ? (ssize_t)total : r;
+        }
+        total += n;
+        for (offset += n; count && offset >= pieces->iov_len; pieces++, count--)
+            offset -= pieces->iov_len;
+    }
+    return (ssize_t)total;
 }
 
 void tls_say_goodbye(struct ssl_st *tls)
 {
-    if (SSL_is_init_finished(tls))
+    if (SSL_is_init_finished(tls) && !stream_of(tls)->fault)
         (void)SSL_shutdown(tls);
     ERR_clear_error();
 }
 
 bool tls_peer_name(const struct ssl_st *tls, char *name, size_t size)
 {
-    X509 *certificate = SSL_get1_peer_certificate(tls);
+    X509 *certificate = SSL_get0_peer_certificate(tls);
     if (!certificate)
         return false;
     bool found = false;
@@ -187,6 +363,5 @@ bool tls_peer_name(const struct ssl_st *tls, char *name, size_t size)
         }
         OPENSSL_free(utf8);
     }
-    X509_free(certificate);
     return found;
 }

@@ -1,12 +1,14 @@
 /* TLS as a filter of a connection: OpenSSL without blocking, straight on the socket. For net's own files.
  *
  * TLS 1.2 and 1.3. Buffers are given back while a connection is idle (SSL_MODE_RELEASE_BUFFERS). Session tickets make
- * resumption possible. */
+ * resumption possible. Writing never raises SIGPIPE.
+ *
+ * Every step may have to wait for the other direction: *wants is then EPOLLIN or EPOLLOUT.
+ */
 #pragma once
 
-#include "base/base.h"
+#include "net/address.h"
 
-#include <sys/types.h>
 #include <sys/uio.h>
 
 struct ssl_ctx_st;
@@ -18,17 +20,25 @@ int tls_server_context(struct ssl_ctx_st **ret, const char *cert, const char *ke
     must_check;
 struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context);
 
-/* The accepting side of a connection on fd; NULL: no memory. */
-struct ssl_st *tls_accept(struct ssl_ctx_st *context, int fd);
+/* The accepting side of a connection; NULL: no memory. conn_new() gives it its descriptor. */
+struct ssl_st *tls_accept(struct ssl_ctx_st *context);
 struct ssl_st *tls_free(struct ssl_st *tls);
+int tls_set_fd(struct ssl_st *tls, int fd) must_check;
 
-/* Bytes moved; 0: the peer has closed (read only); -EAGAIN: later, *want_write says that it waits for room to write;
- * -EPROTO: TLS failed, logged with the peer's name. The handshake happens inside. */
-ssize_t tls_read(struct ssl_st *tls, void *bytes, size_t size, bool *want_write, const char *peer);
-ssize_t tls_write(struct ssl_st *tls, const struct iovec *pieces, int count, bool *want_write,
-                  const char *peer);
+/* A step of the handshake: 0 when it is done, -EAGAIN, or the fault, logged with the peer's address. */
+int tls_handshake(struct ssl_st *tls, uint8_t *wants, const struct address *peer) must_check;
+
+/* Reads up to size bytes, until there is nothing more: *more says that size was the limit, or that the end or a fault
+ * comes with the next call. 0: the peer has closed. -EAGAIN, or the fault, logged. */
+ssize_t tls_read(struct ssl_st *tls, void *bytes, size_t size, bool *more, uint8_t *wants,
+                 const struct address *peer);
 /* Is there something to read that epoll does not know of? */
 bool tls_has_pending(const struct ssl_st *tls);
+
+/* Writes the pieces in records as large as possible. After less than all of it, or -EAGAIN, the next call must begin
+ * with the bytes that were left. */
+ssize_t tls_write(struct ssl_st *tls, const struct iovec *pieces, int count, uint8_t *wants,
+                  const struct address *peer);
 void tls_say_goodbye(struct ssl_st *tls);
 
 /* Common name of the verified client certificate into name; false without one. */

@@ -1,0 +1,183 @@
+#include "net/listener.h"
+#include "rig/test.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* ---- good ---------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *text;
+    enum listener_scheme scheme;
+    enum listener_access access;
+    const char *host;
+    uint16_t port;
+    unsigned mode;
+    const char *cert, *key, *ca;
+} good[] = {
+    {"mqtt://127.0.0.1:1883?access=open", LISTENER_MQTT, LISTENER_OPEN, "127.0.0.1", 1883, 0660},
+    {"mqtt://127.255.0.9:0?access=open", LISTENER_MQTT, LISTENER_OPEN, "127.255.0.9", 0, 0660},
+    {"mqtt://[::1]:65535?access=open", LISTENER_MQTT, LISTENER_OPEN, "::1", 65535, 0660},
+    {"mqtt://localhost:1883?access=open", LISTENER_MQTT, LISTENER_OPEN, "localhost", 1883, 0660},
+    {"mqtt://0.0.0.0:1883?access=open&i-know=1", LISTENER_MQTT, LISTENER_OPEN, "0.0.0.0", 1883, 0660},
+    {"mqtt://[::]:1883?i-know=1&access=open", LISTENER_MQTT, LISTENER_OPEN, "::", 1883, 0660},
+    {"mqtts://0.0.0.0:8883?cert=a.pem&key=a.key&ca=ca.pem", LISTENER_MQTTS, LISTENER_NODE, "0.0.0.0", 8883,
+     0660, "a.pem", "a.key", "ca.pem"},
+    {"mqtts://0.0.0.0:8883?cert=a.pem&key=a.key&ca=ca.pem&access=full", LISTENER_MQTTS, LISTENER_FULL,
+     "0.0.0.0", 8883, 0660, "a.pem", "a.key", "ca.pem"},
+    {"mqtts://localhost:8883?cert=a=b.pem&key=a.key&access=open", LISTENER_MQTTS, LISTENER_OPEN, "localhost",
+     8883, 0660, "a=b.pem", "a.key", NULL},
+    {"mqtts://h:1?cert=old&cert=new&key=k&ca=c&access=open&access=node", LISTENER_MQTTS, LISTENER_NODE, "h",
+     1, 0660, "new", "k", "c"},
+    {"unix:///run/gatehouse/mqtt.sock", LISTENER_UNIX, LISTENER_FULL, "/run/gatehouse/mqtt.sock", 0, 0660},
+    {"unix:///x?access=node&mode=0600", LISTENER_UNIX, LISTENER_NODE, "/x", 0, 0600},
+    {"unix:///x?access=open&mode=777", LISTENER_UNIX, LISTENER_OPEN, "/x", 0, 0777},
+};
+
+static void check_text(const char *found, const char *expected)
+{
+    if (expected)
+        CHECK_STR(found, expected);
+    else
+        CHECK(!found);
+}
+
+TEST(a_uri_says_where_how_and_what_those_who_come_may_do)
+{
+    for (size_t i = 0; i < array_size(good); i++) {
+        struct listener_uri uri;
+        char *why = NULL;
+        if (listener_uri_parse(&uri, good[i].text, &why) < 0)
+            FAIL("%s: %s", good[i].text, why);
+        CHECK(!why);
+        CHECK_INT(uri.scheme, good[i].scheme);
+        CHECK_INT(uri.access, good[i].access);
+        CHECK_STR(uri.host, good[i].host);
+        CHECK_INT(uri.port, good[i].port);
+        CHECK_INT(uri.mode, good[i].mode);
+        check_text(uri.cert, good[i].cert);
+        check_text(uri.key, good[i].key);
+        check_text(uri.ca, good[i].ca);
+        listener_uri_done(&uri);
+    }
+}
+
+/* ---- bad ----------------------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *text, *said;
+} bad[] = {
+    {"", "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"\""},
+    {"127.0.0.1:1883",
+     "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"127.0.0.1:1883\""},
+    {"mqtt:/127.0.0.1",
+     "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"mqtt:/127.0.0.1\""},
+    {"MQTT://h:1", "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"MQTT://h:1\""},
+    {"://h:1", "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"://h:1\""},
+    {"wss://h:1", "expected mqtt://, mqtts:// or unix://; wss:// is not available in this version"},
+    {"serial:///dev/ttyS0",
+     "expected mqtt://, mqtts:// or unix://; serial:// is not available in this version"},
+
+    {"mqtt://", "expected HOST:PORT behind ://, found \"\""},
+    {"mqtt://localhost", "expected HOST:PORT behind ://, found \"localhost\""},
+    {"mqtt://localhost?access=open", "expected HOST:PORT behind ://, found \"localhost\""},
+    {"mqtt://:1883", "expected HOST:PORT behind ://, found \":1883\""},
+    {"mqtt://::1:1883", "expected HOST:PORT behind ://, found \"::1:1883\""},
+    {"mqtt://[]:1883", "expected HOST:PORT behind ://, found \"[]:1883\""},
+    {"mqtt://[::1]", "expected HOST:PORT behind ://, found \"[::1]\""},
+    {"mqtt://[::1]1883", "expected HOST:PORT behind ://, found \"[::1]1883\""},
+    {"mqtt://[::1:1883?access=]", "expected ] behind an IPv6 address, found \"[::1:1883\""},
+    {"mqtt://h:", "expected a port from 0 to 65535 behind the host, found \"\""},
+    {"mqtt://h:x", "expected a port from 0 to 65535 behind the host, found \"x\""},
+    {"mqtt://h:-1", "expected a port from 0 to 65535 behind the host, found \"-1\""},
+    {"mqtt://h:+1", "expected a port from 0 to 65535 behind the host, found \"+1\""},
+    {"mqtt://h: 1", "expected a port from 0 to 65535 behind the host, found \" 1\""},
+    {"mqtt://h:65536", "expected a port from 0 to 65535 behind the host, found \"65536\""},
+    {"mqtt://h:001883", "expected a port from 0 to 65535 behind the host, found \"001883\""},
+    {"mqtt://h:4294967297", "expected a port from 0 to 65535 behind the host, found \"4294967297\""},
+    {"mqtt://h:1883/topic", "expected a port from 0 to 65535 behind the host, found \"1883/topic\""},
+
+    {"unix://", "expected an absolute path, unix:///PATH, found \"\""},
+    {"unix://run/x", "expected an absolute path, unix:///PATH, found \"run/x\""},
+
+    {"mqtt://h:1?", "expected KEY=VALUE behind ?, found \"\""},
+    {"mqtt://h:1?access=full&", "expected KEY=VALUE behind ?, found \"\""},
+    {"mqtt://h:1?access", "expected KEY=VALUE behind ?, found \"access\""},
+    {"mqtt://h:1?acess=open", "expected access, i-know behind ?, found \"acess\""},
+    {"mqtt://h:1?mode=0600", "expected access, i-know behind ?, found \"mode\""},
+    {"mqtts://h:1?psk=1", "expected access, i-know, cert, key, ca behind ?, found \"psk\""},
+    {"unix:///x?=", "expected access, i-know, mode behind ?, found \"\""},
+    {"mqtt://h:1?access=", "access: expected open, full or node, found \"\""},
+    {"mqtt://h:1?access=Open", "access: expected open, full or node, found \"Open\""},
+    {"mqtt://h:1?i-know=yes", "i-know: expected 1, found \"yes\""},
+    {"mqtt://h:1?cert=a.pem", "cert: expected only with mqtts://"},
+    {"unix:///x?ca=a.pem", "ca: expected only with mqtts://"},
+    {"mqtts://h:1?key=", "key: expected a PEM file, found nothing"},
+    {"unix:///x?mode=", "mode: expected permission bits in octal, for instance 0660, found \"\""},
+    {"unix:///x?mode=rw", "mode: expected permission bits in octal, for instance 0660, found \"rw\""},
+    {"unix:///x?mode=-1", "mode: expected permission bits in octal, for instance 0660, found \"-1\""},
+    {"unix:///x?mode= 7", "mode: expected permission bits in octal, for instance 0660, found \" 7\""},
+    {"unix:///x?mode=0668", "mode: expected permission bits in octal, for instance 0660, found \"0668\""},
+    {"unix:///x?mode=1777", "mode: expected permission bits in octal, for instance 0660, found \"1777\""},
+    {"unix:///x?mode=7777777777777777777777777",
+     "mode: expected permission bits in octal, for instance 0660, found \"7777777777777777777777777\""},
+
+    {"mqtts://h:1?access=open", "mqtts: expected cert=FILE and key=FILE"},
+    {"mqtts://h:1?cert=a&ca=b", "mqtts: expected cert=FILE and key=FILE"},
+    {"mqtt://127.0.0.1:1883",
+     "plain TCP: expected access=open (or mqtts:// with ca=), since nobody can prove who he is"},
+    {"mqtt://127.0.0.1:1883?access=full",
+     "plain TCP: expected access=open (or mqtts:// with ca=), since nobody can prove who he is"},
+    {"mqtts://h:1?cert=a&key=b&access=node",
+     "TLS without ca: expected access=open or ca=FILE, since nobody can prove who he is"},
+    {"mqtt://0.0.0.0:1883?access=open",
+     "access=open lets everybody who reaches 0.0.0.0 do everything: expected a loopback address, or &i-know=1"},
+    {"mqtt://[::]:1883?access=open",
+     "access=open lets everybody who reaches :: do everything: expected a loopback address, or &i-know=1"},
+    {"mqtt://[::ffff:10.0.0.1]:1883?access=open",
+     "access=open lets everybody who reaches ::ffff:10.0.0.1 do everything: expected a loopback address, or "
+     "&i-know=1"},
+    {"mqtt://127.0.0.1.example.com:1883?access=open",
+     "access=open lets everybody who reaches 127.0.0.1.example.com do everything: expected a loopback address, or "
+     "&i-know=1"},
+    {"mqtts://gateway:1?cert=a&key=b&ca=c&access=open",
+     "access=open lets everybody who reaches gateway do everything: expected a loopback address, or &i-know=1"},
+};
+
+TEST(a_uri_that_will_not_do_is_refused_with_what_was_expected)
+{
+    for (size_t i = 0; i < array_size(bad); i++) {
+        struct listener_uri uri = {.port = 42};
+        char *why = NULL;
+        if (listener_uri_parse(&uri, bad[i].text, &why) != -EINVAL)
+            FAIL("%s: is taken", bad[i].text);
+        CHECK_STR(why, bad[i].said);
+        CHECK_INT(uri.port, 42); /* not touched */
+        free(why);
+    }
+}
+
+TEST(a_path_fits_into_the_address_of_a_socket)
+{
+    char text[200] = "unix://";
+    memset(text + 7, '/', 107);
+    struct listener_uri uri;
+    char *why = NULL;
+    CHECK_INT(listener_uri_parse(&uri, text, &why), 0);
+    listener_uri_done(&uri);
+    text[7 + 107] = '/';
+    CHECK_INT(listener_uri_parse(&uri, text, &why), -EINVAL);
+    CHECK_STR(why, "expected a path of at most 107 bytes for a Unix socket, found 108");
+    free(why);
+}
+
+TEST(a_sentence_does_not_quote_a_whole_book)
+{
+    char text[4096] = "mqtt://h:";
+    memset(text + 9, '9', sizeof text - 10);
+    struct listener_uri uri;
+    char *why = NULL;
+    CHECK_INT(listener_uri_parse(&uri, text, &why), -EINVAL);
+    CHECK(strlen(why) < 300);
+    free(why);
+}
