@@ -5,9 +5,14 @@
  */
 #pragma once
 
-/* Device shadows: AWS IoT's, byte for byte. */
-#define TOPIC_SHADOW_CLASSIC_FILTER "$aws/things/+/shadow/+"
-#define TOPIC_SHADOW_NAMED_FILTER   "$aws/things/+/shadow/name/+/+"
+/* Device shadows: AWS IoT's, byte for byte. Requests; what answers them is on topics below these: accepted, rejected, and
+ * delta and documents below update. */
+#define TOPIC_SHADOW_GET_FILTER          "$aws/things/+/shadow/get"
+#define TOPIC_SHADOW_UPDATE_FILTER       "$aws/things/+/shadow/update"
+#define TOPIC_SHADOW_DELETE_FILTER       "$aws/things/+/shadow/delete"
+#define TOPIC_SHADOW_NAMED_GET_FILTER    "$aws/things/+/shadow/name/+/get"
+#define TOPIC_SHADOW_NAMED_UPDATE_FILTER "$aws/things/+/shadow/name/+/update"
+#define TOPIC_SHADOW_NAMED_DELETE_FILTER "$aws/things/+/shadow/name/+/delete"
 
 /* Streams. Payload of append: the record. */
 #define TOPIC_STREAM_APPEND_FILTER "$gatehouse/streams/+/append"
@@ -33,6 +38,8 @@
 #define TOPIC_CTL_UPLINK_RESTORE "$gatehouse/ctl/uplink/restore"
 #define TOPIC_CTL_PLUGIN_LIST    "$gatehouse/ctl/plugin/list"
 #define TOPIC_CTL_PLUGIN_RESTART "$gatehouse/ctl/plugin/restart"
+/* Where the command line has its answers sent; %s: its client id. */
+#define TOPIC_CTL_ANSWER_FORMAT "$gatehouse/ctl/answer/%s"
 
 /* Plugins. Config: retained, the keys of its section. State: from its host, {"state":"ready"|"lost","pid":…}. */
 #define TOPIC_PLUGIN_CONFIG_FORMAT "$gatehouse/plugins/%s/config"
@@ -41,3 +48,4 @@
 
 /* Nodes. */
 #define TOPIC_NODE_ONLINE_FORMAT "gh/nodes/%s/online"
+#define TOPIC_NODE_INFO_FORMAT   "gh/nodes/%s/info"

@@ -27,10 +27,15 @@ static void on_message(struct subscriber *subscriber, struct msg *msg, const str
 
 struct rig *rig_new(void)
 {
+    return rig_new_at(":memory:");
+}
+
+struct rig *rig_new_at(const char *db)
+{
     struct rig *rig = mem_new(struct rig);
     rig->clock = (struct clock){.by_hand = true, .mono = 1000000, .wall = 1760000000000};
     CHECK_INT(loop_new(&rig->loop, &rig->clock), 0);
-    CHECK_INT(store_open(&rig->store, rig->loop, ":memory:", WORKER_INLINE), 0);
+    CHECK_INT(store_open(&rig->store, rig->loop, db, WORKER_INLINE), 0);
     CHECK_INT(bus_new(&rig->bus, rig->loop, &(struct bus_options){.store = rig->store}), 0);
     rig->listener = mem_new(struct rig_listener);
     rig->listener->subscriber.deliver = on_message;

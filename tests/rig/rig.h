@@ -22,6 +22,7 @@ struct rig {
 };
 
 struct rig *rig_new(void); /* starts at wall time 1,760,000,000 s */
+struct rig *rig_new_at(const char *db); /* the same with a store in a file */
 struct rig *rig_free(struct rig *rig);
 define_cleanup(struct rig *, rig_free)
 
