@@ -7,12 +7,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* The loop's side: a state, two lists of messages, one timer. What calls Paho is in mqtt_link_paho.c.
  *
  *      mqtt_link_publish ─▶ waiting ─▶ with_broker ─▶ done
- *                                      at most `window`: handed to the worker, then with Paho
+ *                                      at most `window`, and not much in bytes: handed to the worker, then with Paho
  *
  * A message leaves with_broker when the worker has let go of it and the answer is there, whichever comes last. Closing
  * is an item for the worker behind everything that was handed over before; when it is done, Paho has called back for the
@@ -20,6 +19,7 @@
 
 enum {
     WINDOW = 64,
+    WINDOW_BYTES = 512 * 1024,
     KEEPALIVE_S = 60,
     WAITING_MAX = 1000,
     WAITING_BYTES_MAX = 8 * 1024 * 1024,
@@ -52,7 +52,7 @@ struct mqtt_link {
 
     unsigned window_asked, window;
     struct list waiting, with_broker;
-    size_t waiting_count, waiting_bytes, with_broker_count;
+    size_t waiting_count, waiting_bytes, with_broker_count, with_broker_bytes;
 };
 
 int mqtt_links_new(struct mqtt_links **ret, struct loop *loop)
@@ -79,7 +79,15 @@ struct mqtt_links *mqtt_links_free(struct mqtt_links *links)
     return NULL;
 }
 
+static void fail(struct mqtt_link *link, const char *reason);
+
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
+
+/* Paho loses the memory of what it could not write before the connection ended, so it is given little of what is large. */
+static bool has_room(const struct mqtt_link *link)
+{
+    return link->with_broker_count < link->window && link->with_broker_bytes < WINDOW_BYTES;
+}
 
 static void hand_to_broker(struct mqtt_link *link, struct mqtt_link_publish *publish)
 {
@@ -87,12 +95,21 @@ static void hand_to_broker(struct mqtt_link *link, struct mqtt_link_publish *pub
     publish->answered = false;
     list_append(&link->with_broker, &publish->place);
     link->with_broker_count++;
+    link->with_broker_bytes += msg_cost(publish->msg);
     worker_submit(link->links->worker, &publish->work);
+}
+
+static void take_from_broker(struct mqtt_link_publish *publish)
+{
+    struct mqtt_link *link = publish->link;
+    list_remove(&publish->place);
+    link->with_broker_count--;
+    link->with_broker_bytes -= msg_cost(publish->msg);
 }
 
 static void fill_window(struct mqtt_link *link)
 {
-    while (link->state == UP && link->with_broker_count < link->window) {
+    while (link->state == UP && has_room(link)) {
         struct list *place = list_pop(&link->waiting);
         if (!place)
             return;
@@ -103,11 +120,17 @@ static void fill_window(struct mqtt_link *link)
     }
 }
 
+/* One message that found no connection is the first sign that there is none any more; Paho says so a moment later. It
+ * stays where it is until the link is closed, so that all come back in order, to somebody who knows that it is down. */
 static void finish(struct mqtt_link_publish *publish, int r)
 {
     struct mqtt_link *link = publish->link;
-    list_remove(&publish->place);
-    link->with_broker_count--;
+    if (r == -ENOTCONN) {
+        if (link->state == UP)
+            fail(link, "the connection was lost");
+        return;
+    }
+    take_from_broker(publish);
     publish->done(publish, r);
     fill_window(link);
 }
@@ -137,12 +160,13 @@ static void on_answer(struct note *note)
         finish(publish, publish->answer);
 }
 
-/* Oldest first. Whoever publishes again from inside done() is told that the link is not up. */
+/* Whoever publishes again from inside done() is told that the link is not up. */
 static void fail_all(struct mqtt_link *link)
 {
-    for (struct list *place; (place = list_pop(&link->with_broker));) {
-        link->with_broker_count--;
-        struct mqtt_link_publish *publish = list_entry(place, struct mqtt_link_publish, place);
+    while (!list_is_empty(&link->with_broker)) {
+        struct mqtt_link_publish *publish =
+            list_entry(link->with_broker.next, struct mqtt_link_publish, place);
+        take_from_broker(publish);
         publish->done(publish, -ENOTCONN);
     }
     for (struct list *place; (place = list_pop(&link->waiting));) {
@@ -162,7 +186,7 @@ int mqtt_link_publish(struct mqtt_link *link, struct mqtt_link_publish *publish)
     publish->place = (struct list){0};
     publish->work = (struct work){.run = publish_run, .done = on_handed};
     publish->note = (struct note){.run = on_answer};
-    if (link->with_broker_count < link->window) {
+    if (has_room(link) && list_is_empty(&link->waiting)) {
         hand_to_broker(link, publish);
         return 0;
     }
@@ -203,20 +227,20 @@ static void begin_close(struct mqtt_link *link)
 }
 
 /* The connection ended, or did not come about, without having been asked to. */
-static void fail(struct mqtt_link *link)
+static void fail(struct mqtt_link *link, const char *reason)
 {
     if (link->state == UP && loop_now(link->links->loop) - link->up_since >= HELD)
         backoff_reset(&link->backoff);
     begin_close(link);
     if (link->events.on_down)
-        link->events.on_down(link->self, link->paho.reason);
+        link->events.on_down(link->self, reason);
 }
 
 static void on_opened(struct work *work)
 {
     struct mqtt_link *link = container_of(work, struct mqtt_link, open);
     if (work->r < 0 && link->state == OPENING)
-        fail(link);
+        fail(link, link->paho.reason);
 }
 
 static void on_up(struct note *note)
@@ -236,7 +260,7 @@ static void on_ended(struct note *note)
 {
     struct mqtt_link *link = container_of(note, struct mqtt_link, paho.ended);
     if (link->state == OPENING || link->state == UP)
-        fail(link);
+        fail(link, link->paho.reason);
 }
 
 static void on_closed(struct work *work)
@@ -250,10 +274,8 @@ static void on_closed(struct work *work)
         link->at_once = false;
         begin_open(link);
     } else {
-        uint32_t random = 0;
-        (void)getrandom(&random, sizeof random, GRND_NONBLOCK); /* without it: the whole pause */
         link->state = WAITING;
-        timer_start(link->links->loop, &link->pause, backoff_pause(&link->backoff, random));
+        timer_start(link->links->loop, &link->pause, backoff_pause(&link->backoff, backoff_random()));
     }
 }
 
@@ -295,12 +317,42 @@ bool mqtt_link_is_up(const struct mqtt_link *link)
     return link->state == UP;
 }
 
+static bool port_is_good(const char *port)
+{
+    unsigned number = 0;
+    size_t len = strspn(port, "0123456789");
+    for (size_t i = 0; i < len && i < 6; i++)
+        number = number * 10 + (unsigned)(port[i] - '0');
+    return len > 0 && !port[len] && number >= 1 && number <= 65535;
+}
+
+const char *mqtt_link_uri_check(const char *uri)
+{
+    const char *host = strncmp(uri, "mqtt://", 7) == 0    ? uri + 7
+                       : strncmp(uri, "mqtts://", 8) == 0 ? uri + 8
+                                                          : NULL;
+    if (!host)
+        return "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]";
+    const char *end = host + strcspn(host, ":/?# \t");
+    if (*host == '[') { /* an IPv6 address */
+        end = strchr(host, ']');
+        if (!end)
+            return "] behind an IPv6 address";
+        end++;
+    }
+    if (end == host)
+        return "a host behind ://";
+    if (*end == ':')
+        return port_is_good(end + 1) ? NULL : "a port from 1 to 65535 behind the host, and nothing more";
+    return *end ? "HOST[:PORT] and nothing more behind ://" : NULL;
+}
+
 int mqtt_link_new(struct mqtt_link **ret, struct mqtt_links *links, const struct mqtt_link_options *options,
                   const struct mqtt_link_events *events, void *self)
 {
-    if (strncmp(options->uri, "mqtt://", 7) != 0 && strncmp(options->uri, "mqtts://", 8) != 0) {
-        log_error("uplink %s: expected mqtt://HOST:PORT or mqtts://HOST:PORT, found %s", options->name,
-                  options->uri);
+    const char *expected = mqtt_link_uri_check(options->uri);
+    if (expected) {
+        log_error("uplink %s: expected %s, found \"%s\"", options->name, expected, options->uri);
         return -EINVAL;
     }
     struct mqtt_link *link = mem_new(struct mqtt_link);

@@ -12,8 +12,8 @@
  * held. A link that waits has no thread, no socket and no timer but the one. It does not watch the network's interfaces
  * yet: what comes back earlier is noticed when the pause is over, or by mqtt_link_start().
  *
- * Publishing is QoS 0 or 1. `window` messages are with the broker at once (fewer when it asks for fewer), some more wait
- * inside the link, and what exceeds that is refused. A message is done when the broker has acknowledged it (QoS 0: when
+ * Publishing is QoS 0 or 1. `window` messages are with the broker at once (fewer when it asks for fewer, or when they are
+ * large: half a MiB, and one message whatever its size), some more wait inside the link, and what exceeds that is refused. A message is done when the broker has acknowledged it (QoS 0: when
  * it was written). When the link goes down everything that was not acknowledged is done with -ENOTCONN, oldest first, and
  * it may have arrived all the same: whoever needs it there publishes it again.
  *
@@ -28,6 +28,9 @@
 
 struct mqtt_links;
 struct mqtt_link;
+
+/* NULL, or what was expected instead of this URI. Pure. */
+const char *mqtt_link_uri_check(const char *uri);
 
 struct mqtt_link_options {
     const char *name; /* for the log, and the client id when there is none */

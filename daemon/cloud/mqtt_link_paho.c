@@ -6,8 +6,9 @@
 #include <string.h>
 
 /* Read beside Paho 1.3.12:
- * - MQTTAsync_destroy() calls onFailure for everything it has not answered, and leaks the copy of a message that was
- *   queued but not yet written: one or two a loss at most, since sending to a lost connection is refused at once.
+ * - MQTTAsync_destroy() calls onFailure for everything it has not answered, and leaks topic and payload of what was queued
+ *   but not yet written (MQTTAsync_NULLPublishCommands): nothing mostly, as sending to a lost connection is refused at
+ *   once; the link's window, in bytes too, bounds it.
  * - A DISCONNECT from the broker is told to the `disconnected` callback only, not as a lost connection.
  * - maxInflight must be larger than any window of ours: at its own limit Paho advances once a second. The broker's
  *   Receive Maximum is such a limit too, so the link asks what it is. */
@@ -157,14 +158,16 @@ static int connect_handle(struct paho *paho)
     MQTTAsync_connectOptions options = MQTTAsync_connectOptions_initializer;
     MQTTAsync_connectOptions options5 = MQTTAsync_connectOptions_initializer5;
     MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
+    /* A clean session: nothing is subscribed, and what was not acknowledged is published again by whoever it belongs to.
+     * An old one at the broker would only be in the way. */
     if (paho->protocol == 5) {
         options = options5;
-        options.cleanstart = 0;
+        options.cleanstart = 1;
         options.onSuccess5 = on_connected5;
         options.onFailure5 = on_connect_failed5;
     } else {
         options.MQTTVersion = MQTTVERSION_3_1_1;
-        options.cleansession = 0;
+        options.cleansession = 1;
         options.onSuccess = on_connected;
         options.onFailure = on_connect_failed;
     }

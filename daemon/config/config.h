@@ -1,7 +1,8 @@
 /* The configuration: what the daemon is to be, checked.
  *
- * /etc/gatehouse/gatehouse.conf, then gatehouse.conf.d/NAME.conf beside it in order of name. Every key, its type, range,
- * default and meaning stand in one table in config.c. Whatever is wrong is reported, all of it, one line each:
+ * /etc/gatehouse/gatehouse.conf, then gatehouse.conf.d/NAME.conf beside it in order of name. Every key, its type, range
+ * and default stand in one table in config.c, its meaning in schema/gatehouse.conf.md. Whatever is wrong is reported, all
+ * of it, one line each:
  *
  *      gatehouse.conf:12: [stream telemetry] priority: expected a whole number from 1 to 10, found "high"
  */
@@ -24,7 +25,10 @@ struct config_stream {
     char *name, *uplink; /* uplink "" : local only */
     int64_t priority;
     int64_t segment_bytes, max_bytes;
+    bool keep; /* after export, until it is full */
 };
+
+enum { CONFIG_LISTENERS_MAX = 64 };
 
 struct config_route {
     char *name, *filter, *stream, *topic;

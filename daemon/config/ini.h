@@ -3,8 +3,9 @@
  *      [stream telemetry]           kind "stream", name "telemetry"
  *      priority = 5                 key "priority", value "5", line 2
  *
- * A line that begins with a blank continues the value above it; a comment is a line of its own that begins with # or ;.
- * Files are read in order; a later file's entry replaces an earlier one's of the same section and key.
+ * ini_text.h says what a line may look like. Lines that go on with a value are joined with one blank. Files are read in
+ * order; a later file's entry replaces an earlier one's of the same section and key. Within one file a section and, in a
+ * section, a key stand once: the second is an oversight, and nobody knows which was meant.
  */
 #pragma once
 
@@ -19,7 +20,7 @@ struct ini_entry {
 
 struct ini_section {
     char *kind, *name; /* name is "" for [gateway] */
-    const char *file;
+    const char *file;  /* where it was seen last */
     int line;
     struct ini_entry *entries;
     size_t count;
@@ -32,10 +33,21 @@ struct ini {
     size_t file_count;
 };
 
-/* Reads one file into ini. On -EINVAL *why (free it) is a sentence with file and line; other −errno for a file that
- * cannot be read. */
-int ini_read(struct ini *ini, const char *path, char **why) must_check;
+/* Gets a sentence with file and line, and frees it. */
+struct ini_faults {
+    void (*add)(struct ini_faults *faults, char *sentence);
+};
+
+enum { INI_FILE_MAX = 1024 * 1024 };
+
+/* Adds what the text says; all that is wrong in it is told to `faults`, and the rest is taken all the same. */
+void ini_parse(struct ini *ini, const char *path, const char *text, size_t len, struct ini_faults *faults);
+/* The same with a file of at most INI_FILE_MAX bytes. That it cannot be read is a fault like the others. */
+void ini_read(struct ini *ini, const char *path, struct ini_faults *faults);
 void ini_done(struct ini *ini);
 
 /* Marks the entry as used; NULL when it is not there. */
 struct ini_entry *ini_find(struct ini_section *section, const char *key);
+
+/* A copy for a sentence: what is not printable is written \xNN, what is long is cut. */
+char *ini_shown(const char *text, size_t len);

@@ -105,7 +105,7 @@ struct streams {
     /* the cursors' way into state.db */
     struct timer save;
     struct work saving;
-    bool is_saving;
+    bool is_saving, complained;
     struct cursor_row *rows;
     struct stream **row_streams;
     size_t row_count;

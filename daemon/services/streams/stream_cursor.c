@@ -56,12 +56,21 @@ static void save_later(struct streams *streams)
         timer_start(bus_loop(streams->bus), &streams->save, SAVE_AFTER);
 }
 
+/* It is tried again every second; that is worth one line. */
+static void tell(struct streams *streams, int r)
+{
+    if (r < 0 && !streams->complained)
+        log_error("state.db: streams' cursors: %s", strerror(-r));
+    if (r == 0 && streams->complained)
+        log_notice("state.db: streams' cursors are stored again");
+    streams->complained = r < 0;
+}
+
 static void on_saved(struct work *work)
 {
     struct streams *streams = container_of(work, struct streams, saving);
     streams->is_saving = false;
-    if (work->r < 0)
-        log_error("state.db: streams' cursors: %s", strerror(-work->r));
+    tell(streams, work->r);
     for (size_t i = 0; i < streams->row_count && work->r == 0; i++) {
         struct stream *stream = streams->row_streams[i];
         stream->saved = streams->rows[i].next;
@@ -72,10 +81,8 @@ static void on_saved(struct work *work)
         save_later(streams);
 }
 
-static void save_now(struct streams *streams)
+static void take_unsaved(struct streams *streams)
 {
-    if (streams->is_saving || !is_any_unsaved(streams))
-        return;
     streams->row_count = 0;
     for (size_t i = 0; i < streams->count; i++) {
         struct stream *stream = &streams->all[i];
@@ -85,6 +92,13 @@ static void save_now(struct streams *streams)
             (struct cursor_row){.stream = stream->name, .next = stream->cursor};
         streams->row_streams[streams->row_count++] = stream;
     }
+}
+
+static void save_now(struct streams *streams)
+{
+    if (streams->is_saving || !is_any_unsaved(streams))
+        return;
+    take_unsaved(streams);
     streams->is_saving = true;
     streams->saving.run = save_run;
     streams->saving.done = on_saved;
@@ -121,6 +135,28 @@ static uint64_t begin_at(const struct stream *stream, const struct cursor_row *r
     return row->next;
 }
 
+static int save_at_start(struct store_db *db, void *self)
+{
+    struct streams *streams = self;
+    const struct cursor_rows rows = {streams->rows, streams->row_count};
+    return cursors_save(db, &rows);
+}
+
+/* A stored cursor that does not belong to the log is replaced before the log grows: once the log has passed it, it would
+ * look right. A disk that cannot take it now keeps nobody from starting. */
+static void correct_stored(struct streams *streams)
+{
+    if (!is_any_unsaved(streams))
+        return;
+    take_unsaved(streams);
+    int r = store_run_now(streams->store, save_at_start, streams);
+    tell(streams, r);
+    for (size_t i = 0; i < streams->row_count; i++)
+        streams->row_streams[i]->saved = r < 0 ? 0 : streams->rows[i].next;
+    if (is_any_unsaved(streams))
+        save_later(streams);
+}
+
 int cursors_begin(struct streams *streams)
 {
     struct cursor_rows rows = {streams->rows, streams->count};
@@ -134,11 +170,12 @@ int cursors_begin(struct streams *streams)
     }
     for (size_t i = 0; i < streams->count; i++) {
         struct stream *stream = &streams->all[i];
+        if (!stream->outlet)
+            continue;
         stream->cursor = stream->sent = begin_at(stream, &streams->rows[i]);
         stream->saved = streams->rows[i].found ? streams->rows[i].next : 0;
-        if (stream->outlet && stream->cursor != stream->saved)
-            save_later(streams);
     }
+    correct_stored(streams);
     return 0;
 }
 

@@ -20,7 +20,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
     READ_RECORDS = 64,
@@ -42,10 +41,8 @@ void outlet_wake(struct outlet *outlet)
 
 static void pause_and_retry(struct stream *stream)
 {
-    uint32_t random = 0;
-    (void)getrandom(&random, sizeof random, GRND_NONBLOCK); /* without it: the whole pause */
     if (!stream->streams->closing)
-        timer_start(loop_of(stream), &stream->retry, backoff_pause(&stream->backoff, random));
+        timer_start(loop_of(stream), &stream->retry, backoff_pause(&stream->backoff, backoff_random()));
 }
 
 static void on_retry(struct timer *timer)

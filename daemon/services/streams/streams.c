@@ -2,6 +2,7 @@
 
 #include "base/json_write.h"
 #include "base/log.h"
+#include "base/topic.h"
 #include "bus/topics.h"
 #include "services/streams/stream.h"
 #include "services/streams/stream_topic.h"
@@ -33,6 +34,9 @@ static void on_routed(struct subscriber *subscriber, struct msg *msg, const stru
 {
     (void)delivery;
     struct route *route = container_of(subscriber, struct route, subscriber);
+    if (topic_matches(TOPIC_CLOUD_PUBLISH_FILTER, strlen(TOPIC_CLOUD_PUBLISH_FILTER), msg->topic,
+                      msg->topic_len))
+        return; /* a record on its way out, maybe of this very stream: it would come round for ever */
     stream_take(route->stream, route->pattern, msg, receipt);
 }
 

@@ -40,7 +40,7 @@ struct stream_options {
 
 struct route_options {
     const char *name;
-    const char *filter; /* valid */
+    const char *filter; /* valid; what is on its way to an uplink is not matched, whatever the filter says */
     const char *stream;
     const char *topic; /* at the cloud: text with ${topic}, ${stream}, ${seq}; NULL for "${topic}" */
 };

@@ -174,16 +174,32 @@ static struct uplink *find(struct uplinks *uplinks, const char *name)
     return NULL;
 }
 
-/* The uplink a request {"name":…} speaks of. */
-static struct uplink *find_asked(struct uplinks *uplinks, const struct msg *msg, struct arena *arena)
+static void put_refusal(struct json_writer *w, int code, const char *message)
+{
+    json_begin_object(w);
+    json_key(w, "code");
+    json_put_int(w, code);
+    json_key(w, "message");
+    json_put_string(w, message);
+    json_end_object(w);
+}
+
+/* The uplink a request {"name":…} speaks of; NULL: the answer says why there is none. */
+static struct uplink *find_asked(struct uplinks *uplinks, const struct msg *msg, struct arena *arena,
+                                 struct json_writer *w)
 {
     struct json *request;
     const char *name;
     if (msg->payload_len > ASK_MAX ||
         json_parse(&request, arena, (const char *)msg->payload, msg->payload_len, NULL) != 0 ||
-        !json_text(json_get(request, "name"), arena, &name))
+        !json_text(json_get(request, "name"), arena, &name)) {
+        put_refusal(w, 400, "expected {\"name\":\"…\"}, the name of an uplink");
         return NULL;
-    return find(uplinks, name);
+    }
+    struct uplink *uplink = find(uplinks, name);
+    if (!uplink)
+        put_refusal(w, 404, arena_printf(arena, "there is no uplink \"%s\"", name));
+    return uplink;
 }
 
 static void list_uplinks(struct uplinks *uplinks, struct json_writer *w)
@@ -204,14 +220,9 @@ static void command(struct uplinks *uplinks, const struct msg *msg, struct arena
         list_uplinks(uplinks, w);
         return;
     }
-    struct uplink *uplink = find_asked(uplinks, msg, arena);
-    if (!uplink) {
-        json_begin_object(w);
-        json_key(w, "error");
-        json_put_string(w, "expected {\"name\":NAME} with the name of an uplink");
-        json_end_object(w);
+    struct uplink *uplink = find_asked(uplinks, msg, arena, w);
+    if (!uplink)
         return;
-    }
     if (strcmp(msg->topic, TOPIC_CTL_UPLINK_CUT) == 0) {
         log_notice("uplink %s: cut on request", uplink->name);
         say_state(uplink, DOWN, "cut on request");

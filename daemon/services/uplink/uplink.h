@@ -6,7 +6,7 @@
  *                                            said when the state or its reason changes
  *      $gatehouse/ctl/uplink/list            request: {"uplinks":[…]}, the same objects as they are now
  *      $gatehouse/ctl/uplink/cut, restore    request {"name":NAME}: disconnects on purpose; connects again. The answer is the
- *                                            uplink's object, or {"error"}
+ *                                            uplink's object, or {"code","message"}
  *
  * Nothing is queued here for later: what must survive an outage is a record in a stream, and the stream sends it again
  * when the status says up.

@@ -1,0 +1,124 @@
+/* What only the whole can say: names that must exist, and texts whose grammar belongs to another room. */
+#include "config/config_fault.h"
+
+#include "base/log.h"
+#include "cloud/mqtt_link.h"
+#include "net/listener.h"
+#include "services/streams/stream_topic.h"
+#include "wire/mqtt.h"
+
+#include <string.h>
+
+static struct ini_section *section_of(struct config *config, const char *kind, const char *name)
+{
+    for (size_t i = 0; i < config->ini.count; i++)
+        if (strcmp(config->ini.sections[i].kind, kind) == 0 &&
+            strcmp(config->ini.sections[i].name, name) == 0)
+            return &config->ini.sections[i];
+    return NULL;
+}
+
+/* The fault of a value that was written, or whose default is not good there. */
+static void fault(struct config *config, const char *kind, const char *name, const char *key,
+                  const char *expected)
+{
+    struct ini_section *section = section_of(config, kind, name);
+    const struct ini_entry *entry = ini_find(section, key);
+    if (entry)
+        config_fault_at(config, section, entry, "expected %s", expected);
+    else
+        config_fault_in(config, section, "expected a key \"%s\" with %s, found none", key, expected);
+}
+
+static void check_gateway(struct config *config)
+{
+    if (log_level_from_text(config->log_level) < 0)
+        fault(config, "gateway", "", "log", "error, warning, notice, info or debug");
+}
+
+static void check_listener(struct config *config, const struct config_listener *listener)
+{
+    struct listener_uri uri;
+    char *why = NULL;
+    if (!*listener->uri) /* said before */
+        return;
+    if (listener_uri_parse(&uri, listener->uri, &why) >= 0) {
+        listener_uri_done(&uri);
+        return;
+    }
+    struct ini_section *section = section_of(config, "listener", listener->name);
+    config_fault_at(config, section, ini_find(section, "uri"), "%s", why);
+    free(why);
+}
+
+static void check_uplink(struct config *config, const struct config_uplink *uplink)
+{
+    const char *expected = *uplink->uri ? mqtt_link_uri_check(uplink->uri) : NULL;
+    if (expected)
+        fault(config, "uplink", uplink->name, "uri", expected);
+    if (*uplink->password_file && !*uplink->username)
+        fault(config, "uplink", uplink->name, "username", "the user whose password is in password-file");
+    if (*uplink->key && !*uplink->cert)
+        fault(config, "uplink", uplink->name, "cert", "the certificate that belongs to key");
+}
+
+static void check_stream(struct config *config, const struct config_stream *stream)
+{
+    if (*stream->uplink && !section_of(config, "uplink", stream->uplink))
+        fault(config, "stream", stream->name, "uplink", "the name of an [uplink]");
+}
+
+static bool filter_is_good(const char *filter, size_t len)
+{
+    struct wire_text name, inner;
+    return wire_filter_is_valid(filter, len) && !wire_filter_is_shared(filter, len, &name, &inner);
+}
+
+static void check_route(struct config *config, const struct config_route *route)
+{
+    if (*route->filter && !filter_is_good(route->filter, strlen(route->filter)))
+        fault(config, "route", route->name, "filter", "an MQTT topic filter, not a shared one");
+    if (*route->stream && !section_of(config, "stream", route->stream))
+        fault(config, "route", route->name, "stream", "the name of a [stream]");
+    const char *expected = *route->topic ? stream_topic_check(route->topic) : NULL;
+    if (expected)
+        fault(config, "route", route->name, "topic", expected);
+}
+
+static bool filters_are_good(const char *filters)
+{
+    for (const char *at = filters; *at;) {
+        size_t len = strcspn(at, " \t");
+        if (len && !filter_is_good(at, len))
+            return false;
+        at += len ? len : 1;
+    }
+    return true;
+}
+
+static void check_plugin(struct config *config, const struct config_plugin *plugin)
+{
+    static const char expected[] = "MQTT topic filters with blanks between them";
+    if (!filters_are_good(plugin->publish))
+        fault(config, "plugin", plugin->name, "publish", expected);
+    if (!filters_are_good(plugin->subscribe))
+        fault(config, "plugin", plugin->name, "subscribe", expected);
+}
+
+void config_check(struct config *config)
+{
+    check_gateway(config);
+    for (size_t i = 0; i < config->listener_count; i++)
+        check_listener(config, &config->listeners[i]);
+    if (config->listener_count > CONFIG_LISTENERS_MAX)
+        config_add_fault(config, str_printf("expected at most %d listeners, found %zu", CONFIG_LISTENERS_MAX,
+                                            config->listener_count));
+    for (size_t i = 0; i < config->uplink_count; i++)
+        check_uplink(config, &config->uplinks[i]);
+    for (size_t i = 0; i < config->stream_count; i++)
+        check_stream(config, &config->streams[i]);
+    for (size_t i = 0; i < config->route_count; i++)
+        check_route(config, &config->routes[i]);
+    for (size_t i = 0; i < config->plugin_count; i++)
+        check_plugin(config, &config->plugins[i]);
+}
