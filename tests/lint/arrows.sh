@@ -13,7 +13,7 @@ allowed() {
     identity) echo "base" ;;
     bus) echo "base store" ;;
     cloud) echo "base" ;;
-    config) echo "base net wire" ;;
+    config) echo "base net wire cloud services/streams" ;; # their syntax checks
     mqtt) echo "base wire net bus identity store" ;;
     services/*) echo "base bus store cloud identity" ;;
     cli) echo "base wire" ;;

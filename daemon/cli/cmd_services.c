@@ -1,0 +1,104 @@
+/* stream, plugin, uplink: lists, and what can be done to one of them. */
+#include "base/json_write.h"
+#include "cli/ask.h"
+#include "cli/services.h"
+
+#include <string.h>
+
+const struct column stream_columns[] = {
+    {"STREAM", "name", COLUMN_TEXT},         {"UPLINK", "uplink", COLUMN_TEXT},
+    {"PRIORITY", "priority", COLUMN_NUMBER}, {"NEXT", "next", COLUMN_NUMBER},
+    {"PENDING", "pending", COLUMN_NUMBER},   {"SIZE", "bytes", COLUMN_SIZE},
+    {"REFUSED", "refused", COLUMN_NUMBER},   {"FAULTS", "faults", COLUMN_NUMBER},
+    {"DAMAGED", "damaged", COLUMN_NUMBER},   {0},
+};
+
+const struct column plugin_columns[] = {
+    {"PLUGIN", "name", COLUMN_TEXT},
+    {"STATE", "state", COLUMN_TEXT},
+    {"PID", "pid", COLUMN_NUMBER},
+    {"RESTARTS", "restarts", COLUMN_NUMBER},
+    {"SINCE", "since", COLUMN_TIME},
+    {"LAST END", "reason", COLUMN_TEXT},
+    {0},
+};
+
+const struct column uplink_columns[] = {
+    {"UPLINK", "name", COLUMN_TEXT},     {"STATE", "state", COLUMN_TEXT},
+    {"SINCE", "since", COLUMN_TIME},     {"SENT", "sent", COLUMN_NUMBER},
+    {"FAILED", "failed", COLUMN_NUMBER}, {"URI", "uri", COLUMN_TEXT},
+    {"REASON", "reason", COLUMN_TEXT},   {0},
+};
+
+static int list(const struct call *call, const char *topic, const char *key, const struct column *columns,
+                const char *none)
+{
+    struct arena arena;
+    arena_init(&arena);
+    struct json *answer;
+    int code = ask_once(call, &arena, topic, "{}", &answer);
+    if (code == CLI_DONE && call_has(call, OPTION_JSON))
+        answer_print(answer);
+    else if (code == CLI_DONE)
+        print_table(stdout, json_get(answer, key), columns, none);
+    arena_done(&arena);
+    return code;
+}
+
+int cmd_stream_list(const struct call *call)
+{
+    return list(call, CTL_STREAM_LIST, "streams", stream_columns,
+                "There is no stream: [stream NAME] in gatehouse.conf.");
+}
+
+int cmd_plugin_list(const struct call *call)
+{
+    return list(call, CTL_PLUGIN_LIST, "plugins", plugin_columns,
+                "There is no plugin: [plugin NAME] in gatehouse.conf.");
+}
+
+int cmd_uplink_list(const struct call *call)
+{
+    return list(call, CTL_UPLINK_LIST, "uplinks", uplink_columns,
+                "There is no uplink: [uplink NAME] in gatehouse.conf.");
+}
+
+/* A request with the name of what it is about; the answer is printed, or the sentence `done` when that is not NULL. */
+static int ask_by_name(const struct call *call, const char *topic, const char *kind, const char *done)
+{
+    struct arena arena;
+    arena_init(&arena);
+    struct json_writer w;
+    json_writer_init(&w, &arena);
+    json_begin_object(&w);
+    json_key(&w, "name");
+    json_put_string(&w, call->arguments[0]);
+    json_end_object(&w);
+    struct json *answer;
+    int code = ask_once(call, &arena, topic, json_writer_text(&w, NULL), &answer);
+    if (code == CLI_DONE && call_has(call, OPTION_JSON)) {
+        answer_print(answer);
+    } else if (code == CLI_DONE) {
+        const char *state;
+        if (!done && json_text(json_get(answer, "state"), &arena, &state))
+            done = state;
+        (void)printf("%s %s: %s\n", kind, call->arguments[0], done ? done : "done");
+    }
+    arena_done(&arena);
+    return code;
+}
+
+int cmd_plugin_restart(const struct call *call)
+{
+    return ask_by_name(call, "$gatehouse/ctl/plugin/restart", "plugin", "restarting");
+}
+
+int cmd_uplink_cut(const struct call *call)
+{
+    return ask_by_name(call, "$gatehouse/ctl/uplink/cut", "uplink", NULL);
+}
+
+int cmd_uplink_restore(const struct call *call)
+{
+    return ask_by_name(call, "$gatehouse/ctl/uplink/restore", "uplink", NULL);
+}

@@ -1,0 +1,101 @@
+/* Commands: one table of them, one of options, and what a command line becomes.
+ *
+ *      argv ─▶ call_parse() ─▶ struct call ─▶ call->command->run(call) ─▶ exit code
+ *
+ * Options may stand before and behind the command. The tables are what --help prints; the manual page and the bash
+ * completion are held against it by a test.
+ */
+#pragma once
+
+#include "cli/link.h"
+
+#include <stdio.h>
+
+enum option {
+    OPTION_RUNTIME,
+    OPTION_JSON,
+    OPTION_HELP,
+    OPTION_VERSION,
+    OPTION_QOS,
+    OPTION_RETAIN,
+    OPTION_STDIN,
+    OPTION_LINES,
+    OPTION_COUNT,
+    OPTION_TIMEOUT,
+    OPTION_RETAINED_ONLY,
+    OPTION_NO_RETAINED,
+    OPTION_NAME,
+    OPTIONS
+};
+
+#define option_bit(option) (1u << (option))
+
+struct option_row {
+    const char *name;  /* without the dashes */
+    char letter;       /* '\0': none */
+    const char *value; /* what it is called; NULL: the option takes none */
+    const char *help;
+};
+
+struct call;
+
+struct command {
+    const char *noun, *verb; /* verb NULL: the noun is the command */
+    const char *arguments;   /* as in the usage line */
+    unsigned min, max;       /* how many */
+    unsigned options;        /* bits of those it takes beside the general ones */
+    const char *help;        /* a sentence */
+    const char *more;        /* what else there is to know, or NULL */
+    int (*run)(const struct call *call);
+};
+
+extern const struct option_row option_rows[OPTIONS];
+extern const struct command commands[];
+extern const size_t command_count;
+
+enum { ARGUMENTS_MAX = 64 };
+
+struct call {
+    const struct command *command;
+    const char *values[OPTIONS]; /* of an option that was given; "" when it takes none; NULL: not given */
+    const char *arguments[ARGUMENTS_MAX];
+    unsigned count;
+};
+
+/* What is to be done with a command line: run it, or nothing more because all has been said (exit code). */
+enum { CALL_RUN = -1 };
+/* Help goes to `out`, what is wrong to `err`. */
+int call_parse(struct call *call, int argc, char *const *argv, FILE *out, FILE *err) must_check;
+
+static inline bool call_has(const struct call *call, enum option option)
+{
+    return call->values[option] != NULL;
+}
+
+/* A whole number from min to max, or `fallback` when the option was not given. False: it was something else, and that has
+ * been said. */
+bool call_number(const struct call *call, enum option option, uint32_t min, uint32_t max, uint32_t fallback,
+                 uint32_t *ret) must_check;
+
+/* The daemon's runtime directory: --runtime, $GATEHOUSE_RUNTIME, the system's, or the one of a daemon started by hand in
+ * this folder. Free it. */
+char *call_runtime(const struct call *call);
+int call_link(const struct call *call, struct link **ret) must_check;
+
+/* Says on stderr what is wrong with the arguments: CLI_USAGE. */
+int call_usage(const struct call *call, const char *format, ...) printf_like(2, 3);
+
+/* ---- the commands --------------------------------------------------------------------------------------------------- */
+
+int cmd_status(const struct call *call);
+int cmd_pub(const struct call *call);
+int cmd_sub(const struct call *call);
+int cmd_shadow_get(const struct call *call);
+int cmd_shadow_update(const struct call *call);
+int cmd_shadow_delete(const struct call *call);
+int cmd_stream_list(const struct call *call);
+int cmd_plugin_list(const struct call *call);
+int cmd_plugin_restart(const struct call *call);
+int cmd_uplink_list(const struct call *call);
+int cmd_uplink_cut(const struct call *call);
+int cmd_uplink_restore(const struct call *call);

@@ -1,0 +1,12 @@
+/* What status shows of streams, plugins and uplinks is what their own lists show. */
+#pragma once
+
+#include "cli/print.h"
+
+#define CTL_STREAM_LIST "$gatehouse/ctl/stream/list"
+#define CTL_PLUGIN_LIST "$gatehouse/ctl/plugin/list"
+#define CTL_UPLINK_LIST "$gatehouse/ctl/uplink/list"
+
+extern const struct column stream_columns[];
+extern const struct column plugin_columns[];
+extern const struct column uplink_columns[];
