@@ -1,0 +1,402 @@
+#!/usr/bin/python3
+"""The state directory: missing, unreadable, read-only, in use, damaged, full. A clear error, nothing lost, no crash.
+
+    tests/e2e/test_state.py BUILD
+
+Full and read-only file systems are small ones in a mount namespace of their own, which ends with the test.
+"""
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+import gateway
+import raw
+import seglog
+from drill import Publisher, Sequence
+from gateway import Skip, check
+
+CONFIG = "[stream kept]\nsegment-size = 64K\n[route kept]\nfilter = kept/#\nstream = kept\n"
+SHADOW = "$aws/things/pump/shadow/"
+
+
+class Mount:
+    """A tmpfs nobody else sees, for programs started with `prefix`; `inside` is the way there for us."""
+
+    def __init__(self, folder, options):
+        if os.getuid() != 0:
+            raise Skip("only root may mount")
+        self.folder = folder
+        script = f'mount -t tmpfs -o {options} none "$1" && echo mounted && exec cat'
+        self.keeper = subprocess.Popen(
+            [gateway.find_tool("unshare"), "-m", "--propagation", "private", "sh", "-c", script, "sh", folder],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if self.keeper.stdout.readline() != "mounted\n":
+            self.keeper.wait()
+            raise Skip(f"cannot mount: {self.keeper.stderr.read().strip()}")
+        self.prefix = [gateway.find_tool("nsenter"), "-t", str(self.keeper.pid), "-m"]
+        self.inside = f"/proc/{self.keeper.pid}/root{folder}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.keeper.stdin.close()
+        self.keeper.wait()
+
+
+class House:
+    """One gateway's state that is good before each test looks at what happens when it is not."""
+
+    def __init__(self, suite, folder):
+        self.suite, self.folder = suite, folder
+
+    def gateway(self, name, **options):
+        folder = os.path.join(self.folder, name)
+        os.mkdir(folder)
+        return gateway.Gateway(self.suite.build, CONFIG, folder=folder, **options)
+
+    @staticmethod
+    def refuses(gw, *words):
+        """Does not start: status 1, and an error that has these words."""
+        gw.launch()
+        before = len(gw.log)
+        status = gw.wait()
+        text = "".join(gw.log[before:])
+        check(status == 1, f"the status is {status}: {text}")
+        for word in words:
+            check(word in text, f"expected {word!r} in {text!r}")
+        check("error: " in text, f"expected an error in {text!r}")
+
+    def used(self, name):
+        """A gateway that has a record, a shadow and a retained message, and has stopped."""
+        gw = self.gateway(name)
+        gw.start()
+        with gw.client("writer") as writer:
+            writer.publish("kept/a", "record")
+            writer.publish(SHADOW + "update", '{"state":{"desired":{"on":true}}}')
+            writer.publish("state/a", "retained", retain=True)
+        check(gw.stop() == 0, "the daemon stops with status 0")
+        return gw
+
+    @staticmethod
+    def has_all(gw):
+        gw.start()
+        with gw.client("reader") as reader:
+            reader.subscribe("state/a", SHADOW + "get/accepted")
+            check(reader.message().payload == b"retained", "the retained message is there")
+            reader.publish(SHADOW + "get", "")
+            check(json.loads(reader.message().payload)["state"]["desired"] == {"on": True}, "the shadow is there")
+        check(gw.stop() == 0, "the daemon stops with status 0")
+
+    # ---- the directory ----
+
+    def missing(self):
+        gw = self.gateway("missing", state=os.path.join(self.folder, "no", "where"))
+        self.refuses(gw, gw.state, "No such file or directory")
+        gw.state = os.path.join(self.folder, "new")
+        gw.start()
+        check(os.stat(gw.state).st_mode & 0o777 == 0o700, "a directory that only its parent has is made, for its user alone")
+        gw.kill()
+
+    def not_a_directory(self):
+        gw = self.gateway("not-a-directory")
+        with open(gw.state, "w", encoding="ascii") as file:
+            file.write("a letter\n")
+        self.refuses(gw, gw.state, "Not a directory")
+        with open(gw.state, encoding="ascii") as file:
+            check(file.read() == "a letter\n", "it is what it was")
+
+    def unreadable(self):
+        gw = self.used("unreadable")
+        prefix = self.as_nobody(gw)
+        for mode in (0o000, 0o500):
+            os.chmod(gw.state, mode)
+            gw.prefix = prefix
+            self.refuses(gw, gw.state, "Permission denied")
+            gw.prefix = []
+            os.chmod(gw.state, 0o700)
+        self.has_all(gw)
+
+    def as_nobody(self, gw):
+        """A command that runs the daemon as somebody to whom permissions apply."""
+        if os.getuid() != 0:
+            return []
+        prefix = [gateway.find_tool("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups"]
+        done = subprocess.run([*prefix, gw.programs["gatehoused"], "--version"], capture_output=True, check=False)
+        if done.returncode:
+            raise Skip("nobody may not run the program where it was built")
+        os.chmod(self.folder, 0o755)
+        for folder in (gw.folder, os.path.join(gw.folder, "run")):
+            os.chmod(folder, 0o777)
+        return prefix
+
+    def read_only(self):
+        gw = self.gateway("read-only")
+        os.mkdir(gw.state)
+        with Mount(gw.state, "size=1m,ro") as mount:
+            gw.prefix = mount.prefix
+            self.refuses(gw, gw.state, "Read-only file system")
+
+    def in_use(self):
+        gw = self.used("in-use")
+        gw.start()
+        with gw.client("witness") as witness:
+            other = gateway.Gateway(self.suite.build, CONFIG, folder=gw.folder)
+            self.refuses(other, gw.state, "in use")
+            other.runtime = os.path.join(self.folder, "other-run")
+            self.refuses(other, gw.state, "in use")
+            witness.ping()
+            check(gw.ctl("gateway/status")["pid"] == gw.process.pid, "the first goes on, its control socket, too")
+        gw.kill()
+        self.has_all(gw)
+
+    def something_else_there(self):
+        for what in ("state.db", "lock"):
+            gw = self.gateway("directory-" + what)
+            os.makedirs(os.path.join(gw.state, what))
+            self.refuses(gw, what)
+        for what in ("streams", "run"):
+            gw = self.gateway("file-" + what)
+            gw.runtime = os.path.join(gw.state, "run")
+            os.mkdir(gw.state)
+            with open(os.path.join(gw.state, what), "w", encoding="ascii") as file:
+                file.write("a letter\n")
+            self.refuses(gw, what)
+
+    # ---- damage ----
+
+    def damaged(self, name, damage, *words):
+        gw = self.used(name)
+        path = os.path.join(gw.state, "state.db")
+        whole = os.path.join(gw.folder, "whole.db")
+        shutil.copy(path, whole)
+        damage(path)
+        before = fingerprint(gw.state)
+        self.refuses(gw, path, *words)
+        after = fingerprint(gw.state)
+        check(before.items() <= after.items(), f"nothing was changed: {sorted(before.items() ^ after.items())}")
+        added = after.keys() - before.keys()  # SQLite leaves its helpers when it may not tidy up
+        check(added <= {"state.db-wal", "state.db-shm"}, f"nothing else was added: {added}")
+        check(not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0, "and nothing is to be added")
+        shutil.copy(whole, path)
+        self.has_all(gw)
+
+    def damaged_database(self):
+        self.damaged("garbage", overwrite(0, b"this is not a database, it only looks like one"), "is damaged")
+        self.damaged("torn", lambda path: os.truncate(path, os.path.getsize(path) // 2), "is damaged")
+        self.damaged("zeros", overwrite(4096, bytes(4096 * 3)), "is damaged")
+        self.damaged("newer", from_the_future, "newer")
+
+    def damaged_segment(self):
+        """A record that is broken in the middle: those around it are served, and the log says so."""
+        gw = self.gateway("segment")
+        gw.start()
+        publisher = [gw.client("writer").publish("kept/a", f"record {k}") for k in range(50)]
+        check(not any(publisher), "fifty records are kept")
+        gw.stop()
+        folder = os.path.join(gw.state, "streams", "kept")
+        path = os.path.join(folder, sorted(os.listdir(folder))[0])
+        with open(path, "r+b") as file:
+            data = file.read()
+            file.seek(data.index(b"record 20"))
+            file.write(b"rubbish!!")
+        size = os.path.getsize(path)
+        gw.start()
+        with gw.client("writer") as writer:
+            check(writer.publish("kept/a", "record 50") == 0, "it goes on taking records")
+        gw.stop()
+        check(gw.logged("damaged"), "the damage is told")
+        check(os.path.getsize(path) >= size, "the file is not cut")
+        payloads = [payload for _, _, payload in seglog.read(folder)]
+        check(len(payloads) == 51 and payloads[-1] == b"record 50", f"{len(payloads)} records are there")
+
+    # ---- no room ----
+
+    def full_disk(self):
+        gw = self.gateway("full")
+        os.mkdir(gw.state)
+        with Mount(gw.state, "size=4m") as mount:
+            gw.prefix = mount.prefix
+            gw.start()
+            try:
+                FullDisk(gw, mount).run()
+            except BaseException:
+                gw.show_log()
+                raise
+            finally:
+                gw.end()
+
+
+class FullDisk:
+    def __init__(self, gw, mount):
+        self.gw, self.mount = gw, mount
+        self.ballast = os.path.join(mount.inside, "ballast")
+        self.acked, self.refused, self.sent = [], 0, 0
+
+    def fill(self):
+        with open(self.ballast, "ab", buffering=0) as file:
+            for size in (65536, 4096, 1):
+                try:
+                    while True:
+                        file.write(bytes(size))
+                except OSError:
+                    continue
+
+    def publish(self, version):
+        """One record: is it acknowledged? A client of 3.1.1 is thrown out instead of being told."""
+        self.sent += 1
+        payload = f"record {self.sent} ".encode() + b"." * 500
+        with self.gw.client(f"writer-{version}", version=version) as writer:
+            try:
+                reason = writer.publish("kept/a", payload)
+            except raw.Closed:
+                check(version == 4, "a client of 5.0 is told, not thrown out")
+                reason = 0x97
+        if reason == 0:
+            self.acked.append(payload)
+        else:
+            check(reason in (0x97, 0x80), f"the reason is 0x{reason:02x}")
+            self.refused += 1
+        return reason == 0
+
+    def update(self, client, number):
+        client.publish(SHADOW + "update", json.dumps({"state": {"desired": {"n": number}}}))
+        found = client.message()
+        return found.topic.rsplit("/", 1)[1], json.loads(found.payload)
+
+    def run(self):
+        gw = self.gw
+        with gw.client("watcher", version=5) as watcher:
+            watcher.subscribe(SHADOW + "update/accepted", SHADOW + "update/rejected", SHADOW + "get/accepted", "plain/#")
+            for version in (4, 5) * 5:
+                check(self.publish(version), "records are kept while there is room")
+            check(self.update(watcher, 1)[0] == "accepted", "so is a shadow")
+            check(watcher.publish("state/a", "before", retain=True) == 0, "so is a retained message")
+
+            self.fill()
+            self.publish_until_refused()
+            number = self.until_refused(watcher)
+            check(gw.is_running(), "the daemon runs")
+            self.still_serves(watcher, number)
+
+            os.remove(self.ballast)
+            gateway.wait_for(lambda: self.publish(5), "records are taken again when there is room")
+            check(self.publish(4), "and go on being taken")
+            word, document = self.update(watcher, number + 100)
+            check(word == "accepted", f"so are shadows: {document}")
+            check(watcher.publish("state/a", "after", retain=True) == 0, "and retained messages")
+        self.start_without_room(number + 100)
+
+    def publish_until_refused(self):
+        """By clients of both versions. What is in the files already has room, and a file that was not made gives some back."""
+        row = 0
+        for k in range(400):
+            row = 0 if self.publish(4 + k % 2) else row + 1
+            if row == 4:
+                return
+            self.fill()
+        raise AssertionError("records are still acknowledged when there is no room")
+
+    def until_refused(self, watcher):
+        """The last number of the shadow that was accepted."""
+        number = 1
+        for attempt in range(2, 300):
+            word, document = self.update(watcher, attempt)
+            if word == "rejected":
+                check(document["code"] >= 500, f"a refusal that is not the client's fault: {document}")
+                return number
+            number = attempt
+        raise AssertionError("shadows are still accepted when there is no room")
+
+    def still_serves(self, watcher, number):
+        watcher.publish("plain/a", "hello")
+        check(watcher.message().payload == b"hello", "messages that nobody promised to keep go through")
+        watcher.publish(SHADOW + "get", "")
+        check(json.loads(watcher.message().payload)["state"]["desired"] == {"n": number},
+              "a shadow can be read, and is what was accepted last")
+        with self.gw.client("reader") as reader:
+            reader.subscribe("state/#")
+            check(reader.message().payload == b"before", "retained messages can be read")
+        check(self.gw.ctl("stream/list")["streams"][0]["name"] == "kept", "commands are answered")
+
+    def start_without_room(self, number):
+        """Killed and started while there is no room: it runs, or says why not; afterwards everything is there."""
+        gw = self.gw
+        self.fill()
+        gw.kill()
+        gw.launch()
+        line = ""
+        while "listening on mqtt://" not in line:
+            line = gw.process.stderr.readline().decode(errors="replace")
+            gw.log.append(line)
+            if not line:
+                check(gw.wait() == 1 and "No space left" in "".join(gw.log[-10:]), "who cannot start says why")
+                break
+        if gw.is_running():
+            gw.kill()
+        os.remove(self.ballast)
+        gw.start()
+        with gw.client("reader", version=5) as reader:
+            reader.subscribe(SHADOW + "get/accepted", "state/#")
+            check(reader.message().payload == b"after", "the retained message is there")
+            reader.publish(SHADOW + "get", "")
+            check(json.loads(reader.message().payload)["state"]["desired"] == {"n": number}, "the shadow is there")
+        check(self.publish(5) and gw.stop() == 0, "it goes on, and stops with status 0")
+        found = [payload for _, _, payload in seglog.read(os.path.join(self.mount.inside, "streams", "kept"))]
+        missing = [payload[:12] for payload in self.acked if payload not in found]
+        check(not missing, f"acknowledged, but not there: {missing}")
+        check([p for p in found if p in self.acked] == self.acked, "in the order in which they were acknowledged")
+        print(f"          {len(self.acked)} acknowledged, {self.refused} refused, {len(found)} records")
+
+
+def fingerprint(folder):
+    found = {}
+    for where, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(where, name)
+            if os.path.isfile(path) and name != "lock":
+                with open(path, "rb") as file:
+                    found[os.path.relpath(path, folder)] = hashlib.sha256(file.read()).hexdigest()
+    return found
+
+
+def overwrite(offset, data):
+    def damage(path):
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            file.write(data)
+    return damage
+
+
+def from_the_future(path):
+    database = sqlite3.connect(path)
+    database.execute("INSERT INTO migration (number, name, applied) VALUES (9999, 'from-the-future', 0)")
+    database.commit()
+    database.close()
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    suite = gateway.Suite(sys.argv[1])
+    with tempfile.TemporaryDirectory(prefix="gatehouse-e2e-") as folder:
+        house = House(suite, folder)
+        suite.run("a state directory that is missing is made, or told", house.missing)
+        suite.run("a file where the state directory should be is told", house.not_a_directory)
+        suite.run("a state directory that is not ours is told", house.unreadable)
+        suite.run("a read-only file system is told", house.read_only)
+        suite.run("a second daemon on the same state is told, and disturbs nobody", house.in_use)
+        suite.run("something else where a file of ours should be is told", house.something_else_there)
+        suite.run("a damaged database is told and not touched", house.damaged_database)
+        suite.run("a damaged record costs nobody but itself", house.damaged_segment)
+        suite.run("a full disk refuses, serves and recovers; nothing acknowledged is lost", house.full_disk)
+    return suite.end()
+
+
+if __name__ == "__main__":
+    gateway.run(main)
