@@ -26,13 +26,20 @@ enum {
     REASON_UNSPECIFIED = 0x80,
 };
 
+/* What the subscriptions of one subscriber that matched add up to. */
+struct terms {
+    bool any;
+    bool retain_as_published;
+    uint8_t qos;
+    uint32_t id_count;
+};
+
 struct target {
     struct subscriber *subscriber; /* NULL: a group's, or went away while the route was being walked */
     struct share *share;           /* one of its members gets the message */
-    uint8_t qos;
-    bool no_local; /* every subscription of this subscriber that matched says so */
-    bool retain_as_published;
-    uint32_t first_id, id_count; /* in route->ids */
+    struct terms all,
+        own;           /* own: for its own messages, which subscriptions with No Local do not let through */
+    uint32_t first_id; /* in route->ids: those without No Local first */
 };
 
 struct route {
@@ -285,12 +292,31 @@ static void add_id(struct route *route, uint32_t id)
     route->ids[route->id_count++] = id;
 }
 
+static void terms_add(struct terms *terms, const struct subscription *s)
+{
+    terms->any = true;
+    terms->retain_as_published |= s->retain_as_published;
+    terms->id_count += s->id != 0;
+    if (s->qos > terms->qos)
+        terms->qos = s->qos;
+}
+
+static void add_ids(struct route *route, const struct target *target, const struct pointers *found,
+                    bool no_local)
+{
+    for (size_t i = 0; i < found->count; i++) {
+        const struct subscription *s = found->at[i];
+        if (s->subscriber == target->subscriber && s->id && s->no_local == no_local)
+            add_id(route, s->id);
+    }
+}
+
 /* First each subscriber once, with what its subscriptions add up to; then the identifiers, subscriber by subscriber; then
  * the groups. */
 static void route_fill(struct route *route, const struct matches *matches)
 {
-    const struct subscription *const *found = (void *)matches->found.at;
-    size_t found_count = matches->found.count, all = found_count + matches->shares.count;
+    const struct pointers *found = &matches->found;
+    size_t all = found->count + matches->shares.count;
     release_shares(route);
     route->count = route->id_count = 0;
     if (all > route->size) {
@@ -298,34 +324,25 @@ static void route_fill(struct route *route, const struct matches *matches)
         route->targets = mem_new_bytes(all * sizeof *route->targets);
         route->size = all;
     }
-    bool any_id = false;
-    for (size_t i = 0; i < found_count; i++) {
-        const struct subscription *s = found[i];
-        any_id |= s->id != 0;
-        struct target *target;
-        if (s->subscriber->mark) {
-            target = &route->targets[s->subscriber->mark - 1];
-            target->no_local &= s->no_local;
-            target->retain_as_published |= s->retain_as_published;
-            if (s->qos > target->qos)
-                target->qos = s->qos;
-            continue;
+    for (size_t i = 0; i < found->count; i++) {
+        const struct subscription *s = found->at[i];
+        if (!s->subscriber->mark) {
+            route->targets[route->count++] = (struct target){.subscriber = s->subscriber};
+            s->subscriber->mark = (unsigned)route->count;
         }
-        target = &route->targets[route->count++];
-        *target = (struct target){.subscriber = s->subscriber,
-                                  .qos = s->qos,
-                                  .no_local = s->no_local,
-                                  .retain_as_published = s->retain_as_published};
-        s->subscriber->mark = (unsigned)route->count;
+        struct target *target = &route->targets[s->subscriber->mark - 1];
+        terms_add(&target->all, s);
+        if (!s->no_local)
+            terms_add(&target->own, s);
     }
     for (size_t t = 0; t < route->count; t++) {
         struct target *target = &route->targets[t];
         target->subscriber->mark = 0;
         target->first_id = (uint32_t)route->id_count;
-        for (size_t i = 0; any_id && i < found_count; i++)
-            if (found[i]->subscriber == target->subscriber && found[i]->id)
-                add_id(route, found[i]->id);
-        target->id_count = (uint32_t)route->id_count - target->first_id;
+        if (target->all.id_count) {
+            add_ids(route, target, found, false);
+            add_ids(route, target, found, true);
+        }
     }
     for (size_t i = 0; i < matches->shares.count; i++)
         route->targets[route->count++] = (struct target){.share = bus_share_ref(matches->shares.at[i])};
@@ -435,13 +452,15 @@ static void deliver_all(struct bus *bus, struct route *route, struct msg *msg, s
         struct subscriber *subscriber = target->subscriber;
         if (target->share)
             (void)deliver_shared(bus, target->share, msg, receipt, NULL, BUS_AWAY);
-        if (!subscriber || (target->no_local && msg->origin && msg->origin == subscriber->origin))
+        const struct terms *terms =
+            subscriber && msg->origin && msg->origin == subscriber->origin ? &target->own : &target->all;
+        if (!subscriber || !terms->any) /* [MQTT-3.8.3-3] */
             continue;
         struct delivery delivery = {
-            .qos = target->qos < msg->qos ? target->qos : msg->qos,
-            .retain = msg->retain && target->retain_as_published,
-            .id_count = target->id_count,
-            .ids = target->id_count ? route->ids + target->first_id : NULL,
+            .qos = terms->qos < msg->qos ? terms->qos : msg->qos,
+            .retain = msg->retain && terms->retain_as_published,
+            .id_count = terms->id_count,
+            .ids = terms->id_count ? route->ids + target->first_id : NULL,
         };
         bus->counters.delivered++;
         subscriber->deliver(subscriber, msg, &delivery, receipt);
