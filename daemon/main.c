@@ -46,7 +46,8 @@ struct house {
 
     struct loop *loop;
     struct store *store;
-    struct seglogs *logs;
+    struct seglogs *logs;   /* of streams */
+    struct seglogs *queues; /* of durable sessions: a flood of telemetry does not queue in front of them */
     struct bus *bus;
     struct broker *broker;
     struct principal *local;
@@ -132,11 +133,15 @@ static int open_stores(struct house *house)
 {
     cleanup_free char *db = str_printf("%s/state.db", house->state);
     cleanup_free char *logs = str_printf("%s/streams", house->state);
+    cleanup_free char *queues = str_printf("%s/queues", house->state);
     int r = store_open(&house->store, house->loop, db, WORKER_THREAD);
     if (r < 0)
         return fault("cannot open", db, r);
     r = seglogs_open(&house->logs, house->loop, logs, WORKER_THREAD);
-    return r < 0 ? fault("cannot open", logs, r) : 0;
+    if (r < 0)
+        return fault("cannot open", logs, r);
+    r = seglogs_open(&house->queues, house->loop, queues, WORKER_THREAD);
+    return r < 0 ? fault("cannot open", queues, r) : 0;
 }
 
 static int open_broker(struct house *house)
@@ -147,6 +152,8 @@ static int open_broker(struct house *house)
     options.queue_max = (size_t)house->config.queue_max;
     options.session_expiry_s = (uint32_t)house->config.session_expiry_s;
     options.connections_max = (unsigned)house->config.connections_max;
+    options.store = house->store;
+    options.logs = house->queues;
     house->local = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
     return broker_new(&house->broker, house->bus, &options);
 }
@@ -486,6 +493,8 @@ static void house_close(struct house *house)
         store_quiesce(house->store);
     if (house->logs)
         seglogs_quiesce(house->logs);
+    if (house->queues)
+        seglogs_quiesce(house->queues);
     house->functions = functions_free(house->functions);
     house->uplinks = uplinks_free(house->uplinks);
     house->streams = streams_free(house->streams);
@@ -494,6 +503,7 @@ static void house_close(struct house *house)
     house->broker = broker_free(house->broker);
     (void)principal_unref(house->local);
     house->bus = bus_free(house->bus);
+    house->queues = seglogs_close(house->queues);
     house->logs = seglogs_close(house->logs);
     house->store = store_close(house->store);
     if (house->loop) {

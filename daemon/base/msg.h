@@ -23,6 +23,7 @@ struct msg {
     uint32_t expiry_s;      /* Message Expiry Interval, MSG_NO_EXPIRY for none */
     int64_t born;           /* monotonic ms of its arrival: what is left of the expiry is counted from here */
     uint64_t origin;        /* number of the session that published it, 0 for the house */
+    uint16_t packet_id;     /* of a QoS 2 publisher whose repetition must be known after a restart; else 0 */
     const char *topic;      /* no U+0000 inside, NUL-terminated */
     const uint8_t *props;   /* forwardable MQTT 5 properties, without their length */
     const uint8_t *payload; /* NUL-terminated for those who print it; may hold any byte */

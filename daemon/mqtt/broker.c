@@ -1,7 +1,7 @@
 #include "mqtt/broker.h"
 
 #include "base/log.h"
-#include "mqtt/peer.h"
+#include "mqtt/durable.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,6 +20,8 @@ struct broker_options broker_options(void)
         .connect_timeout = 10000,
         .topic_levels_max = 128,
         .subscriptions_max = 10000,
+        .queued_bytes_max = (size_t)256 << 20,
+        .session_expiry_max_s = UINT32_MAX,
     };
 }
 
@@ -32,6 +34,14 @@ int broker_new(struct broker **ret, struct bus *bus, const struct broker_options
     list_init(&broker->peers);
     list_init(&broker->doors);
     broker_status_open(broker);
+    if (options->store && options->logs) {
+        const struct spool_options spool = {.bytes_max = options->spool_bytes_max};
+        int r = durable_open(&broker->durable, broker, options->store, options->logs, &spool);
+        if (r < 0) {
+            (void)broker_free(broker);
+            return r;
+        }
+    }
     *ret = broker;
     return 0;
 }
@@ -52,26 +62,31 @@ bool broker_is_quiet(const struct broker *broker)
     return list_is_empty(&broker->peers);
 }
 
+/* In memory: on disk the durable ones stay. */
+static void end_sessions(struct broker *broker)
+{
+    while (broker->sessions.count) {
+        struct session *session = NULL;
+        map_for_each(i, key, &broker->sessions) session = container_of(key, struct session, key);
+        (void)session_end(session, NULL);
+    }
+    map_done(&broker->sessions);
+}
+
 /* Sessions go before peers: what waits in a mailbox may hold the receipt of a peer. */
 struct broker *broker_free(struct broker *broker)
 {
     if (!broker)
         return NULL;
     broker->closing = true;
-    list_for_each(link, &broker->peers)
+    list_for_each (link, &broker->peers)
         peer_leave(list_entry(link, struct peer, link), false);
-    while (broker->sessions.count) {
-        struct session *session = NULL;
-        map_for_each(i, key, &broker->sessions)
-            session = container_of(key, struct session, key);
-        session->will = msg_unref(session->will); /* nobody is left to hear it */
-        (void)session_end(session);
-    }
-    map_done(&broker->sessions);
-    list_for_each_safe(link, &broker->peers)
+    end_sessions(broker);
+    list_for_each_safe (link, &broker->peers)
         (void)peer_free(list_entry(link, struct peer, link));
-    list_for_each_safe(link, &broker->doors)
+    list_for_each_safe (link, &broker->doors)
         (void)door_close(list_entry(link, struct door, link));
+    broker->durable = durable_close(broker->durable);
     broker_status_close(broker);
     free(broker);
     return NULL;
@@ -82,7 +97,7 @@ const struct broker_counters *broker_counters(const struct broker *broker)
     return &broker->counters;
 }
 
-/* ---- doors --------------------------------------------------------------------------------------------------------- */
+/* ---- doors ------------------------------------------------------------------------------------------------------- */
 
 static void on_accepted(struct listener_user *user, struct listener *listener, int fd, struct ssl_st *tls)
 {

@@ -9,8 +9,8 @@
  * session is a subscriber of the bus; it stays when its client goes, for as long as the client asked.
  *
  * What is acknowledged: PUBACK and PUBREC are sent when the message's receipt has settled, in the order the messages
- * came. A message that could not be kept is refused with a reason code under MQTT 5; under 3.1.1, which has no words for
- * it, the connection is closed without acknowledging, so that the client sends it again.
+ * came. A message that could not be kept is refused with a reason code under MQTT 5; under 3.1.1, which has no words
+ * for it, the connection is closed without acknowledging, so that the client sends it again.
  */
 #pragma once
 
@@ -21,19 +21,39 @@
 
 struct broker;
 struct door;
+struct seglogs;
+struct store;
+
+/* What happens to a message for a client that is away and whose queue is full. Either way nothing is acknowledged and
+ * dropped. */
+enum broker_queue_full {
+    BROKER_QUEUE_REFUSE, /* its publisher is refused: 0x97 Quota exceeded; 3.1.1:
+                          the connection is closed */
+    BROKER_QUEUE_WAIT,   /* its publisher waits until there is room */
+};
 
 struct broker_options {
-    size_t packet_max;      /* bytes of a packet we accept; larger is refused with 0x95 */
-    unsigned inflight_max;  /* QoS 1 and 2 messages under way to one client, and from one MQTT 5 client */
-    size_t queue_max;       /* messages waiting for one client */
-    size_t queue_bytes_max; /* and their bytes */
-    uint32_t
-        session_expiry_s; /* of MQTT 3 sessions without Clean Session; MQTT 5 clients say it themselves */
+    size_t packet_max;         /* bytes of a packet we accept; larger is refused with 0x95 */
+    unsigned inflight_max;     /* QoS 1 and 2 messages under way to one client, and
+                             from one MQTT 5 client */
+    size_t queue_max;          /* messages waiting for one client */
+    size_t queue_bytes_max;    /* and their bytes */
+    uint32_t session_expiry_s; /* of MQTT 3 sessions without Clean Session; MQTT 5
+                                clients say it themselves */
     unsigned connections_max;
-    unsigned unsettled_max; /* messages of one publisher that are not kept yet; beyond, it is not read from */
+    unsigned unsettled_max;   /* messages of one publisher that are not kept yet;
+                               beyond, it is not read from */
     unsigned connect_timeout; /* ms from accept to CONNECT */
     unsigned topic_levels_max;
     unsigned subscriptions_max; /* of one client */
+    size_t queued_bytes_max;    /* of messages waiting for all clients together */
+    enum broker_queue_full queue_full;
+    uint32_t session_expiry_max_s; /* MQTT 5 clients that ask for more are told this */
+    unsigned keepalive_max_s;      /* the same; 0: no limit */
+    struct store *store;           /* where durable sessions are kept; NULL: they end with
+                           the daemon */
+    struct seglogs *logs;          /* the same */
+    uint64_t spool_bytes_max;      /* of their messages on disk; 0: spool.h's default */
 };
 /* The defaults; change what you like afterwards. */
 struct broker_options broker_options(void);
@@ -43,6 +63,7 @@ struct broker_counters {
     uint64_t received, sent; /* PUBLISH packets */
     uint64_t unauthorized;   /* PUBLISH and SUBSCRIBE refused by policy */
     uint64_t dropped_qos0, dropped_queue_full, dropped_too_large, dropped_expired;
+    uint64_t refused_queue_full;
     size_t connections, sessions;
 };
 

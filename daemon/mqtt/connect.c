@@ -3,13 +3,14 @@
 #include "mqtt/peer.h"
 
 #include "base/log.h"
+#include "mqtt/durable.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
-enum { ALIAS_MAX = 16, KEEPALIVE_GRACE_MS = 1500, CLIENT_ID_MAX = 1024 };
+enum { ALIAS_MAX = 16, KEEPALIVE_GRACE_MS = 1500 /* one and a half times */, CLIENT_ID_MAX = 1024 };
 
 static void send_connack(struct peer *peer, struct wire_packet *connack)
 {
@@ -30,7 +31,7 @@ int peer_refuse_connect(struct peer *peer, uint8_t reason, const char *why)
     return -EACCES;
 }
 
-/* ---- who ----------------------------------------------------------------------------------------------------------- */
+/* ---- who --------------------------------------------------------------------------------------------------------- */
 
 static struct principal *who_is(const struct peer *peer)
 {
@@ -66,7 +67,7 @@ static uint8_t choose_id(const struct wire_packet *packet, char *id, size_t size
     return 0;
 }
 
-/* ---- the will ------------------------------------------------------------------------------------------------------ */
+/* ---- the will ---------------------------------------------------------------------------------------------------- */
 
 struct msg *peer_msg_of(struct peer *peer, struct wire_text topic, const struct wire_props *props,
                         const void *payload, size_t payload_len)
@@ -109,7 +110,17 @@ static int take_will(struct peer *peer, const struct wire_packet *packet, struct
     return 0;
 }
 
-/* ---- the session --------------------------------------------------------------------------------------------------- */
+static void keep_will(struct session *session, struct msg *msg, const struct wire_packet *packet,
+                      struct receipt *receipt)
+{
+    struct durable *durable = session->broker->durable;
+    uint32_t delay_s = wire_has(&packet->will.props, WIRE_WILL_DELAY) ? packet->will.props.will_delay : 0;
+    struct will *will = session_set_will(session, msg, delay_s);
+    if (durable)
+        will->number = durable_put_will(durable, session->key.text, session->key.len, msg, delay_s, receipt);
+}
+
+/* ---- the session ------------------------------------------------------------------------------------------------- */
 
 static void take_over(struct broker *broker, struct session *session)
 {
@@ -120,16 +131,18 @@ static void take_over(struct broker *broker, struct session *session)
     peer_close(session->peer, WIRE_TAKEN_OVER, "taken over by a new connection with the same client id");
 }
 
+/* Session Expiry Interval as it will be; what the client asked for may be more than we give. */
 static uint32_t expiry_of(const struct broker *broker, const struct wire_packet *packet)
 {
-    if (packet->version == WIRE_MQTT5)
-        return wire_has(&packet->props, WIRE_SESSION_EXPIRY) ? packet->props.session_expiry : 0;
-    return packet->clean_start ? 0 : broker->options.session_expiry_s;
+    if (packet->version != WIRE_MQTT5)
+        return packet->clean_start ? 0 : broker->options.session_expiry_s;
+    uint32_t wanted = wire_has(&packet->props, WIRE_SESSION_EXPIRY) ? packet->props.session_expiry : 0;
+    return wanted < broker->options.session_expiry_max_s ? wanted : broker->options.session_expiry_max_s;
 }
 
 /* The session this connection goes on with; *present says whether it was there before. */
 static struct session *take_session(struct peer *peer, const struct wire_packet *packet, const char *id,
-                                    size_t len, bool *present)
+                                    size_t len, bool *present, struct receipt *receipt)
 {
     struct broker *broker = peer->broker;
     struct session *session = session_find(broker, id, len);
@@ -137,14 +150,14 @@ static struct session *take_session(struct peer *peer, const struct wire_packet 
         take_over(broker, session);
     session = session_find(broker, id, len); /* one that was to end with its connection has ended */
     if (session && packet->clean_start) {
-        (void)session_end(session);
+        (void)session_end(session, receipt);
         session = NULL;
     }
     *present = session != NULL;
-    return session ? session : session_new(broker, id, len);
+    return session ? session : session_new(broker, id, len, expiry_of(broker, packet), 0);
 }
 
-/* ---- what was agreed ----------------------------------------------------------------------------------------------- */
+/* ---- what was agreed --------------------------------------------------------------------------------------------- */
 
 static void take_terms(struct peer *peer, const struct wire_packet *packet)
 {
@@ -156,28 +169,73 @@ static void take_terms(struct peer *peer, const struct wire_packet *packet)
         peer->packet_max = props->packet_max;
     if (wire_has(props, WIRE_REQUEST_PROBLEM))
         peer->problem_info = props->request_problem;
-    peer->keepalive = (uint32_t)packet->keepalive_s * KEEPALIVE_GRACE_MS; /* [MQTT-3.1.2-22] */
-    if (packet->version == WIRE_MQTT5)
+    unsigned keepalive_s = packet->keepalive_s, most_s = peer->broker->options.keepalive_max_s;
+    if (packet->version == WIRE_MQTT5) {
         peer->alias_max = ALIAS_MAX;
+        if (most_s &&
+            (!keepalive_s || keepalive_s > most_s)) /* 3.1.1 clients cannot be told: they keep theirs */
+            keepalive_s = most_s;
+    }
+    peer->keepalive = keepalive_s * KEEPALIVE_GRACE_MS; /* [MQTT-3.1.2-22] */
 }
 
-static void accept_connect(struct peer *peer, bool session_present, const char *assigned_id)
+/* A CONNECT that has been accepted, while its session's changes are on their way to the disk. */
+struct connecting {
+    struct control control;
+    bool session_present;
+    bool tell_expiry, tell_keepalive;
+    bool tell_id;
+};
+
+static void accept_connect(struct peer *peer, const struct connecting *connecting)
 {
-    struct wire_packet connack = {.session_present = session_present};
+    const struct broker_options *options = &peer->broker->options;
+    struct wire_packet connack = {.session_present = connecting->session_present};
     struct wire_props *props = &connack.props;
     if (peer->version == WIRE_MQTT5) {
-        props->receive_max = (uint16_t)peer->broker->options.inflight_max;
+        props->receive_max = (uint16_t)options->inflight_max;
         wire_set(props, WIRE_RECEIVE_MAX);
         props->alias_max = peer->alias_max;
         wire_set(props, WIRE_ALIAS_MAX);
-        props->packet_max = (uint32_t)peer->broker->options.packet_max;
+        props->packet_max = (uint32_t)options->packet_max;
         wire_set(props, WIRE_PACKET_MAX);
-        if (assigned_id) { /* [MQTT-3.2.2-16] */
-            props->assigned_id = (struct wire_text){assigned_id, (uint16_t)strlen(assigned_id)};
+        if (connecting->tell_expiry) {
+            props->session_expiry = peer->session->expiry_s;
+            wire_set(props, WIRE_SESSION_EXPIRY);
+        }
+        if (connecting->tell_keepalive) { /* [MQTT-3.2.2-21] */
+            props->server_keepalive = (uint16_t)options->keepalive_max_s;
+            wire_set(props, WIRE_SERVER_KEEPALIVE);
+        }
+        if (connecting->tell_id) { /* [MQTT-3.2.2-16] */
+            props->assigned_id =
+                (struct wire_text){peer->session->key.text, (uint16_t)peer->session->key.len};
             wire_set(props, WIRE_ASSIGNED_ID);
         }
     }
     send_connack(peer, &connack);
+}
+
+static void on_kept(struct control *control, int r)
+{
+    struct connecting *connecting = container_of(control, struct connecting, control);
+    struct peer *peer = control->peer;
+    if (peer && r < 0) {
+        r = peer_refuse_connect(peer,
+                                r == -ENOSPC || r == -EDQUOT ? WIRE_QUOTA_EXCEEDED : WIRE_SERVER_UNAVAILABLE,
+                                "its session could not be kept");
+    } else if (peer) {
+        peer->state = PEER_CONNECTED;
+        peer->broker->counters.connects++;
+        timer_stop(peer->broker->loop, &peer->timer);
+        peer->last_heard = loop_now(peer->broker->loop);
+        if (peer->keepalive)
+            timer_start(peer->broker->loop, &peer->timer, peer->keepalive);
+        log_debug("%s: connected from %s", peer_name(peer), conn_peer(peer->conn));
+        accept_connect(peer, connecting);
+        session_pump(peer->session);
+    }
+    free(connecting);
 }
 
 int peer_on_connect(struct peer *peer, const struct wire_packet *packet)
@@ -203,27 +261,25 @@ int peer_on_connect(struct peer *peer, const struct wire_packet *packet)
     if (packet->has_will && take_will(peer, packet, &will) < 0)
         return peer_refuse_connect(peer, WIRE_QUOTA_EXCEEDED, "no memory for its will");
 
-    bool present;
-    struct session *session = take_session(peer, packet, id, id_len, &present);
+    struct connecting *connecting = mem_new(struct connecting);
+    struct receipt *receipt = &connecting->control.receipt;
+    peer_control_begin(peer, &connecting->control, on_kept);
+    struct session *session = take_session(peer, packet, id, id_len, &connecting->session_present, receipt);
     session_attach(session, peer);
     peer->session = session;
     session->expiry_s = expiry_of(broker, packet);
-    session->will = will;
-    session->will_delay_s = packet->has_will && wire_has(&packet->will.props, WIRE_WILL_DELAY)
-                                ? packet->will.props.will_delay
-                                : 0;
+    if (session->disk)
+        durable_put(broker->durable, session, false, receipt);
     if (will)
-        will->origin = session->subscriber.origin;
+        keep_will(session, will, packet, receipt);
+    (void)msg_unref(will);
     peer->will_wanted = true;
     take_terms(peer, packet);
-    peer->state = PEER_CONNECTED;
-    broker->counters.connects++;
-    timer_stop(broker->loop, &peer->timer);
-    if (peer->keepalive)
-        timer_start(broker->loop, &peer->timer, peer->keepalive);
-    log_debug("%s: connected from %s", id, conn_peer(peer->conn));
-
-    accept_connect(peer, present, packet->client_id.len ? NULL : id);
-    session_pump(session);
+    connecting->tell_id = !packet->client_id.len;
+    connecting->tell_keepalive = peer->keepalive != (uint32_t)packet->keepalive_s * KEEPALIVE_GRACE_MS;
+    connecting->tell_expiry =
+        wire_has(&packet->props, WIRE_SESSION_EXPIRY) && packet->props.session_expiry != session->expiry_s;
+    peer->state = PEER_ACCEPTED;
+    peer_control_wait(&connecting->control);
     return 0;
 }

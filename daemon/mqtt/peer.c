@@ -62,12 +62,15 @@ bool peer_is_congested(const struct peer *peer)
 
 void peer_leave(struct peer *peer, bool will)
 {
+    if (peer->control)
+        peer->control->peer = NULL;
+    peer->control = NULL;
     struct session *session = peer->session;
     if (!session)
         return;
     peer->session = NULL;
     if (!will)
-        session->will = msg_unref(session->will);
+        session_forget_will(session);
     session_detach(session);
 }
 
@@ -135,15 +138,15 @@ static void on_closed(struct conn_user *user, int why)
     peer_release(peer);
 }
 
-/* ---- time ---------------------------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------------------------- */
 
 /* The timer is not restarted with every packet: when it fires, it looks how long the silence has been. */
 static void on_timer(struct timer *timer)
 {
     struct peer *peer = container_of(timer, struct peer, timer);
-    if (peer->state == PEER_NEW) {
+    if (peer->state < PEER_CONNECTED) {
         peer->broker->counters.refused++;
-        peer_close(peer, 0, "no CONNECT came in time");
+        peer_close(peer, 0, peer->state == PEER_NEW ? "no CONNECT came in time" : "the disk does not answer");
         return;
     }
     int64_t silence = loop_now(peer->broker->loop) - peer->last_heard;
@@ -155,7 +158,7 @@ static void on_timer(struct timer *timer)
     peer_close(peer, WIRE_KEEPALIVE_TIMEOUT, "keep alive timeout");
 }
 
-/* ---- back-pressure -------------------------------------------------------------------------------------------------- */
+/* ---- back-pressure ----------------------------------------------------------------------------------------------- */
 
 void peer_pause_if_needed(struct peer *peer)
 {
@@ -194,7 +197,38 @@ static void on_drained(struct conn_user *user)
         session_pump(peer->session);
 }
 
-/* ---- in ------------------------------------------------------------------------------------------------------------- */
+/* ---- what waits for the disk ------------------------------------------------------------------------------------- */
+
+static void on_control_settled(struct receipt *receipt, int r)
+{
+    struct control *control = container_of(receipt, struct control, receipt);
+    struct peer *peer = control->peer;
+    if (peer && peer->control) {
+        peer->control = NULL;
+        conn_resume(peer->conn);
+    }
+    control->finish(control, r);
+}
+
+void peer_control_begin(struct peer *peer, struct control *control,
+                        void (*finish)(struct control *control, int r))
+{
+    receipt_init(&control->receipt, on_control_settled);
+    receipt_hold(&control->receipt);
+    control->peer = peer;
+    control->finish = finish;
+}
+
+void peer_control_wait(struct control *control)
+{
+    if (control->receipt.holds > 1) {
+        control->peer->control = control;
+        conn_pause(control->peer->conn);
+    }
+    receipt_settle(&control->receipt, 0);
+}
+
+/* ---- in ---------------------------------------------------------------------------------------------------------- */
 
 static int on_ping(struct peer *peer)
 {
@@ -249,7 +283,8 @@ static int on_broken(struct peer *peer, const struct wire_packet *packet, uint8_
         bool answer = packet->version == WIRE_MQTT5 || reason == WIRE_UNSUPPORTED_VERSION;
         peer->version = packet->version == WIRE_MQTT5 ? WIRE_MQTT5 : WIRE_MQTT311;
         if (reason == WIRE_UNSUPPORTED_VERSION && (int)packet->version > WIRE_MQTT5)
-            peer->version = WIRE_MQTT5; /* [MQTT-3.1.2-2]: from the future, so in the newest words we have */
+            peer->version = WIRE_MQTT5; /* [MQTT-3.1.2-2]: from the future, so in the
+                                     newest words we have */
         peer->broker->counters.protocol_errors++;
         if (answer)
             return peer_refuse_connect(peer, reason, why);
@@ -262,7 +297,7 @@ static ssize_t on_received(struct conn_user *user, const uint8_t *bytes, size_t 
     struct peer *peer = container_of(user, struct peer, user);
     struct wire_packet packet;
     size_t used = 0;
-    while (used < len && peer->state != PEER_CLOSING) {
+    while (used < len && peer->state != PEER_CLOSING && !peer->control) {
         struct wire_frame frame;
         const char *why = "a packet larger than packet-max";
         int r = wire_frame(bytes + used, len - used, peer->broker->options.packet_max, &frame);

@@ -1,10 +1,11 @@
 /* A peer: one network connection, from accept to its end.
  *
- *      NEW ──CONNECT──▶ CONNECTED ──DISCONNECT, fault, take-over──▶ CLOSING ──▶ gone when nobody holds a receipt of it
+ *      NEW ──CONNECT──▶ ACCEPTED ──CONNACK──▶ CONNECTED ──DISCONNECT, fault, take-over──▶ CLOSING ──▶ gone when nobody
+ *                                                                                                holds a receipt of it
  *
  * Its socket is not read while too many of its messages are unsettled: a slow disk slows the sender through TCP. QoS 1
- * and 2 messages have a receipt each (struct ack, in the session). QoS 0 messages share one, `flow`: it settles when all
- * of them have.
+ * and 2 messages have a receipt each (struct ack, in the session). QoS 0 messages share one, `flow`: it settles when
+ * all of them have.
  */
 #pragma once
 
@@ -12,7 +13,20 @@
 #include "net/conn.h"
 #include "wire/mqtt.h"
 
-enum peer_state { PEER_NEW, PEER_CONNECTED, PEER_CLOSING };
+enum peer_state {
+    PEER_NEW,
+    PEER_ACCEPTED, /* CONNACK waits for the disk */
+    PEER_CONNECTED,
+    PEER_CLOSING
+};
+
+/* A CONNECT, SUBSCRIBE or UNSUBSCRIBE whose answer waits until what it changed is on disk. The peer is not read from
+ * meanwhile, so it has one at most. */
+struct control {
+    struct receipt receipt;
+    struct peer *peer;                              /* NULL: gone */
+    void (*finish)(struct control *control, int r); /* frees it */
+};
 
 struct peer {
     struct conn_user user;
@@ -28,13 +42,17 @@ struct peer {
     uint32_t keepalive;  /* ms of silence that end it (1.5 times what was agreed); 0: never */
     unsigned window;     /* the client's Receive Maximum or our inflight_max */
     unsigned unsettled;  /* of its QoS 1 and 2 messages */
-    uint16_t alias_max;  /* topic aliases we offered */
-    char **aliases;      /* [alias - 1] */
+    unsigned
+        under_way; /* those without PUBACK, PUBCOMP or a PUBREC that refuses: our Receive Maximum counts them */
+
+    uint16_t alias_max; /* topic aliases we offered */
+    char **aliases;     /* [alias - 1] */
     enum wire_version version;
     enum peer_state state;
     bool paused;       /* not read because of unsettled messages */
     bool problem_info; /* wants Reason Strings [MQTT-3.1.2-29] */
     bool will_wanted;  /* the will is published when this ends */
+    struct control *control;
     struct receipt flow;
 };
 
@@ -45,6 +63,8 @@ struct broker {
     struct broker_options options;
     struct broker_counters counters;
     struct map sessions;
+    struct durable *durable; /* NULL: no disk */
+    size_t queued_bytes;     /* waiting in mailboxes */
     struct list peers, doors;
     struct subscriber subscriber; /* answers status requests */
     struct subscription status;
@@ -76,6 +96,12 @@ void peer_release(struct peer *peer);
 void peer_leave(struct peer *peer, bool will);
 /* At once and silently, for shutdown. */
 struct peer *peer_free(struct peer *peer);
+
+/* Begins a control and holds its receipt once; peer_control_wait() gives that hold back. When nobody else holds it
+ * then, it finishes at once. */
+void peer_control_begin(struct peer *peer, struct control *control,
+                        void (*finish)(struct control *control, int r));
+void peer_control_wait(struct control *control);
 
 /* publish.c */
 int peer_on_publish(struct peer *peer, const struct wire_packet *packet) must_check;

@@ -3,20 +3,23 @@
  * In: a QoS 1 or 2 message has a struct ack with its receipt. Acknowledgements go out in the order the messages came
  * [MQTT-4.6.0-2, -3]: an ack that settles early waits in the session's list for those before it.
  *
- *      session->acks   [settled] [settled] [waits] [settled]
+ *      session->traffic->acks   [settled] [settled] [waits] [settled]
  *                       sent      sent      ▲ up to here
  */
 #include "mqtt/peer.h"
 
 #include "base/log.h"
+#include "mqtt/durable.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
-enum { COPY_MAX = 1024 /* bytes of payload that are copied rather than referenced */ };
+enum {
+    COPY_MAX = 1024 /* bytes of payload that are copied rather than referenced */
+};
 
-/* ---- in: acknowledging ---------------------------------------------------------------------------------------------- */
+/* ---- in: acknowledging ------------------------------------------------------------------------------------------- */
 
 static void send_ack(struct peer *peer, enum wire_type type, uint16_t packet_id, uint8_t reason)
 {
@@ -37,14 +40,20 @@ static uint8_t reason_of(int r)
 /* 3.1.1 has no word for "not kept": the connection is closed without one, and the client sends the message again. */
 static void answer(struct peer *peer, const struct ack *ack)
 {
-    enum wire_type type = ack->qos == 1 ? WIRE_PUBACK : WIRE_PUBREC;
     if (ack->r == 0) {
-        send_ack(peer, type, ack->packet_id, WIRE_SUCCESS);
+        send_ack(peer, ack->type, ack->packet_id, WIRE_SUCCESS);
     } else if (peer->version == WIRE_MQTT5) {
-        send_ack(peer, type, ack->packet_id, reason_of(ack->r));
+        send_ack(peer, ack->type, ack->packet_id, reason_of(ack->r));
     } else {
         peer_close(peer, 0, ack->r < 0 ? "a message could not be kept" : wire_reason_text(reason_of(ack->r)));
     }
+}
+
+/* After a reconnect the client may finish what it began before, which was not counted. */
+static void less_under_way(struct peer *peer)
+{
+    if (peer->under_way)
+        peer->under_way--;
 }
 
 static void ack_done(struct ack *ack)
@@ -56,15 +65,18 @@ static void ack_done(struct ack *ack)
 /* Sends what is settled at the front of the list. */
 static void send_settled(struct session *session)
 {
-    while (!list_is_empty(&session->acks)) {
-        struct ack *ack = list_entry(session->acks.next, struct ack, link);
+    while (!list_is_empty(&session->traffic->acks)) {
+        struct ack *ack = list_entry(session->traffic->acks.next, struct ack, link);
         if (!ack->settled)
             return;
         struct peer *peer = ack->peer;
         if (peer) {
             peer->unsettled--;
+            if (ack->type == WIRE_PUBACK || ack->r != 0)
+                less_under_way(peer);
             ack->peer = NULL;
-            answer(peer, ack); /* may end the connection, and with it the session and its list */
+            answer(peer, ack); /* may end the connection, and with it the session and
+                            its list */
             if (!peer->session)
                 return;
             peer_resume_if_possible(peer);
@@ -73,18 +85,35 @@ static void send_settled(struct session *session)
     }
 }
 
+/* A QoS 2 message that nobody durable gets: its packet id is kept all the same, or a repetition would not be known
+ * after a restart. */
+static bool keep_id(struct session *session, struct ack *ack)
+{
+    struct received *received = session_received(session, ack->packet_id);
+    if (!session->disk || !received || received->spooled)
+        return false;
+    received->spooled = spool_taken(durable_spool(session->broker->durable), session->disk->number,
+                                    ack->packet_id, &ack->receipt);
+    return true;
+}
+
 static void on_settled(struct receipt *receipt, int r)
 {
     struct ack *ack = container_of(receipt, struct ack, receipt);
-    ack->settled = true;
-    ack->r = r;
     struct session *session = ack->session;
     if (!session) {
         free(ack);
         return;
     }
-    if (r != 0 && ack->qos == 2)
-        (void)session_release(session, ack->packet_id); /* it was not taken: the id is free again */
+    if (ack->type == WIRE_PUBREC && r == 0) {
+        receipt_init(receipt, on_settled);
+        if (keep_id(session, ack))
+            return;
+    }
+    ack->settled = true;
+    ack->r = r;
+    if (r != 0 && ack->type == WIRE_PUBREC)
+        session_forget_received(session, ack->packet_id); /* it was not taken: the id is free again */
     if (!ack->peer)
         ack_done(ack);
     else
@@ -93,26 +122,36 @@ static void on_settled(struct receipt *receipt, int r)
 
 static struct ack *find_ack(struct session *session, uint16_t packet_id)
 {
-    list_for_each (link, &session->acks) {
+    list_for_each (link, &session->traffic->acks) {
         struct ack *ack = list_entry(link, struct ack, link);
-        if (ack->packet_id == packet_id && ack->qos == 2)
+        if (ack->packet_id == packet_id && ack->type == WIRE_PUBREC)
             return ack;
     }
     return NULL;
 }
 
-static struct ack *ack_new(struct peer *peer, const struct wire_packet *packet)
+static struct ack *ack_new(struct session *session, struct list *list, enum wire_type type,
+                           uint16_t packet_id, void (*settled)(struct receipt *receipt, int r))
 {
     struct ack *ack = mem_new(struct ack);
-    receipt_init(&ack->receipt, on_settled);
-    ack->broker = peer->broker;
-    ack->session = peer->session;
-    ack->peer = peer;
-    ack->packet_id = packet->packet_id;
-    ack->qos = packet->qos;
-    list_append(&peer->session->acks, &ack->link);
-    peer->unsettled++;
+    receipt_init(&ack->receipt, settled);
+    ack->session = session;
+    ack->peer = session->peer;
+    ack->packet_id = packet_id;
+    ack->type = type;
+    list_append(list, &ack->link);
     return ack;
+}
+
+static struct receipt *receipt_of(struct peer *peer, const struct wire_packet *packet)
+{
+    if (!packet->qos)
+        return &peer->flow;
+    peer->unsettled++;
+    peer->under_way++;
+    return &ack_new(peer->session, &session_traffic(peer->session)->acks,
+                    packet->qos == 1 ? WIRE_PUBACK : WIRE_PUBREC, packet->packet_id, on_settled)
+                ->receipt;
 }
 
 /* A QoS 2 message that we have: it is not published again [MQTT-4.3.3-10]. */
@@ -126,11 +165,12 @@ static int on_repeated(struct peer *peer, uint16_t packet_id)
     if (!ack->peer) { /* it settles for this connection now */
         ack->peer = peer;
         peer->unsettled++;
+        peer->under_way++;
     }
     return 0;
 }
 
-/* ---- in: publishing ------------------------------------------------------------------------------------------------- */
+/* ---- in: publishing ---------------------------------------------------------------------------------------------- */
 
 /* Replaces an alias by its topic, or learns it. */
 static int resolve_alias(struct peer *peer, const struct wire_packet *packet, struct wire_text *topic)
@@ -184,7 +224,7 @@ int peer_on_publish(struct peer *peer, const struct wire_packet *packet)
     int r = peer->version == WIRE_MQTT5 ? resolve_alias(peer, packet, &topic) : 0;
     if (r < 0)
         return r;
-    if (peer->version == WIRE_MQTT5 && packet->qos && peer->unsettled >= broker->options.inflight_max)
+    if (peer->version == WIRE_MQTT5 && packet->qos && peer->under_way >= broker->options.inflight_max)
         return peer_fault(peer, WIRE_RECEIVE_MAX_EXCEEDED,
                           "more messages unacknowledged than Receive Maximum");
     if (packet->qos == 2 && !session_receive(peer->session, packet->packet_id))
@@ -202,18 +242,20 @@ int peer_on_publish(struct peer *peer, const struct wire_packet *packet)
             msg->qos = packet->qos;
             msg->retain = packet->retain;
             msg->origin = peer->session->subscriber.origin;
-            bus_publish(broker->bus, msg, packet->qos ? &ack_new(peer, packet)->receipt : &peer->flow);
+            if (packet->qos == 2 && peer->session->disk)
+                msg->packet_id = packet->packet_id;
+            bus_publish(broker->bus, msg, receipt_of(peer, packet));
             peer_pause_if_needed(peer);
             return 0;
         }
         r = refuse_publish(peer, packet, WIRE_QUOTA_EXCEEDED, "no memory for the message");
     }
     if (packet->qos == 2 && peer->session)
-        (void)session_release(peer->session, packet->packet_id);
+        session_forget_received(peer->session, packet->packet_id);
     return r;
 }
 
-/* ---- out ------------------------------------------------------------------------------------------------------------ */
+/* ---- out --------------------------------------------------------------------------------------------------------- */
 
 /* One PUBLISH to one client; false when it is larger than the client takes. */
 static bool send_publish(struct peer *peer, struct msg *msg, struct wire_packet *packet, const uint32_t *ids,
@@ -249,7 +291,8 @@ static bool send_publish(struct peer *peer, struct msg *msg, struct wire_packet 
     bool copy = msg->payload_len <= COPY_MAX;
     uint8_t *out = conn_room(peer->conn, head_max + (copy ? msg->payload_len : 0));
     if (!out)
-        return true; /* the connection is going: what must be kept is under way in the session */
+        return true; /* the connection is going: what must be kept is under way in
+                    the session */
     size_t id_at;
     size_t len = wire_encode_publish_head(out, head_max, packet, &id_at);
     if (copy)
@@ -286,29 +329,64 @@ void peer_send_pubrel(struct peer *peer, uint16_t packet_id)
     send_ack(peer, WIRE_PUBREL, packet_id, WIRE_SUCCESS);
 }
 
-/* ---- acknowledgements from the client, and its PUBREL ------------------------------------------------------------------ */
+/* ---- promises: what is sent when something is on disk ------------------------------------------------------------ */
+
+static void on_promise_settled(struct receipt *receipt, int r)
+{
+    struct ack *ack = container_of(receipt, struct ack, receipt);
+    struct session *session = ack->session;
+    struct peer *peer = ack->peer;
+    if (session && ack->type == WIRE_PUBREL)
+        session_received_is_kept(session, ack->packet_id, r == 0);
+    else if (session)
+        session_forget_received(session, ack->packet_id);
+    if (peer && r == 0)
+        send_ack(peer, ack->type, ack->packet_id, WIRE_SUCCESS);
+    if (peer && ack->type == WIRE_PUBCOMP)
+        less_under_way(peer);
+
+    ack_done(ack);
+    if (peer && r < 0) /* it asks again when it is back */
+        peer_close(peer, WIRE_UNSPECIFIED, "an acknowledgement could not be kept");
+}
+
+struct ack *session_promise(struct session *session, uint8_t type, uint16_t packet_id)
+{
+    return ack_new(session, &session->traffic->promises, type, packet_id, on_promise_settled);
+}
+
+/* ---- acknowledgements from the client, and its PUBREL ------------------------------------------------------------ */
+
+static void on_pubrel(struct peer *peer, uint16_t packet_id)
+{
+    struct session *session = peer->session;
+    struct received *received = session_received(session, packet_id);
+    if (received && received->releasing)
+        return; /* it is answered when that is on disk */
+    if (received && received->spooled) {
+        received->releasing = true;
+        spool_released(durable_spool(session->broker->durable), steal(received->spooled),
+                       &session_promise(session, WIRE_PUBCOMP, packet_id)->receipt);
+        return;
+    }
+    if (received)
+        less_under_way(peer);
+    session_forget_received(session, packet_id);
+    send_ack(peer, WIRE_PUBCOMP, packet_id,
+             received || peer->version != WIRE_MQTT5 ? WIRE_SUCCESS : WIRE_ID_NOT_FOUND);
+}
 
 int peer_on_ack(struct peer *peer, const struct wire_packet *packet)
 {
     struct session *session = peer->session;
     uint16_t id = packet->packet_id;
-    bool v5 = peer->version == WIRE_MQTT5;
     switch (packet->type) {
     case WIRE_PUBACK: (void)session_puback(session, id); return 0;
-    case WIRE_PUBREC: {
-        bool accepted = packet->reason < 0x80;
-        bool known = session_pubrec(session, id, accepted);
-        if (!known)
-            send_ack(peer, WIRE_PUBREL, id, v5 ? WIRE_ID_NOT_FOUND : WIRE_SUCCESS);
-        else if (accepted)
-            send_ack(peer, WIRE_PUBREL, id, WIRE_SUCCESS);
+    case WIRE_PUBREC:
+        if (!session_pubrec(session, id, packet->reason < 0x80))
+            send_ack(peer, WIRE_PUBREL, id, peer->version == WIRE_MQTT5 ? WIRE_ID_NOT_FOUND : WIRE_SUCCESS);
         return 0;
-    }
-    case WIRE_PUBREL: {
-        bool known = session_release(session, id);
-        send_ack(peer, WIRE_PUBCOMP, id, known || !v5 ? WIRE_SUCCESS : WIRE_ID_NOT_FOUND);
-        return 0;
-    }
+    case WIRE_PUBREL: on_pubrel(peer, id); return 0;
     case WIRE_PUBCOMP: (void)session_pubcomp(session, id); return 0;
     default: return peer_fault(peer, WIRE_PROTOCOL_ERROR, "not an acknowledgement");
     }

@@ -2,8 +2,8 @@
 #include "mqtt/peer.h"
 
 #include "base/log.h"
+#include "mqtt/durable.h"
 
-#include <errno.h>
 #include <string.h>
 
 enum { FILTERS_MAX = 1024 /* in one packet */ };
@@ -22,8 +22,8 @@ static void send_codes(struct peer *peer, enum wire_type type, uint16_t packet_i
         conn_wrote(peer->conn, wire_encode(out, size, &packet));
 }
 
-/* What is said for a filter: 0 or a reason. 3.1.1 knows only 0x80. */
-static uint8_t judge(struct peer *peer, const struct wire_filter *filter)
+/* What is said for a filter: 0 or a reason. 3.1.1 knows only 0x80. begun: subscriptions that the packet adds already. */
+static uint8_t judge(struct peer *peer, const struct wire_filter *filter, size_t begun)
 {
     const struct broker_options *options = &peer->broker->options;
     struct wire_text name, inner = filter->filter;
@@ -39,66 +39,192 @@ static uint8_t judge(struct peer *peer, const struct wire_filter *filter)
         peer->broker->counters.unauthorized++;
         return WIRE_NOT_AUTHORIZED;
     }
-    if (peer->session->subscriptions.count >= options->subscriptions_max)
+    const struct map *subscriptions = &peer->session->subscriptions;
+    if (subscriptions->count + begun >= options->subscriptions_max &&
+        !map_get(subscriptions, filter->filter.text, filter->filter.len)) /* replacing one adds none */
         return WIRE_QUOTA_EXCEEDED;
     return 0;
 }
 
-int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet)
+/* A SUBSCRIBE while its subscriptions are on their way to the disk. */
+struct wanted {
+    char *filter;
+    size_t len;
+    struct subscription options;
+    uint8_t code; /* what is said: the QoS, or why not */
+    bool refused;
+    uint8_t retain_handling;
+};
+
+struct subscribing {
+    struct control control;
+    struct broker *broker;
+    struct session *session; /* of one that is not durable, which ends with its peer */
+    uint64_t number;
+    uint16_t packet_id;
+    size_t count;
+    struct wanted wanted[];
+};
+
+/* The session is asked for by its number: it may have ended meanwhile. */
+static struct session *session_of(const struct subscribing *subscribing)
 {
-    uint8_t codes[FILTERS_MAX];
-    struct subscription *replay[FILTERS_MAX];
-    size_t count = 0, replays = 0;
-    struct wire_filter filter;
-    for (uint32_t at = 0; wire_filter_next(packet, &at, &filter); count++) {
-        if (count == FILTERS_MAX)
-            return peer_fault(peer, WIRE_IMPLEMENTATION_ERROR, "too many topic filters in one SUBSCRIBE");
-        struct wire_text name, inner;
-        if (filter.no_local &&
-            wire_filter_is_shared(filter.filter.text, filter.filter.len, &name, &inner)) /* [MQTT-3.8.3-4] */
-            return peer_fault(peer, WIRE_PROTOCOL_ERROR, "No Local on a shared subscription");
-        uint8_t reason = judge(peer, &filter);
-        if (reason) {
-            log_info("%s: SUBSCRIBE to %.*s refused: %s", peer_name(peer), filter.filter.len,
-                     filter.filter.text, wire_reason_text(reason));
-            codes[count] = peer->version == WIRE_MQTT5 ? reason : 0x80;
+    return subscribing->number ? durable_find(subscribing->broker->durable, subscribing->number)
+                               : subscribing->session;
+}
+
+static void take_effect(struct session *session, struct subscribing *subscribing,
+                        struct subscription **replay)
+{
+    for (size_t i = 0; i < subscribing->count; i++) {
+        const struct wanted *wanted = &subscribing->wanted[i];
+        replay[i] = NULL;
+        if (wanted->refused)
             continue;
-        }
-        struct subscription options = {
-            .qos = filter.qos,
-            .no_local = filter.no_local,
-            .retain_as_published = filter.retain_as_published,
-            .id = wire_has(&packet->props, WIRE_SUBSCRIPTION_ID) ? packet->props.subscription_id : 0,
-        };
         struct subscription *subscription;
         bool is_new =
-            session_subscribe(peer->session, filter.filter.text, filter.filter.len, &options, &subscription);
-        codes[count] = filter.qos;
+            session_subscribe(session, wanted->filter, wanted->len, &wanted->options, &subscription);
+        for (size_t k = 0; k < i; k++) /* the same filter twice in one packet */
+            if (replay[k] == subscription)
+                replay[k] = NULL;
         /* Retain Handling: 0 always, 1 only for a new subscription, 2 never; 3.1.1 always. [MQTT-3.3.1-9 to -11] */
-        for (size_t i = 0; i < replays; i++) /* the same filter twice in one packet */
-            if (replay[i] == subscription)
-                replay[i] = NULL;
-        if (filter.retain_handling == 0 || (filter.retain_handling == 1 && is_new))
-            replay[replays++] = subscription;
+        if (wanted->retain_handling == 0 || (wanted->retain_handling == 1 && is_new))
+            replay[i] = subscription;
     }
-    send_codes(peer, WIRE_SUBACK, packet->packet_id, codes, count);
-    for (size_t i = 0; i < replays; i++)
-        if (replay[i])
-            bus_send_retained(peer->broker->bus, replay[i]);
+}
+
+static void on_subscribed(struct control *control, int r)
+{
+    struct subscribing *subscribing = container_of(control, struct subscribing, control);
+    struct session *session = session_of(subscribing);
+    struct peer *peer = control->peer;
+    struct subscription *replay[FILTERS_MAX];
+    if (session && r == 0)
+        take_effect(session, subscribing, replay);
+    if (peer) {
+        uint8_t codes[FILTERS_MAX];
+        for (size_t i = 0; i < subscribing->count; i++)
+            codes[i] = r == 0 || subscribing->wanted[i].refused ? subscribing->wanted[i].code : 0x80;
+        send_codes(peer, WIRE_SUBACK, subscribing->packet_id, codes, subscribing->count);
+        for (size_t i = 0; r == 0 && i < subscribing->count; i++)
+            if (replay[i])
+                bus_send_retained(subscribing->broker->bus, replay[i]);
+    }
+    for (size_t i = 0; i < subscribing->count; i++)
+        free(subscribing->wanted[i].filter);
+    free(subscribing);
+}
+
+static void want(struct peer *peer, struct wanted *wanted, const struct wire_packet *packet,
+                 const struct wire_filter *filter, size_t begun)
+{
+    uint8_t reason = judge(peer, filter, begun);
+    wanted->code = filter->qos;
+    if (reason) {
+        log_info("%s: SUBSCRIBE to %.*s refused: %s", peer_name(peer), filter->filter.len,
+                 filter->filter.text, wire_reason_text(reason));
+        wanted->code = peer->version == WIRE_MQTT5 ? reason : 0x80;
+        wanted->refused = true;
+        return;
+    }
+    wanted->filter = str_copy_n(filter->filter.text, filter->filter.len);
+    wanted->len = filter->filter.len;
+    wanted->retain_handling = filter->retain_handling;
+    wanted->options = (struct subscription){
+        .qos = filter->qos,
+        .no_local = filter->no_local,
+        .retain_as_published = filter->retain_as_published,
+        .id = wire_has(&packet->props, WIRE_SUBSCRIPTION_ID) ? packet->props.subscription_id : 0,
+    };
+}
+
+/* How many filters there are, or why none of them is looked at: then 0 and the fault in *r. */
+static size_t count_filters(struct peer *peer, const struct wire_packet *packet, int *r)
+{
+    struct wire_filter filter;
+    struct wire_text name, inner;
+    size_t count = 0;
+    *r = 0;
+    for (uint32_t at = 0; wire_filter_next(packet, &at, &filter); count++) {
+        bool shared = wire_filter_is_shared(filter.filter.text, filter.filter.len, &name, &inner);
+        if (count == FILTERS_MAX)
+            *r = peer_fault(peer, WIRE_IMPLEMENTATION_ERROR, "too many topic filters in one packet");
+        else if (shared && filter.no_local) /* [MQTT-3.8.3-4] */
+            *r = peer_fault(peer, WIRE_PROTOCOL_ERROR, "No Local on a shared subscription");
+        if (*r < 0)
+            return 0;
+    }
+    return count;
+}
+
+int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet)
+{
+    int r;
+    size_t count = count_filters(peer, packet, &r);
+    if (r < 0)
+        return r;
+    struct subscribing *subscribing =
+        mem_new_bytes(sizeof *subscribing + count * sizeof subscribing->wanted[0]);
+    subscribing->broker = peer->broker;
+    subscribing->session = peer->session;
+    subscribing->number = peer->session->disk ? peer->session->disk->number : 0;
+    subscribing->packet_id = packet->packet_id;
+    peer_control_begin(peer, &subscribing->control, on_subscribed);
+    struct wire_filter filter;
+    size_t begun = 0;
+
+    for (uint32_t at = 0; wire_filter_next(packet, &at, &filter);) {
+        struct wanted *wanted = &subscribing->wanted[subscribing->count++];
+        want(peer, wanted, packet, &filter, begun);
+        if (!wanted->refused && !map_get(&peer->session->subscriptions, wanted->filter, wanted->len))
+            begun++;
+
+        if (subscribing->number && !wanted->refused)
+            durable_subscribe(peer->broker->durable, subscribing->number, wanted->filter, wanted->len,
+                              &wanted->options, &subscribing->control.receipt);
+    }
+    peer_control_wait(&subscribing->control);
     return 0;
+}
+
+/* An UNSUBSCRIBE takes effect at once; only its answer waits for the disk. */
+struct unsubscribing {
+    struct control control;
+    uint16_t packet_id;
+    size_t count;
+    uint8_t codes[];
+};
+
+static void on_unsubscribed(struct control *control, int r)
+{
+    struct unsubscribing *unsubscribing = container_of(control, struct unsubscribing, control);
+    for (size_t i = 0; r < 0 && i < unsubscribing->count; i++)
+        unsubscribing->codes[i] = WIRE_UNSPECIFIED;
+    if (control->peer)
+        send_codes(control->peer, WIRE_UNSUBACK, unsubscribing->packet_id, unsubscribing->codes,
+                   unsubscribing->count);
+    free(unsubscribing);
 }
 
 int peer_on_unsubscribe(struct peer *peer, const struct wire_packet *packet)
 {
-    uint8_t codes[FILTERS_MAX];
-    size_t count = 0;
+    int r;
+    size_t count = count_filters(peer, packet, &r);
+    if (r < 0)
+        return r;
+    struct session *session = peer->session;
+    struct unsubscribing *unsubscribing = mem_new_bytes(sizeof *unsubscribing + count);
+    unsubscribing->packet_id = packet->packet_id;
+    peer_control_begin(peer, &unsubscribing->control, on_unsubscribed);
     struct wire_filter filter;
-    for (uint32_t at = 0; wire_filter_next(packet, &at, &filter); count++) {
-        if (count == FILTERS_MAX)
-            return peer_fault(peer, WIRE_IMPLEMENTATION_ERROR, "too many topic filters in one UNSUBSCRIBE");
-        bool existed = session_unsubscribe(peer->session, filter.filter.text, filter.filter.len);
-        codes[count] = existed ? WIRE_SUCCESS : WIRE_NO_SUBSCRIPTION_EXISTED;
+    for (uint32_t at = 0; wire_filter_next(packet, &at, &filter);) {
+        struct wire_text text = filter.filter;
+        bool existed = session_unsubscribe(session, text.text, text.len);
+        unsubscribing->codes[unsubscribing->count++] = existed ? WIRE_SUCCESS : WIRE_NO_SUBSCRIPTION_EXISTED;
+        if (existed && session->disk)
+            durable_unsubscribe(peer->broker->durable, session->disk->number, text.text, text.len,
+                                &unsubscribing->control.receipt);
     }
-    send_codes(peer, WIRE_UNSUBACK, packet->packet_id, codes, count);
+    peer_control_wait(&unsubscribing->control);
     return 0;
 }

@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { TURNS_MAX = 100000, READ_BYTES = 64 * 1024 };
+enum { TURNS_MAX = 100000, READ_BYTES = 16 * 1024 };
 
 /* ---- the keeper of slow/# ------------------------------------------------------------------------------------------ */
 
@@ -112,13 +112,24 @@ static void close_broker(struct house *house)
     house->door = NULL;
 }
 
+/* A socket's file costs a write to the disk's journal where /tmp is on a disk: memory is a hundred times quicker. */
+static void make_folder(struct house *house)
+{
+    static const char *const places[] = {"/dev/shm", "/tmp"};
+    bool made = false;
+    for (size_t i = 0; i < array_size(places) && !made; i++) {
+        (void)snprintf(house->folder, sizeof house->folder, "%s/gatehouse-mqtt-XXXXXX", places[i]);
+        made = mkdtemp(house->folder) != NULL;
+    }
+    must(made, "mkdtemp");
+}
+
 struct house *house_new(const struct house_options *options)
 {
     struct house *house = mem_new(struct house);
     house->options = *options;
     house->clock = (struct clock){.by_hand = true, .mono = 1000000, .wall = 1760000000000};
-    (void)snprintf(house->folder, sizeof house->folder, "/tmp/gatehouse-mqtt-XXXXXX");
-    must(mkdtemp(house->folder) != NULL, "mkdtemp");
+    make_folder(house);
     (void)snprintf(house->path, sizeof house->path, "%s/mqtt", house->folder);
     for (int i = 0; i < HOUSE_CLIENTS; i++)
         house->clients[i].fd = -1;
