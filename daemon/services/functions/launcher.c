@@ -69,7 +69,10 @@ static int spawn(pid_t *ret, const char *const argv[], int output)
     if (!r)
         r = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     if (!r)
-        r = posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+                r = posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+    if (!r) /* whatever we were started with is not for a child, either */
+        r = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+
     if (!r) {
         char *environment[array_size(passed_on) + 1];
         make_environment(environment);

@@ -157,10 +157,9 @@ TEST(a_child_inherits_three_descriptors_and_little_environment)
 {
     CHECK_INT(setenv("NOTIFY_SOCKET", "/run/secret", 1), 0);
     CHECK_INT(setenv("TZ", "UTC", 1), 0);
-    cleanup(fd_close_p) int inherited =
-        open("/dev/null", O_RDONLY); /* not CLOEXEC would be a fault of ours elsewhere */
+    cleanup(fd_close_p) int inherited = open("/dev/null", O_RDONLY | O_CLOEXEC);
     CHECK(inherited >= 0);
-    CHECK_INT(fcntl(inherited, F_SETFD, FD_CLOEXEC), 0);
+    CHECK_INT(fcntl(inherited, F_SETFD, 0), 0); /* like one that we were started with */
     cleanup(nursery_free_p) struct nursery *nursery = nursery_new("know");
     TURN_UNTIL(nursery, nursery->ended);
     (void)unsetenv("NOTIFY_SOCKET");
