@@ -65,7 +65,7 @@ class Scene:
         self.remote = Publisher("remote/a", 4, 1)
         self.everybody = [self.alarms, self.telemetry, self.bulk, self.remote]
         self.ear = gateway.Ear(cloud.port, "plant/#", name="cloud-ear")
-        self.arrived = []  # (topic, number), repetitions left out
+        self.arrived = []  # (topic, number)
         self.at_cloud = Sequence()
         self.load = None
 
@@ -76,10 +76,7 @@ class Scene:
         while self.ear.heard:
             message = self.ear.heard.popleft()
             topic = message.topic.removeprefix("plant/")
-            before = self.at_cloud.highest.get(topic, 0)
-            number = self.at_cloud.take(topic, message.payload)
-            if number > before:
-                self.arrived.append((topic, number))
+            self.arrived.append((topic, self.at_cloud.take(topic, message.payload)))
 
     def has_arrived(self, publisher):
         self.hear()
