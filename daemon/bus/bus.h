@@ -48,6 +48,7 @@ struct subscription {
     uint8_t qos;
     bool no_local;
     bool retain_as_published;
+    bool no_parent;         /* "a/#" does not match "a", as at AWS IoT */
     uint32_t id;            /* MQTT 5 Subscription Identifier, 0 for none */
     const char *filter;     /* private: set by bus_subscribe(), a copy */
     struct trie_node *node; /* private */

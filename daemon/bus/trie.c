@@ -132,10 +132,15 @@ struct walk {
     struct trie_visitor *visitor;
 };
 
-static void take_all(const struct walk *walk, struct trie_node *node)
+/* parent: the node is the `#` behind the topic's last level. */
+static void take_all(const struct walk *walk, struct trie_node *node, bool parent)
 {
-    list_for_each (link, &node->subscriptions)
-        walk->visitor->found(walk->visitor, list_entry(link, struct subscription, link));
+    list_for_each (link, &node->subscriptions) {
+        struct subscription *subscription = list_entry(link, struct subscription, link);
+        if (!parent || !subscription->no_parent)
+            walk->visitor->found(walk->visitor, subscription);
+    }
+
     list_for_each (link, &node->shares)
         walk->visitor->shared(walk->visitor, list_entry(link, struct share, link));
 }
@@ -145,12 +150,12 @@ static void match(const struct walk *walk, struct trie_node *node, size_t at)
 {
     bool wildcards_apply = at != 0 || !walk->len || *walk->topic != '$'; /* [MQTT-4.7.2-1] */
     if (node->hash && wildcards_apply)
-        take_all(walk, node->hash);
+        take_all(walk, node->hash, at > walk->len);
 
     const char *level;
     size_t level_len;
     if (!topic_level(walk->topic, walk->len, &at, &level, &level_len)) {
-        take_all(walk, node);
+        take_all(walk, node, false);
         return;
     }
     if (node->plus && wildcards_apply)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { TAIL_SLACK = 16, HIGH_WATER = 256 * 1024 };
+
 struct broker_options broker_options(void)
 {
     return (struct broker_options){
@@ -20,9 +22,32 @@ struct broker_options broker_options(void)
         .connect_timeout = 10000,
         .topic_levels_max = 128,
         .subscriptions_max = 10000,
+        .filters_max = 1024,
+        .topic_len_max = UINT16_MAX,
         .queued_bytes_max = (size_t)256 << 20,
         .session_expiry_max_s = UINT32_MAX,
+        .alias_max = 16,
+        .qos_max = 2,
     };
+}
+
+/* AWS IoT Core's quotas and what its developer guide says about MQTT. */
+void broker_options_aws(struct broker_options *options)
+{
+    options->packet_max = 149504;
+    options->inflight_max = 100;
+    options->subscriptions_max = 50;
+    options->filters_max = 8;
+    options->topic_levels_max = 8;
+    options->topic_len_max = 256;
+    options->session_expiry_s = options->session_expiry_max_s = 3600;
+    options->keepalive_min_s = 30;
+    options->keepalive_max_s = 1200;
+    options->keepalive_forced = true;
+    options->alias_max = 8;
+    options->qos_max = 1;
+    options->no_subscription_ids = options->no_parent = options->no_retained_by_wildcard = true;
+    options->no_retain_on_dollar = options->no_dollar_client_ids = options->versions_share_no_session = true;
 }
 
 int broker_new(struct broker **ret, struct bus *bus, const struct broker_options *options)
@@ -31,6 +56,8 @@ int broker_new(struct broker **ret, struct bus *bus, const struct broker_options
     broker->bus = bus;
     broker->loop = bus_loop(bus);
     broker->options = *options;
+    broker->conn_limits =
+        (struct conn_limits){.tail_max = options->packet_max + TAIL_SLACK, .high_water = HIGH_WATER};
     list_init(&broker->peers);
     list_init(&broker->doors);
     broker_status_open(broker);
@@ -87,7 +114,9 @@ struct broker *broker_free(struct broker *broker)
     list_for_each_safe (link, &broker->doors)
         (void)door_close(list_entry(link, struct door, link));
     broker->durable = durable_close(broker->durable);
+    sys_done(broker);
     broker_status_close(broker);
+
     free(broker);
     return NULL;
 }
@@ -99,11 +128,11 @@ const struct broker_counters *broker_counters(const struct broker *broker)
 
 /* ---- doors ------------------------------------------------------------------------------------------------------- */
 
-static void on_accepted(struct listener_user *user, struct listener *listener, int fd, struct ssl_st *tls)
+static void on_accepted(struct listener_user *user, struct listener *listener, struct endpoint *endpoint)
 {
     (void)listener;
     struct door *door = container_of(user, struct door, user);
-    int r = peer_new(door->broker, door, fd, tls);
+    int r = peer_new(door->broker, door, endpoint);
     if (r < 0)
         log_warning("%s: a connection was refused: %s", door_name(door), strerror(-r));
 }

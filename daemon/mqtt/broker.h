@@ -19,6 +19,7 @@
 #include "identity/principal.h"
 #include "net/listener.h"
 
+struct authenticator;
 struct broker;
 struct door;
 struct seglogs;
@@ -27,36 +28,57 @@ struct store;
 /* What happens to a message for a client that is away and whose queue is full. Either way nothing is acknowledged and
  * dropped. */
 enum broker_queue_full {
-    BROKER_QUEUE_REFUSE, /* its publisher is refused: 0x97 Quota exceeded; 3.1.1:
-                          the connection is closed */
+    BROKER_QUEUE_REFUSE, /* its publisher is refused: 0x97 Quota exceeded; 3.1.1: the connection is closed */
     BROKER_QUEUE_WAIT,   /* its publisher waits until there is room */
 };
 
 struct broker_options {
-    size_t packet_max;         /* bytes of a packet we accept; larger is refused with 0x95 */
-    unsigned inflight_max;     /* QoS 1 and 2 messages under way to one client, and
-                             from one MQTT 5 client */
-    size_t queue_max;          /* messages waiting for one client */
-    size_t queue_bytes_max;    /* and their bytes */
-    uint32_t session_expiry_s; /* of MQTT 3 sessions without Clean Session; MQTT 5
-                                clients say it themselves */
-    unsigned connections_max;
-    unsigned unsettled_max;   /* messages of one publisher that are not kept yet;
-                               beyond, it is not read from */
-    unsigned connect_timeout; /* ms from accept to CONNECT */
+    /* Of one client. */
+    size_t packet_max;          /* bytes of a packet we accept; larger is refused with 0x95 */
+    unsigned inflight_max;      /* QoS 1 and 2 messages under way to it, and from it when it speaks MQTT 5 */
+    size_t queue_max;           /* messages waiting for it */
+    size_t queue_bytes_max;     /* and their bytes */
+    unsigned unsettled_max;     /* messages of it that are not kept yet; beyond, it is not read from */
+    unsigned subscriptions_max; /* and groups it shares */
+    unsigned filters_max; /* of them in one SUBSCRIBE, at most 1024; further ones are refused with 0x97 */
     unsigned topic_levels_max;
-    unsigned subscriptions_max; /* of one client */
-    size_t queued_bytes_max;    /* of messages waiting for all clients together */
+    size_t topic_len_max;     /* bytes */
+    unsigned connect_timeout; /* ms from accept to CONNECT, and to the end of its authentication */
+
+    /* Of all. */
+    unsigned connections_max;
+    size_t queued_bytes_max; /* of messages waiting */
     enum broker_queue_full queue_full;
-    uint32_t session_expiry_max_s; /* MQTT 5 clients that ask for more are told this */
-    unsigned keepalive_max_s;      /* the same; 0: no limit */
-    struct store *store;           /* where durable sessions are kept; NULL: they end with
-                           the daemon */
-    struct seglogs *logs;          /* the same */
-    uint64_t spool_bytes_max;      /* of their messages on disk; 0: spool.h's default */
+
+    /* What a client may ask for; MQTT 5 clients are told what they get. */
+    uint32_t session_expiry_s;     /* of MQTT 3 sessions without Clean Session */
+    uint32_t session_expiry_max_s; /* of MQTT 5 sessions */
+    unsigned
+        keepalive_max_s; /* 0: no limit. MQTT 3 clients cannot be told and keep theirs, unless keepalive_forced */
+    unsigned keepalive_min_s;
+    uint16_t alias_max; /* topic aliases, from and to it */
+
+    /* Where AWS IoT departs from OASIS (broker_options_aws()). */
+    uint8_t qos_max;              /* 1: QoS 2 is refused */
+    bool keepalive_forced;        /* on MQTT 3 clients, too */
+    bool no_subscription_ids;     /* they are refused */
+    bool no_parent;               /* "a/#" does not match "a" */
+    bool no_retained_by_wildcard; /* a filter with wildcards gets no retained messages */
+    bool no_retain_on_dollar;     /* RETAIN on topics that begin with $ is refused */
+    bool no_dollar_client_ids;    /* and client ids that begin with it */
+    bool
+        versions_share_no_session; /* one begun with MQTT 3 is not resumed with MQTT 5, and the other way round */
+
+    struct authenticator *const
+        *authenticators;      /* enhanced authentication (auth.h), NULL at the end; NULL: none */
+    struct store *store;      /* where durable sessions are kept; NULL: they end with the daemon */
+    struct seglogs *logs;     /* the same */
+    uint64_t spool_bytes_max; /* of their messages on disk; 0: spool.h's default */
 };
 /* The defaults; change what you like afterwards. */
 struct broker_options broker_options(void);
+/* Limits and refusals of AWS IoT Core, for testing devices against them. */
+void broker_options_aws(struct broker_options *options);
 
 struct broker_counters {
     uint64_t connects, refused, disconnects, takeovers, keepalive_timeouts, protocol_errors;

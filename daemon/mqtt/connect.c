@@ -10,7 +10,10 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { ALIAS_MAX = 16, KEEPALIVE_GRACE_MS = 1500 /* one and a half times */, CLIENT_ID_MAX = 1024 };
+enum {
+    KEEPALIVE_GRACE_MS = 1500, /* one and a half times [MQTT-3.1.2-22] */
+    CLIENT_ID_MAX = 1024,
+};
 
 static void send_connack(struct peer *peer, struct wire_packet *connack)
 {
@@ -18,14 +21,23 @@ static void send_connack(struct peer *peer, struct wire_packet *connack)
     connack->version = peer->version;
     if (peer->version != WIRE_MQTT5)
         connack->reason = wire_connack_code(connack->reason);
-    uint8_t bytes[2048];
-    conn_write(peer->conn, bytes, wire_encode(bytes, sizeof bytes, connack));
+    size_t size = wire_size(connack);
+    if (size > peer->packet_max) { /* [MQTT-3.2.2-19] */
+        connack->props.present &= ~(UINT64_C(1) << WIRE_REASON_STRING);
+        size = wire_size(connack);
+    }
+    uint8_t *out = conn_room(peer->conn, size);
+    if (out)
+        conn_wrote(peer->conn, wire_encode(out, size, connack));
 }
 
 int peer_refuse_connect(struct peer *peer, uint8_t reason, const char *why)
 {
     peer->broker->counters.refused++;
     struct wire_packet connack = {.reason = reason};
+    if (peer->version == WIRE_MQTT5 &&
+        reason != WIRE_UNSUPPORTED_VERSION) /* who knows what that one can read */
+        peer_put_reason(&connack.props, why);
     send_connack(peer, &connack);
     peer_close(peer, 0, why);
     return -EACCES;
@@ -48,13 +60,16 @@ static struct principal *who_is(const struct peer *peer)
 }
 
 /* A client without an id gets one. 3.1.1: only with a clean session [MQTT-3.1.3-8]. */
-static uint8_t choose_id(const struct wire_packet *packet, char *id, size_t size, size_t *len)
+static uint8_t choose_id(const struct broker *broker, const struct wire_packet *packet, char *id, size_t size,
+                         size_t *len)
 {
     *len = packet->client_id.len;
-    if (*len > CLIENT_ID_MAX)
+    if (*len > CLIENT_ID_MAX ||
+        (*len && *packet->client_id.text == '$' && broker->options.no_dollar_client_ids))
         return WIRE_CLIENT_ID_INVALID;
     if (*len) {
         memcpy(id, packet->client_id.text, *len);
+        id[*len] = '\0';
         return 0;
     }
     if (packet->version != WIRE_MQTT5 && !packet->clean_start)
@@ -149,71 +164,107 @@ static struct session *take_session(struct peer *peer, const struct wire_packet 
     if (session)
         take_over(broker, session);
     session = session_find(broker, id, len); /* one that was to end with its connection has ended */
-    if (session && packet->clean_start) {
+    bool is_v5 = packet->version == WIRE_MQTT5;
+    bool is_foreign = session && broker->options.versions_share_no_session && session->is_v5 != is_v5;
+    if (session && (packet->clean_start || is_foreign)) {
         (void)session_end(session, receipt);
         session = NULL;
     }
     *present = session != NULL;
-    return session ? session : session_new(broker, id, len, expiry_of(broker, packet), 0);
+    if (!session)
+        session = session_new(broker, id, len, expiry_of(broker, packet), 0);
+    session->is_v5 = is_v5;
+    return session;
 }
 
 /* ---- what was agreed --------------------------------------------------------------------------------------------- */
 
+/* Keep Alive as it will be, in seconds; 0: none. */
+static unsigned keepalive_of(const struct broker_options *options, const struct wire_packet *packet)
+{
+    unsigned asked_s = packet->keepalive_s, most_s = options->keepalive_max_s;
+    if (packet->version != WIRE_MQTT5 && !options->keepalive_forced)
+        return asked_s;
+    if (most_s && (!asked_s || asked_s > most_s))
+        return most_s;
+    return asked_s && asked_s < options->keepalive_min_s ? options->keepalive_min_s : asked_s;
+}
+
 static void take_terms(struct peer *peer, const struct wire_packet *packet)
 {
+    const struct broker_options *options = &peer->broker->options;
     const struct wire_props *props = &packet->props;
-    unsigned window = peer->broker->options.inflight_max;
+    unsigned window = options->inflight_max;
     peer->window =
         wire_has(props, WIRE_RECEIVE_MAX) && props->receive_max < window ? props->receive_max : window;
-    if (wire_has(props, WIRE_PACKET_MAX))
-        peer->packet_max = props->packet_max;
-    if (wire_has(props, WIRE_REQUEST_PROBLEM))
-        peer->problem_info = props->request_problem;
-    unsigned keepalive_s = packet->keepalive_s, most_s = peer->broker->options.keepalive_max_s;
+    peer->keepalive = keepalive_of(options, packet) * KEEPALIVE_GRACE_MS;
     if (packet->version == WIRE_MQTT5) {
-        peer->alias_max = ALIAS_MAX;
-        if (most_s &&
-            (!keepalive_s || keepalive_s > most_s)) /* 3.1.1 clients cannot be told: they keep theirs */
-            keepalive_s = most_s;
+        peer->alias_max_in = options->alias_max;
+        if (wire_has(props, WIRE_ALIAS_MAX))
+            peer->alias_max_out =
+                props->alias_max < options->alias_max ? props->alias_max : options->alias_max;
     }
-    peer->keepalive = keepalive_s * KEEPALIVE_GRACE_MS; /* [MQTT-3.1.2-22] */
+}
+
+/* What has to be known before the first answer. */
+static void take_manners(struct peer *peer, const struct wire_packet *packet)
+{
+    peer->version = packet->version;
+    if (wire_has(&packet->props, WIRE_PACKET_MAX))
+        peer->packet_max = packet->props.packet_max;
+    if (wire_has(&packet->props, WIRE_REQUEST_PROBLEM))
+        peer->problem_info = packet->props.request_problem;
 }
 
 /* A CONNECT that has been accepted, while its session's changes are on their way to the disk. */
 struct connecting {
     struct control control;
-    bool session_present;
-    bool tell_expiry, tell_keepalive;
-    bool tell_id;
+    bool session_present, tell_expiry, tell_keepalive, tell_id;
+    struct wire_packet connack;
+    uint8_t *auth_data;
 };
 
-static void accept_connect(struct peer *peer, const struct connecting *connecting)
+static void put_flag(struct wire_props *props, enum wire_prop prop, uint8_t *field)
+{
+    *field = 0;
+    wire_set(props, prop);
+}
+
+static void put_terms(const struct peer *peer, const struct connecting *connecting, struct wire_props *props)
 {
     const struct broker_options *options = &peer->broker->options;
-    struct wire_packet connack = {.session_present = connecting->session_present};
-    struct wire_props *props = &connack.props;
-    if (peer->version == WIRE_MQTT5) {
-        props->receive_max = (uint16_t)options->inflight_max;
-        wire_set(props, WIRE_RECEIVE_MAX);
-        props->alias_max = peer->alias_max;
-        wire_set(props, WIRE_ALIAS_MAX);
-        props->packet_max = (uint32_t)options->packet_max;
-        wire_set(props, WIRE_PACKET_MAX);
-        if (connecting->tell_expiry) {
-            props->session_expiry = peer->session->expiry_s;
-            wire_set(props, WIRE_SESSION_EXPIRY);
-        }
-        if (connecting->tell_keepalive) { /* [MQTT-3.2.2-21] */
-            props->server_keepalive = (uint16_t)options->keepalive_max_s;
-            wire_set(props, WIRE_SERVER_KEEPALIVE);
-        }
-        if (connecting->tell_id) { /* [MQTT-3.2.2-16] */
-            props->assigned_id =
-                (struct wire_text){peer->session->key.text, (uint16_t)peer->session->key.len};
-            wire_set(props, WIRE_ASSIGNED_ID);
-        }
+    props->receive_max = (uint16_t)options->inflight_max;
+    wire_set(props, WIRE_RECEIVE_MAX);
+    props->alias_max = peer->alias_max_in;
+    wire_set(props, WIRE_ALIAS_MAX);
+    props->packet_max = (uint32_t)options->packet_max;
+    wire_set(props, WIRE_PACKET_MAX);
+    if (options->qos_max < 2) {
+        props->qos_max = options->qos_max;
+        wire_set(props, WIRE_QOS_MAX);
     }
-    send_connack(peer, &connack);
+    if (options->no_subscription_ids)
+        put_flag(props, WIRE_SUBSCRIPTION_IDS_AVAILABLE, &props->subscription_ids_available);
+    if (connecting->tell_expiry) {
+        props->session_expiry = peer->session->expiry_s;
+        wire_set(props, WIRE_SESSION_EXPIRY);
+    }
+    if (connecting->tell_keepalive) { /* [MQTT-3.2.2-21] */
+        props->server_keepalive = (uint16_t)(peer->keepalive / KEEPALIVE_GRACE_MS);
+        wire_set(props, WIRE_SERVER_KEEPALIVE);
+    }
+    if (connecting->tell_id) { /* [MQTT-3.2.2-16] */
+        props->assigned_id = (struct wire_text){peer->session->key.text, (uint16_t)peer->session->key.len};
+        wire_set(props, WIRE_ASSIGNED_ID);
+    }
+}
+
+static void accept_connect(struct peer *peer, struct connecting *connecting)
+{
+    connecting->connack.session_present = connecting->session_present;
+    if (peer->version == WIRE_MQTT5)
+        put_terms(peer, connecting, &connecting->connack.props);
+    send_connack(peer, &connecting->connack);
 }
 
 static void on_kept(struct control *control, int r)
@@ -235,28 +286,51 @@ static void on_kept(struct control *control, int r)
         accept_connect(peer, connecting);
         session_pump(peer->session);
     }
+    free(connecting->auth_data);
     free(connecting);
 }
 
-int peer_on_connect(struct peer *peer, const struct wire_packet *packet)
+int peer_on_connect(struct peer *peer, const struct wire_packet *packet, const struct wire_frame *frame)
+{
+    take_manners(peer, packet);
+    if (wire_has(&packet->props, WIRE_AUTH_METHOD))
+        return auth_begin(peer, packet, frame);
+    return peer_accept(peer, packet, NULL);
+}
+
+/* Why its will cannot be kept; 0: it can. */
+static uint8_t judge_will(const struct peer *peer, const struct wire_will *will, const char **why)
+{
+    const struct broker_options *options = &peer->broker->options;
+    *why = "may not publish on the topic of its will";
+    if (!policy_allows(peer->principal, POLICY_PUBLISH, will->topic.text, will->topic.len))
+        return WIRE_NOT_AUTHORIZED;
+    *why = "the topic of its will is too long or has too many levels";
+    if (peer_topic_is_too_large(peer, will->topic))
+        return WIRE_TOPIC_INVALID;
+    *why = "the QoS of its will is not supported";
+    if (will->qos > options->qos_max)
+        return WIRE_QOS_UNSUPPORTED;
+    *why = "its will is to be retained on a topic that begins with $";
+    return will->retain && options->no_retain_on_dollar && *will->topic.text == '$' ? WIRE_TOPIC_INVALID : 0;
+}
+
+int peer_accept(struct peer *peer, const struct wire_packet *packet, const struct auth_answer *answer)
 {
     struct broker *broker = peer->broker;
-    peer->version = packet->version;
-    if (wire_has(&packet->props, WIRE_AUTH_METHOD))
-        return peer_refuse_connect(peer, WIRE_BAD_AUTH_METHOD, "asks for an authentication method");
     char id[CLIENT_ID_MAX + 1];
     size_t id_len;
-    uint8_t reason = choose_id(packet, id, sizeof id, &id_len);
+    const char *why;
+    uint8_t reason = choose_id(broker, packet, id, sizeof id, &id_len);
     if (reason)
-        return peer_refuse_connect(peer, reason, "its client id is empty or too long");
-    id[id_len] = '\0';
-
-    peer->principal = who_is(peer);
+        return peer_refuse_connect(peer, reason, "its client id is empty, too long or reserved");
+    if (!peer->principal)
+        peer->principal = who_is(peer);
     if (!peer->principal)
         return peer_refuse_connect(peer, WIRE_NOT_AUTHORIZED, "has not proved who it is");
-    if (packet->has_will &&
-        !policy_allows(peer->principal, POLICY_PUBLISH, packet->will.topic.text, packet->will.topic.len))
-        return peer_refuse_connect(peer, WIRE_NOT_AUTHORIZED, "may not publish on the topic of its will");
+    reason = packet->has_will ? judge_will(peer, &packet->will, &why) : 0;
+    if (reason)
+        return peer_refuse_connect(peer, reason, why);
     struct msg *will = NULL;
     if (packet->has_will && take_will(peer, packet, &will) < 0)
         return peer_refuse_connect(peer, WIRE_QUOTA_EXCEEDED, "no memory for its will");
@@ -277,6 +351,12 @@ int peer_on_connect(struct peer *peer, const struct wire_packet *packet)
     take_terms(peer, packet);
     connecting->tell_id = !packet->client_id.len;
     connecting->tell_keepalive = peer->keepalive != (uint32_t)packet->keepalive_s * KEEPALIVE_GRACE_MS;
+    if (answer) { /* kept until the answer is sent */
+        connecting->auth_data = answer->len ? mem_new_bytes(answer->len) : NULL;
+        if (answer->len)
+            memcpy(connecting->auth_data, answer->data, answer->len);
+        auth_put(peer, &connecting->connack.props, connecting->auth_data, answer->len);
+    }
     connecting->tell_expiry =
         wire_has(&packet->props, WIRE_SESSION_EXPIRY) && packet->props.session_expiry != session->expiry_s;
     peer->state = PEER_ACCEPTED;

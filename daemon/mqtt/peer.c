@@ -10,7 +10,7 @@
 /* What must hold: a peer is freed when its connection is gone, its session is detached and `flow` has no holds; acks
  * refer to it only while it is attached to the session they are in. */
 
-enum { TAIL_SLACK = 16, HIGH_WATER = 256 * 1024 };
+enum { CONNECT_MAX = 256 * 1024 };
 
 static ssize_t on_received(struct conn_user *user, const uint8_t *bytes, size_t len);
 static void on_drained(struct conn_user *user);
@@ -18,7 +18,7 @@ static void on_closed(struct conn_user *user, int why);
 static void on_timer(struct timer *timer);
 static void on_flow_settled(struct receipt *receipt, int r);
 
-int peer_new(struct broker *broker, struct door *door, int fd, struct ssl_st *tls)
+int peer_new(struct broker *broker, struct door *door, const struct endpoint *endpoint)
 {
     struct peer *peer = mem_new(struct peer);
     peer->broker = broker;
@@ -30,9 +30,7 @@ int peer_new(struct broker *broker, struct door *door, int fd, struct ssl_st *tl
     peer->timer.fire = on_timer;
     receipt_init(&peer->flow, on_flow_settled);
     peer->last_heard = loop_now(broker->loop);
-    struct conn_limits limits = {.tail_max = broker->options.packet_max + TAIL_SLACK,
-                                 .high_water = HIGH_WATER};
-    int r = conn_new(&peer->conn, broker->loop, fd, tls, &limits, &peer->user);
+    int r = conn_new(&peer->conn, broker->loop, endpoint, &broker->conn_limits, &peer->user);
     if (r < 0) {
         free(peer);
         return r;
@@ -88,20 +86,26 @@ struct peer *peer_free(struct peer *peer)
         peer->conn = conn_free(peer->conn);
     list_remove(&peer->link);
     (void)principal_unref(peer->principal);
-    for (unsigned i = 0; peer->aliases && i < peer->alias_max; i++)
-        free(peer->aliases[i]);
-    free(peer->aliases);
+    (void)aliases_free(peer->aliases);
+    (void)auth_free(peer->auth);
+
     free(peer);
     return NULL;
 }
 
-static void send_disconnect(struct peer *peer, uint8_t reason)
+static void send_disconnect(struct peer *peer, uint8_t reason, const char *why)
 {
     if (peer->state != PEER_CONNECTED || peer->version != WIRE_MQTT5 || !reason)
         return;
     struct wire_packet packet = {.type = WIRE_DISCONNECT, .version = WIRE_MQTT5, .reason = reason};
-    uint8_t bytes[16];
-    conn_write(peer->conn, bytes, wire_encode(bytes, sizeof bytes, &packet));
+    if (why)
+        peer_put_reason(&packet.props, why);
+    if (wire_size(&packet) > peer->packet_max) /* [MQTT-3.14.2-3] */
+        packet.props.present = 0;
+    size_t size = wire_size(&packet);
+    uint8_t *out = conn_room(peer->conn, size);
+    if (out)
+        conn_wrote(peer->conn, wire_encode(out, size, &packet));
 }
 
 void peer_close(struct peer *peer, uint8_t reason, const char *why)
@@ -110,7 +114,7 @@ void peer_close(struct peer *peer, uint8_t reason, const char *why)
         return;
     if (why)
         log_info("%s (%s): closed: %s", peer_name(peer), conn_peer(peer->conn), why);
-    send_disconnect(peer, reason);
+    send_disconnect(peer, reason, why);
     peer->state = PEER_CLOSING;
     timer_stop(peer->broker->loop, &peer->timer);
     peer_leave(peer, peer->will_wanted);
@@ -146,7 +150,10 @@ static void on_timer(struct timer *timer)
     struct peer *peer = container_of(timer, struct peer, timer);
     if (peer->state < PEER_CONNECTED) {
         peer->broker->counters.refused++;
-        peer_close(peer, 0, peer->state == PEER_NEW ? "no CONNECT came in time" : "the disk does not answer");
+        peer_close(peer, 0,
+                   peer->state == PEER_NEW       ? "no CONNECT came in time"
+                   : peer->state == PEER_PROVING ? "its authentication was not finished in time"
+                                                 : "the disk does not answer");
         return;
     }
     int64_t silence = loop_now(peer->broker->loop) - peer->last_heard;
@@ -243,19 +250,23 @@ static int on_disconnect(struct peer *peer, const struct wire_packet *packet)
     if (wire_has(&packet->props, WIRE_SESSION_EXPIRY)) {
         if (!session->expiry_s && packet->props.session_expiry)
             return peer_fault(peer, WIRE_PROTOCOL_ERROR, "DISCONNECT revives a session that was to end");
-        session->expiry_s = packet->props.session_expiry;
+        uint32_t most_s = peer->broker->options.session_expiry_max_s;
+        session->expiry_s = packet->props.session_expiry < most_s ? packet->props.session_expiry : most_s;
     }
     peer->will_wanted = packet->reason != WIRE_SUCCESS; /* [MQTT-3.14.4-3] */
     peer_close(peer, 0, NULL);
     return 0;
 }
 
-static int on_packet(struct peer *peer, const struct wire_packet *packet)
+static int on_packet(struct peer *peer, const struct wire_packet *packet, const struct wire_frame *frame)
 {
     if (peer->state == PEER_NEW)
         return packet->type == WIRE_CONNECT
-                   ? peer_on_connect(peer, packet)
+                   ? peer_on_connect(peer, packet, frame)
                    : peer_fault(peer, 0, "the first packet is not CONNECT"); /* [MQTT-3.1.0-1] */
+    if (peer->state == PEER_PROVING && packet->type != WIRE_AUTH)
+        return peer_fault(peer, 0, "neither AUTH nor an end while it proves who it is");
+
     switch (packet->type) {
     case WIRE_PUBLISH: return peer_on_publish(peer, packet);
     case WIRE_PUBACK:
@@ -267,7 +278,7 @@ static int on_packet(struct peer *peer, const struct wire_packet *packet)
     case WIRE_PINGREQ: return on_ping(peer);
     case WIRE_DISCONNECT: return on_disconnect(peer, packet);
     case WIRE_CONNECT: return peer_fault(peer, WIRE_PROTOCOL_ERROR, "a second CONNECT"); /* [MQTT-3.1.0-2] */
-    case WIRE_AUTH: return peer_fault(peer, WIRE_PROTOCOL_ERROR, "AUTH without an authentication method");
+    case WIRE_AUTH: return peer_on_auth(peer, packet);
     case WIRE_CONNACK:
     case WIRE_SUBACK:
     case WIRE_UNSUBACK:
@@ -283,13 +294,19 @@ static int on_broken(struct peer *peer, const struct wire_packet *packet, uint8_
         bool answer = packet->version == WIRE_MQTT5 || reason == WIRE_UNSUPPORTED_VERSION;
         peer->version = packet->version == WIRE_MQTT5 ? WIRE_MQTT5 : WIRE_MQTT311;
         if (reason == WIRE_UNSUPPORTED_VERSION && (int)packet->version > WIRE_MQTT5)
-            peer->version = WIRE_MQTT5; /* [MQTT-3.1.2-2]: from the future, so in the
-                                     newest words we have */
+            peer->version = WIRE_MQTT5; /* [MQTT-3.1.2-2]: from the future, so in the newest words we have */
         peer->broker->counters.protocol_errors++;
         if (answer)
             return peer_refuse_connect(peer, reason, why);
     }
     return peer_fault(peer, reason, why);
+}
+
+/* Before it is known who it is, no more is gathered than a CONNECT may need. */
+static size_t packet_max(const struct peer *peer)
+{
+    size_t most = peer->broker->options.packet_max;
+    return peer->state < PEER_ACCEPTED ? size_min(most, CONNECT_MAX) : most;
 }
 
 static ssize_t on_received(struct conn_user *user, const uint8_t *bytes, size_t len)
@@ -300,7 +317,7 @@ static ssize_t on_received(struct conn_user *user, const uint8_t *bytes, size_t 
     while (used < len && peer->state != PEER_CLOSING && !peer->control) {
         struct wire_frame frame;
         const char *why = "a packet larger than packet-max";
-        int r = wire_frame(bytes + used, len - used, peer->broker->options.packet_max, &frame);
+        int r = wire_frame(bytes + used, len - used, packet_max(peer), &frame);
         if (r == 0) {
             if (frame.total)
                 conn_expect(peer->conn, frame.total);
@@ -316,7 +333,7 @@ static ssize_t on_received(struct conn_user *user, const uint8_t *bytes, size_t 
         if (reason)
             (void)on_broken(peer, &packet, reason, why);
         else
-            (void)on_packet(peer, &packet);
+            (void)on_packet(peer, &packet, &frame);
         used += frame.total;
         peer->last_heard = loop_now(peer->broker->loop); /* half a packet is not a sign of life */
     }

@@ -1,6 +1,6 @@
 /* A peer: one network connection, from accept to its end.
  *
- *      NEW ──CONNECT──▶ ACCEPTED ──CONNACK──▶ CONNECTED ──DISCONNECT, fault, take-over──▶ CLOSING ──▶ gone when nobody
+ *      NEW ──CONNECT──▶ (PROVING) ──▶ ACCEPTED ──CONNACK──▶ CONNECTED ──DISCONNECT, fault, take-over──▶ CLOSING ──▶ gone when nobody
  *                                                                                                holds a receipt of it
  *
  * Its socket is not read while too many of its messages are unsettled: a slow disk slows the sender through TCP. QoS 1
@@ -9,12 +9,15 @@
  */
 #pragma once
 
+#include "mqtt/alias.h"
+#include "mqtt/auth.h"
 #include "mqtt/session.h"
 #include "net/conn.h"
 #include "wire/mqtt.h"
 
 enum peer_state {
     PEER_NEW,
+    PEER_PROVING,  /* an authentication exchange is going on */
     PEER_ACCEPTED, /* CONNACK waits for the disk */
     PEER_CONNECTED,
     PEER_CLOSING
@@ -38,22 +41,23 @@ struct peer {
     struct list link;        /* in broker->peers */
     struct timer timer;      /* CONNECT must come, then keep-alive */
     int64_t last_heard;
+    struct receipt flow;
+    struct control *control;
+    struct aliases *aliases;
+    struct auth *auth;   /* an authentication method was given in CONNECT */
     uint32_t packet_max; /* the client's Maximum Packet Size */
     uint32_t keepalive;  /* ms of silence that end it (1.5 times what was agreed); 0: never */
-    unsigned window;     /* the client's Receive Maximum or our inflight_max */
     unsigned unsettled;  /* of its QoS 1 and 2 messages */
     unsigned
         under_way; /* those without PUBACK, PUBCOMP or a PUBREC that refuses: our Receive Maximum counts them */
-
-    uint16_t alias_max; /* topic aliases we offered */
-    char **aliases;     /* [alias - 1] */
-    enum wire_version version;
-    enum peer_state state;
-    bool paused;       /* not read because of unsettled messages */
-    bool problem_info; /* wants Reason Strings [MQTT-3.1.2-29] */
-    bool will_wanted;  /* the will is published when this ends */
-    struct control *control;
-    struct receipt flow;
+    unsigned window;        /* the client's Receive Maximum or our inflight_max */
+    uint16_t alias_max_in;  /* topic aliases we offered */
+    uint16_t alias_max_out; /* and those it offered */
+    uint8_t version;        /* enum wire_version */
+    uint8_t state;          /* enum peer_state */
+    bool paused;            /* not read because of unsettled messages */
+    bool problem_info;      /* wants Reason Strings [MQTT-3.1.2-29] */
+    bool will_wanted;       /* the will is published when this ends */
 };
 
 /* The broker as its own files see it. */
@@ -61,10 +65,13 @@ struct broker {
     struct bus *bus;
     struct loop *loop;
     struct broker_options options;
+    struct conn_limits conn_limits;
     struct broker_counters counters;
     struct map sessions;
     struct durable *durable; /* NULL: no disk */
+    struct sys *sys;         /* NULL: nobody has ever subscribed to $SYS */
     size_t queued_bytes;     /* waiting in mailboxes */
+
     struct list peers, doors;
     struct subscriber subscriber; /* answers status requests */
     struct subscription status;
@@ -81,7 +88,7 @@ struct door {
 };
 
 /* peer.c */
-int peer_new(struct broker *broker, struct door *door, int fd, struct ssl_st *tls) must_check;
+int peer_new(struct broker *broker, struct door *door, const struct endpoint *endpoint) must_check;
 bool peer_is_congested(const struct peer *peer);
 /* Ends the connection: MQTT 5 clients are told why (a reason of 0 says nothing). why is for the log, NULL: not logged. */
 void peer_close(struct peer *peer, uint8_t reason, const char *why);
@@ -103,24 +110,48 @@ void peer_control_begin(struct peer *peer, struct control *control,
                         void (*finish)(struct control *control, int r));
 void peer_control_wait(struct control *control);
 
+/* Longer, or of more levels, than the broker allows. */
+bool peer_topic_is_too_large(const struct peer *peer, struct wire_text topic);
+
 /* publish.c */
 int peer_on_publish(struct peer *peer, const struct wire_packet *packet) must_check;
 int peer_on_ack(struct peer *peer, const struct wire_packet *packet) must_check;
+
+/* peer_out.c */
 void peer_send_qos0(struct peer *peer, struct msg *msg, const struct delivery *delivery);
-bool peer_send_mail(struct peer *peer, const struct mail *mail,
-                    bool again); /* false: too large for the client */
-void peer_send_pubrel(struct peer *peer, uint16_t packet_id);
+/* false: it is too large for the client. */
+bool peer_send_mail(struct peer *peer, const struct mail *mail, bool again);
+void peer_put_reason(struct wire_props *props, const char *why); /* a Reason String */
+/* PUBACK, PUBREC, PUBREL, PUBCOMP; why: a Reason String, for MQTT 5 clients who want it; NULL: none. */
+void peer_send_ack(struct peer *peer, enum wire_type type, uint16_t packet_id, uint8_t reason,
+                   const char *why);
 
 /* status.c: answers requests for the broker's counters. */
 void broker_status_open(struct broker *broker);
 void broker_status_close(struct broker *broker);
 
+/* sys.c: a session's subscription has come, or is going. */
+void sys_subscribed(struct broker *broker, const char *filter, size_t len);
+void sys_unsubscribed(struct broker *broker, const char *filter, size_t len);
+void sys_done(struct broker *broker);
+
 /* connect.c */
-int peer_on_connect(struct peer *peer, const struct wire_packet *packet) must_check;
+int peer_on_connect(struct peer *peer, const struct wire_packet *packet, const struct wire_frame *frame)
+    must_check;
+/* The rest of it, when it is known who it is; answer: the last of an authentication exchange, NULL without one. */
+int peer_accept(struct peer *peer, const struct wire_packet *packet, const struct auth_answer *answer)
+    must_check;
 int peer_refuse_connect(struct peer *peer, uint8_t reason, const char *why) must_check;
 /* A message of what a client sent, with the properties that travel and the expiry; NULL: no memory. */
 struct msg *peer_msg_of(struct peer *peer, struct wire_text topic, const struct wire_props *props,
                         const void *payload, size_t payload_len);
+
+/* auth.c */
+int auth_begin(struct peer *peer, const struct wire_packet *packet, const struct wire_frame *frame)
+    must_check;
+int peer_on_auth(struct peer *peer, const struct wire_packet *packet) must_check;
+void auth_put(const struct peer *peer, struct wire_props *props, const uint8_t *data, size_t len);
+struct auth *auth_free(struct auth *auth);
 
 /* subscribe.c */
 int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet) must_check;

@@ -15,20 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum {
-    COPY_MAX = 1024 /* bytes of payload that are copied rather than referenced */
-};
-
 /* ---- in: acknowledging ------------------------------------------------------------------------------------------- */
-
-static void send_ack(struct peer *peer, enum wire_type type, uint16_t packet_id, uint8_t reason)
-{
-    struct wire_packet packet = {
-        .type = type, .version = peer->version, .packet_id = packet_id, .reason = reason};
-    uint8_t *out = conn_room(peer->conn, 8);
-    if (out)
-        conn_wrote(peer->conn, wire_encode(out, 8, &packet));
-}
 
 static uint8_t reason_of(int r)
 {
@@ -41,9 +28,10 @@ static uint8_t reason_of(int r)
 static void answer(struct peer *peer, const struct ack *ack)
 {
     if (ack->r == 0) {
-        send_ack(peer, ack->type, ack->packet_id, WIRE_SUCCESS);
+        peer_send_ack(peer, ack->type, ack->packet_id, WIRE_SUCCESS, NULL);
     } else if (peer->version == WIRE_MQTT5) {
-        send_ack(peer, ack->type, ack->packet_id, reason_of(ack->r));
+        uint8_t reason = reason_of(ack->r);
+        peer_send_ack(peer, ack->type, ack->packet_id, reason, ack->r < 0 ? "it could not be kept" : NULL);
     } else {
         peer_close(peer, 0, ack->r < 0 ? "a message could not be kept" : wire_reason_text(reason_of(ack->r)));
     }
@@ -159,7 +147,7 @@ static int on_repeated(struct peer *peer, uint16_t packet_id)
 {
     struct ack *ack = find_ack(peer->session, packet_id);
     if (!ack) {
-        send_ack(peer, WIRE_PUBREC, packet_id, WIRE_SUCCESS);
+        peer_send_ack(peer, WIRE_PUBREC, packet_id, WIRE_SUCCESS, NULL);
         return 0;
     }
     if (!ack->peer) { /* it settles for this connection now */
@@ -177,39 +165,49 @@ static int resolve_alias(struct peer *peer, const struct wire_packet *packet, st
 {
     if (!wire_has(&packet->props, WIRE_ALIAS))
         return 0;
-    uint16_t alias = packet->props.alias;
-    if (alias > peer->alias_max)
+    if (packet->props.alias > peer->alias_max_in)
         return peer_fault(peer, WIRE_ALIAS_INVALID, "a topic alias above the maximum"); /* [MQTT-3.3.2-9] */
-    if (!peer->aliases)
-        peer->aliases = mem_new_bytes(peer->alias_max * sizeof *peer->aliases);
-    char **known = &peer->aliases[alias - 1];
-    if (topic->len) {
-        free(*known);
-        *known = str_copy_n(topic->text, topic->len);
+    if (aliases_receive(&peer->aliases, peer->alias_max_in, packet->props.alias, topic))
         return 0;
-    }
-    if (!*known)
-        return peer_fault(peer, WIRE_PROTOCOL_ERROR, "a topic alias that was never set");
-    *topic = (struct wire_text){*known, (uint16_t)strlen(*known)};
-    return 0;
+    return peer_fault(peer, WIRE_PROTOCOL_ERROR, "a topic alias that was never set");
 }
 
-static bool is_too_deep(const struct peer *peer, struct wire_text topic)
+bool peer_topic_is_too_large(const struct peer *peer, struct wire_text topic)
 {
+    const struct broker_options *options = &peer->broker->options;
     unsigned levels = 1;
     for (const char *at = topic.text, *end = at + topic.len; (at = memchr(at, '/', (size_t)(end - at))); at++)
         levels++;
-    return levels > peer->broker->options.topic_levels_max;
+    return levels > options->topic_levels_max || topic.len > options->topic_len_max;
+}
+
+/* Why it is not taken; 0: it is. */
+static uint8_t judge(struct peer *peer, const struct wire_packet *packet, struct wire_text topic,
+                     const char **why)
+{
+    const struct broker_options *options = &peer->broker->options;
+    *why = "not authorized to publish there";
+    if (!policy_allows(peer->principal, POLICY_PUBLISH, topic.text, topic.len)) {
+        peer->broker->counters.unauthorized++;
+        return WIRE_NOT_AUTHORIZED;
+    }
+    *why = "the topic is too long or has too many levels";
+    if (peer_topic_is_too_large(peer, topic))
+        return WIRE_TOPIC_INVALID;
+    *why = "RETAIN on a topic that begins with $";
+    return packet->retain && options->no_retain_on_dollar && *topic.text == '$' ? WIRE_TOPIC_INVALID : 0;
 }
 
 /* Refuses a PUBLISH in the words its version and QoS have. */
 static int refuse_publish(struct peer *peer, const struct wire_packet *packet, uint8_t reason,
                           const char *why)
 {
+    if (packet->qos == 2)
+        session_forget_received(peer->session, packet->packet_id);
     if (peer->version == WIRE_MQTT5 && packet->qos) {
         log_info("%s: PUBLISH on %.*s refused: %s", peer_name(peer), packet->topic.len, packet->topic.text,
                  why);
-        send_ack(peer, packet->qos == 1 ? WIRE_PUBACK : WIRE_PUBREC, packet->packet_id, reason);
+        peer_send_ack(peer, packet->qos == 1 ? WIRE_PUBACK : WIRE_PUBREC, packet->packet_id, reason, why);
         return 0;
     }
     peer_close(peer, reason, why);
@@ -220,113 +218,34 @@ int peer_on_publish(struct peer *peer, const struct wire_packet *packet)
 {
     struct broker *broker = peer->broker;
     struct wire_text topic = packet->topic;
+    const char *why;
     broker->counters.received++;
     int r = peer->version == WIRE_MQTT5 ? resolve_alias(peer, packet, &topic) : 0;
     if (r < 0)
         return r;
+    if (packet->qos > broker->options.qos_max) /* [MQTT-3.2.2-11] */
+        return peer_fault(peer, WIRE_QOS_UNSUPPORTED, "a QoS above the maximum");
     if (peer->version == WIRE_MQTT5 && packet->qos && peer->under_way >= broker->options.inflight_max)
         return peer_fault(peer, WIRE_RECEIVE_MAX_EXCEEDED,
                           "more messages unacknowledged than Receive Maximum");
     if (packet->qos == 2 && !session_receive(peer->session, packet->packet_id))
         return on_repeated(peer, packet->packet_id);
+    uint8_t reason = judge(peer, packet, topic, &why);
+    if (reason)
+        return refuse_publish(peer, packet, reason, why);
 
-    if (!policy_allows(peer->principal, POLICY_PUBLISH, topic.text, topic.len)) {
-        broker->counters.unauthorized++;
-        r = refuse_publish(peer, packet, WIRE_NOT_AUTHORIZED, "not authorized to publish there");
-    } else if (is_too_deep(peer, topic)) {
-        r = refuse_publish(peer, packet, WIRE_TOPIC_INVALID, "the topic has too many levels");
-    } else {
-        cleanup(msg_unref_p) struct msg *msg =
-            peer_msg_of(peer, topic, &packet->props, packet->payload, packet->payload_len);
-        if (msg) {
-            msg->qos = packet->qos;
-            msg->retain = packet->retain;
-            msg->origin = peer->session->subscriber.origin;
-            if (packet->qos == 2 && peer->session->disk)
-                msg->packet_id = packet->packet_id;
-            bus_publish(broker->bus, msg, receipt_of(peer, packet));
-            peer_pause_if_needed(peer);
-            return 0;
-        }
-        r = refuse_publish(peer, packet, WIRE_QUOTA_EXCEEDED, "no memory for the message");
-    }
-    if (packet->qos == 2 && peer->session)
-        session_forget_received(peer->session, packet->packet_id);
-    return r;
-}
-
-/* ---- out --------------------------------------------------------------------------------------------------------- */
-
-/* One PUBLISH to one client; false when it is larger than the client takes. */
-static bool send_publish(struct peer *peer, struct msg *msg, struct wire_packet *packet, const uint32_t *ids,
-                         unsigned id_count)
-{
-    packet->type = WIRE_PUBLISH;
-    packet->version = peer->version;
-    packet->topic = (struct wire_text){msg->topic, msg->topic_len};
-    packet->payload_len = msg->payload_len;
-    packet->props.present = 0;
-    packet->props.extra = msg->props;
-    packet->props.extra_len = msg->props_len;
-    packet->props.ids = ids;
-    packet->props.id_count = id_count;
-    if (msg->expiry_s != MSG_NO_EXPIRY) { /* [MQTT-3.3.2-6] */
-        packet->props.message_expiry = msg_expiry_left(msg, loop_now(peer->broker->loop));
-        wire_set(&packet->props, WIRE_MESSAGE_EXPIRY);
-    }
-
-    size_t head_max = wire_publish_head_max(packet);
-    if (head_max + msg->payload_len >
-        peer->packet_max) { /* an upper bound: look closer only near the limit */
-        struct wire_packet whole = *packet;
-        whole.payload = msg->payload;
-        size_t id_at;
-        cleanup_free uint8_t *head = malloc(head_max);
-        size_t len = head ? wire_encode_publish_head(head, head_max, &whole, &id_at) : 0;
-        if (!len || len + msg->payload_len > peer->packet_max) {
-            peer->broker->counters.dropped_too_large++;
-            return false;
-        }
-    }
-    bool copy = msg->payload_len <= COPY_MAX;
-    uint8_t *out = conn_room(peer->conn, head_max + (copy ? msg->payload_len : 0));
-    if (!out)
-        return true; /* the connection is going: what must be kept is under way in
-                    the session */
-    size_t id_at;
-    size_t len = wire_encode_publish_head(out, head_max, packet, &id_at);
-    if (copy)
-        memcpy(out + len, msg->payload, msg->payload_len);
-    conn_wrote(peer->conn, len + (copy ? msg->payload_len : 0));
-    if (!copy)
-        conn_write_msg(peer->conn, msg, msg->payload, msg->payload_len);
-    peer->broker->counters.sent++;
-    return true;
-}
-
-void peer_send_qos0(struct peer *peer, struct msg *msg, const struct delivery *delivery)
-{
-    struct wire_packet packet;
-    packet.qos = 0;
-    packet.dup = false;
-    packet.packet_id = 0;
-    packet.retain = delivery->retain;
-    (void)send_publish(peer, msg, &packet, delivery->ids, delivery->id_count);
-}
-
-bool peer_send_mail(struct peer *peer, const struct mail *mail, bool again)
-{
-    struct wire_packet packet;
-    packet.qos = mail->qos;
-    packet.dup = again; /* [MQTT-3.3.1-1] */
-    packet.packet_id = mail->packet_id;
-    packet.retain = mail->retain;
-    return send_publish(peer, mail->msg, &packet, mail->ids, mail->id_count);
-}
-
-void peer_send_pubrel(struct peer *peer, uint16_t packet_id)
-{
-    send_ack(peer, WIRE_PUBREL, packet_id, WIRE_SUCCESS);
+    cleanup(msg_unref_p) struct msg *msg =
+        peer_msg_of(peer, topic, &packet->props, packet->payload, packet->payload_len);
+    if (!msg)
+        return refuse_publish(peer, packet, WIRE_QUOTA_EXCEEDED, "no memory for the message");
+    msg->qos = packet->qos;
+    msg->retain = packet->retain;
+    msg->origin = peer->session->subscriber.origin;
+    if (packet->qos == 2 && peer->session->disk)
+        msg->packet_id = packet->packet_id;
+    bus_publish(broker->bus, msg, receipt_of(peer, packet));
+    peer_pause_if_needed(peer);
+    return 0;
 }
 
 /* ---- promises: what is sent when something is on disk ------------------------------------------------------------ */
@@ -341,7 +260,7 @@ static void on_promise_settled(struct receipt *receipt, int r)
     else if (session)
         session_forget_received(session, ack->packet_id);
     if (peer && r == 0)
-        send_ack(peer, ack->type, ack->packet_id, WIRE_SUCCESS);
+        peer_send_ack(peer, ack->type, ack->packet_id, WIRE_SUCCESS, NULL);
     if (peer && ack->type == WIRE_PUBCOMP)
         less_under_way(peer);
 
@@ -372,8 +291,8 @@ static void on_pubrel(struct peer *peer, uint16_t packet_id)
     if (received)
         less_under_way(peer);
     session_forget_received(session, packet_id);
-    send_ack(peer, WIRE_PUBCOMP, packet_id,
-             received || peer->version != WIRE_MQTT5 ? WIRE_SUCCESS : WIRE_ID_NOT_FOUND);
+    peer_send_ack(peer, WIRE_PUBCOMP, packet_id,
+                  received || peer->version != WIRE_MQTT5 ? WIRE_SUCCESS : WIRE_ID_NOT_FOUND, NULL);
 }
 
 int peer_on_ack(struct peer *peer, const struct wire_packet *packet)
@@ -384,7 +303,8 @@ int peer_on_ack(struct peer *peer, const struct wire_packet *packet)
     case WIRE_PUBACK: (void)session_puback(session, id); return 0;
     case WIRE_PUBREC:
         if (!session_pubrec(session, id, packet->reason < 0x80))
-            send_ack(peer, WIRE_PUBREL, id, peer->version == WIRE_MQTT5 ? WIRE_ID_NOT_FOUND : WIRE_SUCCESS);
+            peer_send_ack(peer, WIRE_PUBREL, id,
+                          peer->version == WIRE_MQTT5 ? WIRE_ID_NOT_FOUND : WIRE_SUCCESS, NULL);
         return 0;
     case WIRE_PUBREL: on_pubrel(peer, id); return 0;
     case WIRE_PUBCOMP: (void)session_pubcomp(session, id); return 0;

@@ -149,6 +149,7 @@ static void drop_subscriptions(struct session *session)
     map_for_each(i, key, &session->subscriptions)
     {
         struct session_subscription *s = container_of(key, struct session_subscription, key);
+        sys_unsubscribed(session->broker, s->key.text, s->key.len);
         bus_unsubscribe(session->broker->bus, &s->subscription);
         free(s);
     }
@@ -360,7 +361,9 @@ bool session_subscribe(struct session *session, const char *filter, size_t len,
         bus_unsubscribe(session->broker->bus, &s->subscription);
     } else {
         s = mem_new(struct session_subscription);
+        sys_subscribed(session->broker, filter, len);
     }
+
     s->subscription = *options;
     s->subscription.subscriber = &session->subscriber;
     bus_subscribe(session->broker->bus, &s->subscription, filter, len);
@@ -377,6 +380,7 @@ bool session_unsubscribe(struct session *session, const char *filter, size_t len
         return false;
     struct session_subscription *s = container_of(key, struct session_subscription, key);
     map_remove(&session->subscriptions, key);
+    sys_unsubscribed(session->broker, filter, len);
     bus_unsubscribe(session->broker->bus, &s->subscription);
     free(s);
     return true;

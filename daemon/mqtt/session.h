@@ -101,6 +101,7 @@ struct session {
     struct will *will;
     struct timer expiry_timer;
     uint32_t expiry_s; /* UINT32_MAX: never */
+    bool is_v5;        /* of the last connection */
 };
 
 /* Makes it if there is none yet. */

@@ -118,7 +118,7 @@ static void send_again(struct session *session)
         if (mail->state & MAIL_RECEIVED) {
             list_remove(link);
             list_append(&traffic->under_way, link);
-            peer_send_pubrel(session->peer, mail->packet_id);
+            peer_send_ack(session->peer, WIRE_PUBREL, mail->packet_id, WIRE_SUCCESS, NULL);
         } else if (traffic->in_window < window_of(session)) {
             list_remove(link);
             send_publish(session, mail, true);
@@ -312,7 +312,7 @@ bool session_pubrec(struct session *session, uint16_t packet_id, bool accepted)
         spool_received(spool_of(session), mail, &session_promise(session, WIRE_PUBREL, packet_id)->receipt);
     } else if (!mail->place || mail->state & MAIL_RECEIVED) {
         mail->state |= MAIL_RECEIVED;
-        peer_send_pubrel(session->peer, packet_id);
+        peer_send_ack(session->peer, WIRE_PUBREL, packet_id, WIRE_SUCCESS, NULL);
     }
     return true;
 }

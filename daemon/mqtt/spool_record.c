@@ -7,6 +7,13 @@ enum { NUMBER_MAX = 10 };
 
 /* Flags of a message and of a target. */
 enum { QOS = 3, RETAIN = 4, EXPIRES = 8, FROM = 16, PROPS = 32, RECEIVED = 8, IDS = 16 };
+enum { OF_A_HEAD = QOS | RETAIN | EXPIRES | FROM | PROPS, OF_A_TARGET = QOS | RETAIN | RECEIVED | IDS };
+
+/* A flag that we do not know stands for something we would misread. */
+static bool flags_are_known(uint8_t flags, int known)
+{
+    return !(flags & ~known) && (flags & QOS) != QOS;
+}
 
 /* ---- numbers --------------------------------------------------------------------------------------------------- */
 
@@ -23,6 +30,8 @@ size_t spool_get_number(const uint8_t *bytes, size_t len, uint64_t *number)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < len && i < NUMBER_MAX; i++) {
+        if (i == NUMBER_MAX - 1 && bytes[i] > 1) /* more than 64 bits */
+            return 0;
         value |= (uint64_t)(bytes[i] & 0x7F) << (7 * i);
         if (!(bytes[i] & 0x80)) {
             *number = value;
@@ -73,7 +82,7 @@ static const uint8_t *get_bytes(struct reader *reader, size_t *len)
 
 size_t spool_target_max(const struct spool_target *target)
 {
-    return 2 * NUMBER_MAX + 2 + (size_t)target->id_count * 5;
+    return 2 * NUMBER_MAX + 3 + (size_t)target->id_count * 4; /* identifiers have 28 bits */
 }
 
 size_t spool_put_target(uint8_t *out, const struct spool_target *target)
@@ -87,7 +96,7 @@ size_t spool_put_target(uint8_t *out, const struct spool_target *target)
     len += spool_put_number(out + len, target->session);
     len += spool_put_number(out + len, target->index);
     if (target->id_count)
-        out[len++] = target->id_count;
+        len += spool_put_number(out + len, target->id_count);
     for (uint8_t i = 0; i < target->id_count; i++)
         len += spool_put_number(out + len, target->ids[i]);
     return len;
@@ -108,7 +117,7 @@ int spool_target_next(const struct spool_message *message, size_t *at, struct sp
     for (uint8_t i = 0; i < ret->id_count; i++)
         ids[i] = (uint32_t)get_below(&reader, UINT64_C(1) << 28);
     ret->ids = ids;
-    if (reader.bad || ret->qos > 2)
+    if (reader.bad || !flags_are_known(flags, OF_A_TARGET))
         return -EBADMSG;
     *at = (size_t)(reader.at - message->targets);
     return 1;
@@ -195,10 +204,10 @@ int spool_get_head(struct spool_message *ret, const uint8_t *bytes, size_t len)
         get_place(&reader, message.props_len, &message.response_at, &message.response_len);
         get_place(&reader, message.props_len, &message.correlation_at, &message.correlation_len);
     }
-    if (reader.bad || message.qos > 2)
-        return -EBADMSG;
     message.topic = (const char *)reader.at;
     message.topic_len = (size_t)(reader.end - reader.at);
+    if (reader.bad || !flags_are_known(flags, OF_A_HEAD) || message.topic_len > UINT16_MAX)
+        return -EBADMSG;
     *ret = message;
     return 0;
 }

@@ -20,6 +20,8 @@ static const struct {
     {"droppedQueueFull", offsetof(struct broker_counters, dropped_queue_full)},
     {"droppedTooLarge", offsetof(struct broker_counters, dropped_too_large)},
     {"droppedExpired", offsetof(struct broker_counters, dropped_expired)},
+    {"refusedQueueFull", offsetof(struct broker_counters, refused_queue_full)},
+
 };
 
 static void on_request(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,

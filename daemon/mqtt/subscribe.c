@@ -30,11 +30,9 @@ static uint8_t judge(struct peer *peer, const struct wire_filter *filter, size_t
     if (wire_filter_is_shared(filter->filter.text, filter->filter.len, &name, &inner) &&
         !wire_filter_is_valid(filter->filter.text, filter->filter.len)) /* [MQTT-4.8.2-1, -2] */
         return WIRE_FILTER_INVALID;
-    unsigned levels = 1;
-    for (uint16_t i = 0; i < inner.len; i++)
-        levels += inner.text[i] == '/';
-    if (levels > options->topic_levels_max)
+    if (peer_topic_is_too_large(peer, inner))
         return WIRE_FILTER_INVALID;
+
     if (!policy_allows(peer->principal, POLICY_SUBSCRIBE, inner.text, inner.len)) {
         peer->broker->counters.unauthorized++;
         return WIRE_NOT_AUTHORIZED;
@@ -88,7 +86,10 @@ static void take_effect(struct session *session, struct subscribing *subscribing
             if (replay[k] == subscription)
                 replay[k] = NULL;
         /* Retain Handling: 0 always, 1 only for a new subscription, 2 never; 3.1.1 always. [MQTT-3.3.1-9 to -11] */
-        if (wanted->retain_handling == 0 || (wanted->retain_handling == 1 && is_new))
+        bool wanted_now = wanted->retain_handling == 0 || (wanted->retain_handling == 1 && is_new);
+        bool is_pattern =
+            memchr(wanted->filter, '+', wanted->len) || memchr(wanted->filter, '#', wanted->len);
+        if (wanted_now && !(is_pattern && subscribing->broker->options.no_retained_by_wildcard))
             replay[i] = subscription;
     }
 }
@@ -118,8 +119,10 @@ static void on_subscribed(struct control *control, int r)
 static void want(struct peer *peer, struct wanted *wanted, const struct wire_packet *packet,
                  const struct wire_filter *filter, size_t begun)
 {
+    const struct broker_options *options = &peer->broker->options;
     uint8_t reason = judge(peer, filter, begun);
-    wanted->code = filter->qos;
+    uint8_t qos = filter->qos < options->qos_max ? filter->qos : options->qos_max;
+    wanted->code = qos;
     if (reason) {
         log_info("%s: SUBSCRIBE to %.*s refused: %s", peer_name(peer), filter->filter.len,
                  filter->filter.text, wire_reason_text(reason));
@@ -131,8 +134,9 @@ static void want(struct peer *peer, struct wanted *wanted, const struct wire_pac
     wanted->len = filter->filter.len;
     wanted->retain_handling = filter->retain_handling;
     wanted->options = (struct subscription){
-        .qos = filter->qos,
+        .qos = qos,
         .no_local = filter->no_local,
+        .no_parent = options->no_parent,
         .retain_as_published = filter->retain_as_published,
         .id = wire_has(&packet->props, WIRE_SUBSCRIPTION_ID) ? packet->props.subscription_id : 0,
     };
@@ -149,6 +153,8 @@ static size_t count_filters(struct peer *peer, const struct wire_packet *packet,
         bool shared = wire_filter_is_shared(filter.filter.text, filter.filter.len, &name, &inner);
         if (count == FILTERS_MAX)
             *r = peer_fault(peer, WIRE_IMPLEMENTATION_ERROR, "too many topic filters in one packet");
+        else if (wire_has(&packet->props, WIRE_SUBSCRIPTION_ID) && peer->broker->options.no_subscription_ids)
+            *r = peer_fault(peer, WIRE_SUBSCRIPTION_IDS_UNSUPPORTED, "a Subscription Identifier");
         else if (shared && filter.no_local) /* [MQTT-3.8.3-4] */
             *r = peer_fault(peer, WIRE_PROTOCOL_ERROR, "No Local on a shared subscription");
         if (*r < 0)
@@ -176,6 +182,11 @@ int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet)
     for (uint32_t at = 0; wire_filter_next(packet, &at, &filter);) {
         struct wanted *wanted = &subscribing->wanted[subscribing->count++];
         want(peer, wanted, packet, &filter, begun);
+        if (subscribing->count > peer->broker->options.filters_max && !wanted->refused) {
+            wanted->refused = true;
+            wanted->code = peer->version == WIRE_MQTT5 ? WIRE_QUOTA_EXCEEDED : 0x80;
+        }
+
         if (!wanted->refused && !map_get(&peer->session->subscriptions, wanted->filter, wanted->len))
             begun++;
 

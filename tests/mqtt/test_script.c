@@ -141,7 +141,7 @@ TEST(what_does_not_go_as_written_is_told)
         {"A connects clean\nA> PINGREQ\n", "A< PINGRESP came"},
         {"A connects clean\nA> PINGREQ\nA< nothing\n", "A< PINGRESP came"},
         {"A connects clean\nA< closed\n", "the connection is still open"},
-        {"A connects clean\nA> raw 00 00\nA< nothing\n", "DISCONNECT rc=0x81 came"},
+        {"A connects clean\nA> raw 00 00\nA< nothing\n", "DISCONNECT rc=0x81 "},
         {"A connects clean\nA> raw 00 00\nA< DISCONNECT rc=0x81\n", "the broker has closed A's connection"},
         {"A connects clean\nA> raw 00 00\nA< DISCONNECT rc=0x81\nA< nothing\n", "the broker has closed"},
         {"A connects clean\nA> raw 00 00\nA< ended 0x82\n", "rc is different"},
