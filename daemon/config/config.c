@@ -40,8 +40,19 @@ static const struct key gateway_keys[] = {
     ROW(TEXT, "log", config, log_level, "info", 0, NAME_MAX_LEN),
     ROW(BYTES, "packet-max", config, packet_max, "1M", 1024, 268435455),
     ROW(NUMBER, "inflight-max", config, inflight_max, "100", 1, 65535),
+        ROW(NUMBER, "subscriptions-max", config, subscriptions_max, "10000", 1, 10000000),
+    ROW(NUMBER, "topic-levels-max", config, topic_levels_max, "128", 1, 32768),
+    ROW(NUMBER, "alias-max", config, alias_max, "16", 0, 65535),
     ROW(NUMBER, "queue-max", config, queue_max, "10000", 1, 10000000),
+    ROW(BYTES, "queue-size", config, queue_bytes, "16M", 65536, TIB(1)),
+    ROW(BYTES, "queues-size", config, queued_bytes, "256M", MIB(1), TIB(1)),
+    ROW(BYTES, "queues-disk", config, queue_disk_bytes, "1G", MIB(16), TIB(8)),
+    ROW(TEXT, "queue-full", config, queue_full, "refuse", 1, NAME_MAX_LEN),
     ROW(TIME, "session-expiry", config, session_expiry_s, "7d", 0, UINT32_MAX),
+    ROW(TIME, "session-expiry-max", config, session_expiry_max_s, "4294967295s", 0, UINT32_MAX),
+    ROW(TIME, "keepalive-max", config, keepalive_max_s, "0s", 0, 65535),
+    ROW(TEXT, "profile", config, profile, "oasis", 1, NAME_MAX_LEN),
+
     ROW(NUMBER, "connections-max", config, connections_max, "10000", 1, 1000000),
 };
 

@@ -192,8 +192,7 @@ int wire_client_publish(struct wire_client *client, const struct wire_packet *pu
         return client->config.slot_count ? WIRE_BUSY : WIRE_TOO_LONG;
     packet.packet_id = new_id(client);
     size_t len = wire_encode(slot->buffer, slot->size, &packet);
-    if (!len || refuse(client, len) == WIRE_TOO_LONG ||
-        (client->state == WIRE_CLIENT_UP && len > client->packet_max))
+    if (refuse(client, len) == WIRE_TOO_LONG || (client->state == WIRE_CLIENT_UP && len > client->packet_max))
         return WIRE_TOO_LONG;
     slot->len = (uint32_t)len;
     slot->packet_id = packet.packet_id;

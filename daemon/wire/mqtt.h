@@ -249,7 +249,9 @@ int wire_frame(const uint8_t *bytes, size_t len, size_t max, struct wire_frame *
 
 enum wire_side { WIRE_FROM_CLIENT, WIRE_FROM_SERVER };
 
-/* Decodes a packet. version: the connection's (a CONNECT says its own). Returns 0, or a reason code of 0x80 and above;
+/* Decodes a packet. version: the connection's (a CONNECT says its own). What an older version allows is allowed in it only:
+ * a remaining length with more bytes than it takes (3.1, 3.1.1); DUP on PUBREL, SUBSCRIBE and UNSUBSCRIBE, and a user name
+ * and password that the flags promise and that are missing (3.1). Returns 0, or a reason code of 0x80 and above;
  * *why is then what was wrong, for the log. An unknown protocol level gives WIRE_UNSUPPORTED_VERSION with packet->version
  * as it was asked for. */
 uint8_t wire_decode(struct wire_packet *packet, const struct wire_frame *frame, enum wire_version version,

@@ -46,8 +46,9 @@ static const struct {
      {"gatehouse.conf:3: [stream a]: expected once in a file, found it in line 1 already"}},
     /* keys */
     {"[gateway]\nnmae = a\n",
-     {"gatehouse.conf:2: [gateway] nmae: unknown key: expected name, log, packet-max, inflight-max, queue-max, "
-      "session-expiry or connections-max, found \"a\""}},
+     {"gatehouse.conf:2: [gateway] nmae: unknown key: expected name, log, packet-max, inflight-max, subscriptions-max, topic-levels-max, alias-max, "
+      "queue-max, queue-size, queues-size, queues-disk, queue-full, session-expiry, session-expiry-max, "
+      "keepalive-max, profile or connections-max, found \"a\""}},
     {UPLINK "port = 8883\n",
      {"gatehouse.conf:3: [uplink cloud] port: unknown key: expected uri, client-id, username, password-file, "
       "ca, cert, key, keepalive or protocol, found \"8883\""}},
@@ -120,8 +121,9 @@ static const struct {
     {"[gateway]\nlog = loud\ncolour = red\n[stream s]\nuplink = cloud\npriority = 0\nnonsense\n[route r]\n"
      "filter = a\nstream = t\n",
      {"gatehouse.conf:7: expected [KIND NAME], KEY = VALUE, or a comment that begins with #, found \"nonsense\"",
-      "gatehouse.conf:3: [gateway] colour: unknown key: expected name, log, packet-max, inflight-max, queue-max, "
-      "session-expiry or connections-max, found \"red\"",
+      "gatehouse.conf:3: [gateway] colour: unknown key: expected name, log, packet-max, inflight-max, subscriptions-max, topic-levels-max, alias-max, "
+      "queue-max, queue-size, queues-size, queues-disk, queue-full, session-expiry, session-expiry-max, "
+      "keepalive-max, profile or connections-max, found \"red\"",
       "gatehouse.conf:6: [stream s] priority: expected a whole number from 1 to 10, found \"0\"",
       "gatehouse.conf:2: [gateway] log: expected error, warning, notice, info or debug, found \"loud\"",
       "gatehouse.conf:5: [stream s] uplink: expected the name of an [uplink], found \"cloud\"",
@@ -169,7 +171,8 @@ TEST(a_file_that_may_not_be_read_is_a_fault)
     cleanup_free char *path = str_printf("%s/gatehouse.conf", rig->folder);
     CHECK_INT(chmod(path, 0), 0);
     config_rig_load(rig);
-    CHECK_STR(config_rig_fault(rig, 0), "gatehouse.conf: expected a file that can be read: Permission denied");
+    CHECK_STR(config_rig_fault(rig, 0),
+              "gatehouse.conf: expected a file that can be read: Permission denied");
 }
 
 TEST(a_file_in_place_of_the_folder_of_drop_ins_is_a_fault)

@@ -132,6 +132,23 @@ TEST(packet_identifiers_go_round_and_leave_out_0_and_those_in_use)
     }
 }
 
+TEST(the_identifiers_of_the_two_directions_have_nothing_to_do_with_each_other)
+{
+    struct talk talk;
+    talk_init(&talk, WIRE_MQTT5);
+    talk_up(&talk);
+    CHECK_INT(talk_publish(&talk, 2, "a", "ours"), 1);
+    CHECK_STR(talk_next(&talk), "PUBLISH a q2 id=1 = ours");
+    talk_server(&talk, "34 {['a'] 0001 {} 'theirs'} 50 {0001}");
+    CHECK_STR(talk_next(&talk), "PUBREC id=1 00");
+    CHECK_STR(talk_next(&talk), "PUBREL id=1 00");
+    talk_server(&talk, "62 {0001}");
+    CHECK_STR(talk_next(&talk), "PUBCOMP id=1 00");
+    CHECK_STR(talk_events(&talk), "message a q2 id=1 = theirs; ");
+    talk_server(&talk, "70 {0001}");
+    CHECK_STR(talk_events(&talk), "published 1 00; ");
+}
+
 /* ---- limits --------------------------------------------------------------------------------------------------------- */
 
 TEST(without_a_free_slot_a_message_has_to_wait)
@@ -193,6 +210,19 @@ TEST(a_message_that_never_fits_is_refused_at_once)
     (void)talk_next(&talk);
     memset(payload, 'x', TALK_OUT - 5 - TALK_RECEIVED * WIRE_ACK_MAX);
     CHECK_INT(talk_publish(&talk, 0, "a", payload), WIRE_TOO_LONG);
+}
+
+TEST(a_message_that_fits_into_its_slot_but_not_into_the_output_is_refused_at_once)
+{
+    struct talk talk;
+    talk_init(&talk, WIRE_MQTT311);
+    talk.config.out_size = 40;
+    talk_restart(&talk);
+    char payload[TALK_SLOT_SIZE] = "";
+    memset(payload, 'x', 33); /* header 2, topic 3, id 2 */
+    CHECK_INT(talk_publish(&talk, 1, "a", payload), 1);
+    memset(payload, 'x', 34);
+    CHECK_INT(talk_publish(&talk, 1, "a", payload), WIRE_TOO_LONG);
 }
 
 TEST(a_message_longer_than_the_server_takes_is_not_sent)
@@ -263,6 +293,12 @@ static void publish_three(struct talk *talk)
     talk_end(talk);
 }
 
+static void fill_output(struct talk *talk)
+{
+    while (talk_publish(talk, 0, "full", "") == 0)
+        ;
+}
+
 TEST(with_its_session_everything_unfinished_is_sent_again_in_order)
 {
     struct talk talk;
@@ -292,6 +328,30 @@ TEST(without_its_session_messages_are_new_and_what_was_released_is_done)
     CHECK_STR(talk_events(&talk), "published 3 00; connected 0; ");
     CHECK_STR(talk_next(&talk), "PUBLISH a q1 id=1 = 1");
     CHECK_STR(talk_next(&talk), "PUBLISH a q2 id=2 = 2");
+    CHECK_STR(talk_next(&talk), "");
+}
+
+TEST(what_is_sent_again_waits_for_room)
+{
+    struct talk talk;
+    talk_init(&talk, WIRE_MQTT5);
+    talk_up(&talk);
+    publish_three(&talk);
+    talk_begin(&talk);
+    (void)talk_next(&talk);
+    talk.server_reads = 0;
+    talk.on_connected = fill_output;
+    talk_server(&talk, "20 {01 00 {}}");
+    uint32_t len;
+    (void)wire_client_output(&talk.client, &len);
+    CHECK(len <= TALK_OUT);
+    talk.server_reads = SIZE_MAX;
+    const char *line;
+    while (strncmp(line = talk_next(&talk), "PUBLISH full", 12) == 0)
+        ;
+    CHECK_STR(line, "PUBLISH a q1 dup id=1 = 1");
+    CHECK_STR(talk_next(&talk), "PUBLISH a q2 dup id=2 = 2");
+    CHECK_STR(talk_next(&talk), "PUBREL id=3 00");
     CHECK_STR(talk_next(&talk), "");
 }
 

@@ -57,6 +57,21 @@ TEST(what_was_handed_over_once_is_remembered_as_long_as_the_session)
     CHECK_STR(talk_events(&talk), "message a q2 id=5 = another; ");
 }
 
+TEST(messages_of_qos_2_may_be_released_in_any_order)
+{
+    struct talk talk;
+    talk_init(&talk, WIRE_MQTT5);
+    talk_up(&talk);
+    talk_server(&talk,
+                "34 {['a'] 0005 {} 'x'} 34 {['a'] 0006 {} 'y'} 62 {0006} 3c {['a'] 0005 {} 'x'} 62 {0005}");
+    CHECK_STR(talk_events(&talk), "message a q2 id=5 = x; message a q2 id=6 = y; ");
+    CHECK_STR(talk_next(&talk), "PUBREC id=5 00");
+    CHECK_STR(talk_next(&talk), "PUBREC id=6 00");
+    CHECK_STR(talk_next(&talk), "PUBCOMP id=6 00");
+    CHECK_STR(talk_next(&talk), "PUBREC id=5 00");
+    CHECK_STR(talk_next(&talk), "PUBCOMP id=5 00");
+}
+
 TEST(a_pubrel_of_nothing_is_answered)
 {
     struct talk talk;
@@ -147,16 +162,48 @@ TEST(late_acknowledgements_have_room_whatever_is_published)
     CHECK_STR(talk_next(&talk), "PUBACK id=6 97");
 }
 
+TEST(a_message_is_taken_as_long_as_its_acknowledgement_just_fits)
+{
+    struct talk talk;
+    talk_init(&talk, WIRE_MQTT311);
+    talk_up(&talk);
+    talk.server_reads = 0;
+    CHECK_INT(talk_publish(&talk, 0, "a", "12345678"), 0);
+    for (unsigned i = 0; i < 22; i++)
+        CHECK_INT(talk_publish(&talk, 0, "a", ""), 0);
+    uint32_t len;
+    (void)wire_client_output(&talk.client, &len);
+    CHECK_INT(len, TALK_OUT - WIRE_ACK_MAX);
+    talk_server(&talk, "32 {['a'] 0005 'x'} 32 {['a'] 0006 'y'}");
+    CHECK_STR(talk_events(&talk), "message a q1 id=5 = x; ");
+}
+
+TEST(a_late_acknowledgement_without_room_ends_the_connection)
+{
+    struct talk talk;
+    talk_init(&talk, WIRE_MQTT311); /* without Receive Maximum no room is kept */
+    talk.acknowledges = false;
+    talk_up(&talk);
+    talk_server(&talk, "32 {['a'] 0005 'x'}");
+    talk.server_reads = 0;
+    CHECK_INT(talk_publish(&talk, 0, "a", "12345678"), 0); /* 13 bytes, and 23 times 5 */
+    while (talk_publish(&talk, 0, "a", "") == 0)
+        ;
+    (void)talk_events(&talk);
+    wire_client_acknowledge(&talk.client, 5, 0);
+    CHECK_STR(talk_events(&talk), "lost memory 00; ");
+}
+
 /* ---- pieces --------------------------------------------------------------------------------------------------------- */
 
 TEST(bytes_may_come_in_any_pieces)
 {
     static const char stream[] =
         "20 {00 00 {}} 32 {['a'] 0005 {} 'x'} d0 {} 30 {['a'] {} 31*50} 34 {['a'] 0006 {} 'y'} "
-        "30 {['a'] {} 32*90} 62 {0006}";
+        "32 {['a'] 0007 {} 32*90} 62 {0006}";
     static const char events[] = "connected 0; message a q1 id=5 = x; "
                                  "message a q0 = 11111111111111111111111111111111111111111111111111; "
-                                 "message a q2 id=6 = y; too long 96; ";
+                                 "message a q2 id=6 = y; too long 98; ";
     uint8_t bytes[512];
     size_t len = notation_bytes(stream, bytes, sizeof bytes);
     for (size_t piece = 1; piece <= len; piece++) {
@@ -169,7 +216,9 @@ TEST(bytes_may_come_in_any_pieces)
         CHECK_STR(talk_events(&talk), events);
         CHECK_STR(talk_next(&talk), "PUBACK id=5 00");
         CHECK_STR(talk_next(&talk), "PUBREC id=6 00");
+        CHECK_STR(talk_next(&talk), "PUBACK id=7 97");
         CHECK_STR(talk_next(&talk), "PUBCOMP id=6 00");
+        CHECK_STR(talk_next(&talk), "");
     }
 }
 

@@ -224,8 +224,9 @@ TEST(a_ping_waits_for_room_in_the_output)
         talk.server_reads = SIZE_MAX;
         while (*talk_next(&talk))
             ;
-        talk_after(&talk, 0);
+        talk_after(&talk, 50000);
         CHECK_STR(talk_next(&talk), "PINGREQ");
+        CHECK_INT(talk.wait, 10000); /* not half a keep-alive: 80 s of silence have gone already */
     }
 }
 

@@ -294,6 +294,12 @@ TEST(an_answer_too_long_for_its_receiver_loses_user_properties_then_the_reason_s
     }
 }
 
+TEST(what_cannot_be_said_at_all_does_not_fit_either)
+{
+    struct wire_packet packet = {.type = WIRE_AUTH, .version = WIRE_MQTT311};
+    CHECK(!wire_shorten(&packet, 100));
+}
+
 TEST(a_publish_is_never_shortened)
 {
     uint8_t extra[8];

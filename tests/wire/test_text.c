@@ -130,6 +130,12 @@ TEST(a_topic_name_has_a_character_and_no_wildcard)
     CHECK(!wire_topic_is_valid("a\0b", 3)); /* [MQTT-4.7.3-2] */
 }
 
+TEST(a_filter_has_no_nul)
+{
+    CHECK(!wire_filter_is_valid("a\0b", 3)); /* [MQTT-4.7.3-2] */
+    CHECK(!wire_filter_is_valid("$share/g/a\0", 11));
+}
+
 TEST(a_topic_name_or_filter_has_at_most_65535_bytes)
 {
     char *text = malloc(65536); /* [MQTT-4.7.3-3] */
