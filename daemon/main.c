@@ -146,12 +146,25 @@ static int open_stores(struct house *house)
 
 static int open_broker(struct house *house)
 {
+    const struct config *config = &house->config;
     struct broker_options options = broker_options();
-    options.packet_max = (size_t)house->config.packet_max;
-    options.inflight_max = (unsigned)house->config.inflight_max;
-    options.queue_max = (size_t)house->config.queue_max;
-    options.session_expiry_s = (uint32_t)house->config.session_expiry_s;
-    options.connections_max = (unsigned)house->config.connections_max;
+    options.packet_max = (size_t)config->packet_max;
+    options.inflight_max = (unsigned)config->inflight_max;
+    options.queue_max = (size_t)config->queue_max;
+    options.queue_bytes_max = (size_t)config->queue_bytes;
+    options.queued_bytes_max = (size_t)config->queued_bytes;
+    options.queue_full = strcmp(config->queue_full, "wait") == 0 ? BROKER_QUEUE_WAIT : BROKER_QUEUE_REFUSE;
+    options.subscriptions_max = (unsigned)config->subscriptions_max;
+    options.topic_levels_max = (unsigned)config->topic_levels_max;
+    options.alias_max = (uint16_t)config->alias_max;
+    options.session_expiry_s = (uint32_t)config->session_expiry_s;
+    options.session_expiry_max_s = (uint32_t)config->session_expiry_max_s;
+    options.keepalive_max_s = (unsigned)config->keepalive_max_s;
+    options.connections_max = (unsigned)config->connections_max;
+    options.spool_bytes_max = (uint64_t)config->queue_disk_bytes;
+    if (strcmp(config->profile, "aws") == 0)
+        broker_options_aws(&options);
+
     options.store = house->store;
     options.logs = house->queues;
     house->local = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
@@ -175,6 +188,7 @@ static int open_streams(struct house *house)
             .priority = (unsigned)config->streams[i].priority,
             .segment_bytes = (uint64_t)config->streams[i].segment_bytes,
             .max_bytes = (uint64_t)config->streams[i].max_bytes,
+            .keep = config->streams[i].keep,
         };
     for (size_t i = 0; i < config->route_count; i++)
         routes[i] = (struct route_options){
