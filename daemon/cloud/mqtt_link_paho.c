@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Read beside Paho 1.3.12:
  * - MQTTAsync_destroy() calls onFailure for everything it has not answered, and leaks topic and payload of what was queued
@@ -15,15 +16,24 @@
 
 enum { CONNECT_TIMEOUT_S = 20, MAX_INFLIGHT = 1000 };
 
+static bool has_tls(const struct paho *paho)
+{
+    return strncmp(paho->uri, "mqtts:", 6) == 0;
+}
+
+static void add_words(struct paho *paho, const char *words)
+{
+    size_t len = strlen(paho->reason);
+    (void)snprintf(paho->reason + len, sizeof paho->reason - len, " (%s)", words);
+}
+
 static void end(struct paho *paho)
 {
     if (paho->over)
         return;
     paho->over = true;
-    if (paho->tls[0]) {
-        size_t len = strlen(paho->reason);
-        (void)snprintf(paho->reason + len, sizeof paho->reason - len, " (%s)", paho->tls);
-    }
+    if (paho->tls[0])
+        add_words(paho, paho->tls);
     inbox_post(paho->inbox, &paho->ended);
 }
 
@@ -46,6 +56,8 @@ static void explain(struct paho *paho, int code, const char *message)
     else
         (void)snprintf(paho->reason, sizeof paho->reason, "cannot connect: %s",
                        message ? message : "the name or the network cannot be reached");
+    if (!text && message && has_tls(paho) && !paho->tls[0]) /* Paho does not say which */
+        add_words(paho, "nobody listens there, it is no TLS, or the certificate is another host's");
 }
 
 /* ---- Paho's threads ---------------------------------------------------------------------------------------------- */
@@ -107,13 +119,23 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
     return 1;
 }
 
+/* THREAD:error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:DATA. The first is the cause, and its reason says it. */
 static int on_tls_error(const char *line, size_t len, void *context)
 {
     struct paho *paho = context;
-    if (!paho->tls[0]) {
-        (void)snprintf(paho->tls, sizeof paho->tls, "%.*s", (int)len, line);
-        paho->tls[strcspn(paho->tls, "\n")] = '\0';
+    if (paho->tls[0])
+        return 1;
+    const char *end = line + len, *reason = line;
+    for (int i = 0; i < 5 && reason; i++) {
+        reason = memchr(reason, ':', (size_t)(end - reason));
+        reason = reason ? reason + 1 : NULL;
     }
+    if (!reason)
+        reason = line;
+    size_t reason_len = 0;
+    while (reason + reason_len < end && !strchr(":\n", reason[reason_len]))
+        reason_len++;
+    (void)snprintf(paho->tls, sizeof paho->tls, "%.*s", (int)reason_len, reason);
     return 1;
 }
 
@@ -177,7 +199,7 @@ static int connect_handle(struct paho *paho)
     options.maxInflight = MAX_INFLIGHT;
     options.username = paho->username;
     options.password = paho->password;
-    if (strncmp(paho->uri, "mqtts:", 6) == 0) {
+    if (has_tls(paho)) {
         tls.trustStore = paho->ca;
         tls.keyStore = paho->cert;
         tls.privateKey = paho->key;
@@ -190,6 +212,19 @@ static int connect_handle(struct paho *paho)
     return MQTTAsync_connect(paho->handle, &options);
 }
 
+/* Paho would only say that TLS failed. */
+static int check_files(struct paho *paho)
+{
+    const char *const files[] = {paho->ca, paho->cert, paho->key};
+    for (size_t i = 0; i < array_size(files); i++)
+        if (files[i] && access(files[i], R_OK) < 0) {
+            int r = -errno;
+            (void)snprintf(paho->reason, sizeof paho->reason, "cannot read %s: %s", files[i], strerror(-r));
+            return r;
+        }
+    return 0;
+}
+
 int paho_open(struct paho *paho)
 {
     MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
@@ -200,8 +235,11 @@ int paho_open(struct paho *paho)
     paho->reason[0] = paho->tls[0] = '\0';
     paho->receive_max = 0;
 
-    int r = MQTTAsync_createWithOptions(&paho->handle, paho->uri, paho->client_id,
-                                        MQTTCLIENT_PERSISTENCE_NONE, NULL, &create);
+    int r = check_files(paho);
+    if (r < 0)
+        return r;
+    r = MQTTAsync_createWithOptions(&paho->handle, paho->uri, paho->client_id, MQTTCLIENT_PERSISTENCE_NONE,
+                                    NULL, &create);
     if (r == MQTTASYNC_SUCCESS)
         r = MQTTAsync_setCallbacks(paho->handle, paho, on_lost, on_message, NULL);
     if (r == MQTTASYNC_SUCCESS && paho->protocol == 5)

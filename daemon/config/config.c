@@ -40,7 +40,7 @@ static const struct key gateway_keys[] = {
     ROW(TEXT, "log", config, log_level, "info", 0, NAME_MAX_LEN),
     ROW(BYTES, "packet-max", config, packet_max, "1M", 1024, 268435455),
     ROW(NUMBER, "inflight-max", config, inflight_max, "100", 1, 65535),
-        ROW(NUMBER, "subscriptions-max", config, subscriptions_max, "10000", 1, 10000000),
+    ROW(NUMBER, "subscriptions-max", config, subscriptions_max, "10000", 1, 10000000),
     ROW(NUMBER, "topic-levels-max", config, topic_levels_max, "128", 1, 32768),
     ROW(NUMBER, "alias-max", config, alias_max, "16", 0, 65535),
     ROW(NUMBER, "queue-max", config, queue_max, "10000", 1, 10000000),

@@ -41,7 +41,7 @@ struct config_plugin {
 };
 
 struct config {
-        char *name, *log_level, *profile, *queue_full;
+    char *name, *log_level, *profile, *queue_full;
     int64_t packet_max, inflight_max, subscriptions_max, topic_levels_max, alias_max;
     int64_t queue_max, queue_bytes, queued_bytes, queue_disk_bytes;
     int64_t session_expiry_s, session_expiry_max_s, keepalive_max_s, connections_max;

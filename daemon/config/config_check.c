@@ -33,12 +33,11 @@ static void fault(struct config *config, const char *kind, const char *name, con
 static void check_gateway(struct config *config)
 {
     if (log_level_from_text(config->log_level) < 0)
-                fault(config, "gateway", "", "log", "error, warning, notice, info or debug");
+        fault(config, "gateway", "", "log", "error, warning, notice, info or debug");
     if (strcmp(config->queue_full, "refuse") != 0 && strcmp(config->queue_full, "wait") != 0)
         fault(config, "gateway", "", "queue-full", "refuse or wait");
     if (strcmp(config->profile, "oasis") != 0 && strcmp(config->profile, "aws") != 0)
         fault(config, "gateway", "", "profile", "oasis or aws");
-
 }
 
 static void check_listener(struct config *config, const struct config_listener *listener)

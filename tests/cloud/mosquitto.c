@@ -32,7 +32,7 @@ void mosquitto_init(struct mosquitto *broker, const char *configuration)
     cleanup_free char *path = str_printf("%s/mosquitto.conf", broker->folder);
     FILE *file = fopen(path, "we");
     CHECK(file);
-    (void)fprintf(file, "listener %u 127.0.0.1\npersistence false\nlog_type all\n%s", broker->port,
+    (void)fprintf(file, "user root\nlistener %u 127.0.0.1\npersistence false\nlog_type all\n%s", broker->port,
                   configuration);
     CHECK_INT(fclose(file), 0);
 }

@@ -13,7 +13,7 @@
  * forgotten when the link says done: there is no other state than the links'.
  *
  * The status says "down" before the receipts of what was under way are settled, so whoever waits for "up" has heard that
- * there is something to wait for. Failed attempts after the first are not said: nothing has changed. */
+ * there is something to wait for. Failed attempts are not said while they fail for the same reason: nothing has changed. */
 
 enum { NAME_MAX_LEN = 64, REASON_LEN = 200, ASK_MAX = 1024 };
 
@@ -94,7 +94,7 @@ static void on_up(void *self)
 static void on_down(void *self, const char *reason)
 {
     struct uplink *uplink = self;
-    if (uplink->state != DOWN)
+    if (uplink->state != DOWN || strcmp(uplink->reason, reason) != 0)
         log_warning("uplink %s: %s", uplink->name, reason);
     say_state(uplink, DOWN, reason);
 }

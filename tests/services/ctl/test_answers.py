@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""The daemon's answers are what schema/json/ says.
+
+    test_answers.py BUILD        ends with 77 when python3-jsonschema is not installed
+"""
+import glob
+import json
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, "..", "..", "..")
+sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+import gateway  # noqa: E402
+
+try:
+    import jsonschema
+except ImportError:
+    jsonschema = None
+
+CONFIG = """
+[uplink cloud]
+uri = mqtt://127.0.0.1:{port}
+[stream telemetry]
+uplink = cloud
+[stream local]
+[route env]
+filter = dt/#
+stream = telemetry
+"""
+
+
+def schemas():
+    found = {}
+    for path in glob.glob(os.path.join(ROOT, "schema", "json", "*.schema.json")):
+        with open(path, encoding="utf-8") as file:
+            found[os.path.basename(path)] = json.load(file)
+    return found
+
+
+def check(all_schemas, name, answer):
+    schema = all_schemas[name + ".schema.json"]
+    resolver = jsonschema.RefResolver("", schema, store=all_schemas)
+    jsonschema.Draft202012Validator(schema, resolver=resolver).validate(answer)
+
+
+def every_schema_is_one(all_schemas):
+    gateway.check(len(all_schemas) >= 5, "there are schemas")
+    for schema in all_schemas.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def answers_are_as_written(gw, all_schemas):
+    with gw.client("sensor") as client:
+        client.publish("dt/p1/env", b"{}")
+    check(all_schemas, "gateway-status", gw.ctl("gateway/status"))
+    streams = gw.ctl("stream/list")
+    check(all_schemas, "stream-list", streams)
+    gateway.check(len(streams["streams"]) == 2, "two streams are listed")
+    uplinks = gw.ctl("uplink/list")
+    check(all_schemas, "uplink-list", uplinks)
+    gateway.check(len(uplinks["uplinks"]) == 1, "one uplink is listed")
+    for command in "uplink/cut", "uplink/restore":
+        check(all_schemas, "uplink", gw.ctl(command, b'{"name":"cloud"}'))
+        check(all_schemas, "refusal", gw.ctl(command, b'{"name":"moon"}'))
+
+
+def what_is_not_as_written_is_found(all_schemas):
+    for answer in {}, {"streams": [{"name": "s"}]}, {"streams": [], "more": 1}:
+        try:
+            check(all_schemas, "stream-list", answer)
+        except jsonschema.ValidationError:
+            continue
+        raise AssertionError(f"{answer} passes")
+
+
+def main():
+    if not jsonschema:
+        raise gateway.Skip("python3-jsonschema is not installed")
+    suite = gateway.Suite(sys.argv[1])
+    all_schemas = schemas()
+    suite.run("every schema is one", every_schema_is_one, all_schemas)
+    suite.run("an answer that is not as written is found", what_is_not_as_written_is_found, all_schemas)
+    with gateway.Gateway(suite.build, config=CONFIG.format(port=gateway.free_port())) as gw:
+        suite.run("the daemon's answers are as written", answers_are_as_written, gw, all_schemas)
+    return suite.end()
+
+
+gateway.run(main)
