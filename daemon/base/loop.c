@@ -12,9 +12,15 @@
  * the same turn. Hence due watches are taken into a list first, from which unwatching removes them, and timers are
  * taken from the heap one by one.
  *
- * Timers: a binary heap of pointers by due time; each timer knows its place, so stopping one is cheap. */
+ * Timers: a binary heap by due time; each timer knows its place, so stopping one is cheap. The due time is in the heap
+ * and not in the timer: settling looks at no timer's owner, and most timers of most owners are stopped. */
 
-enum { EVENTS_A_TURN = 256, CALLBACK_BUDGET_US = 2000 };
+enum { EVENTS_A_TURN = 256, CALLBACK_BUDGET_US = 2000, HEAP_MIN = 64 };
+
+struct moment {
+    int64_t due; /* monotonic ms */
+    struct timer *timer;
+};
 
 struct loop {
     int epoll;
@@ -22,8 +28,8 @@ struct loop {
     int64_t now, wall;
     struct list due;
     struct list tasks[LOOP_PHASES];
-    struct timer **heap; /* 1-based */
-    size_t timers, heap_size;
+    struct moment *heap; /* 1-based */
+    uint32_t timers, heap_size;
     uint64_t slow, turns;
     bool stopping;
     int result;
@@ -82,81 +88,91 @@ uint64_t loop_turns(const struct loop *loop)
 
 /* ---- watches ---------------------------------------------------------------------------------------------------- */
 
+static bool is_watched(const struct watch *watch)
+{
+    return watch->pending.next;
+}
+
 int loop_watch(struct loop *loop, struct watch *watch, unsigned events)
 {
-    if (watch->watched && watch->events == events)
+    bool watched = is_watched(watch);
+    if (watched && watch->events == events)
         return 0;
     struct epoll_event event = {.events = events, .data.ptr = watch};
-    if (epoll_ctl(loop->epoll, watch->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch->fd, &event) < 0)
+    if (epoll_ctl(loop->epoll, watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, watch->fd, &event) < 0)
         return -errno;
-    if (!watch->watched)
+    if (!watched)
         list_init(&watch->pending);
-    watch->watched = true;
-    watch->events = events;
+    watch->events = (uint16_t)events;
     return 0;
 }
 
 void loop_unwatch(struct loop *loop, struct watch *watch)
 {
-    if (!watch->watched)
+    if (!is_watched(watch))
         return;
     (void)epoll_ctl(loop->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
     list_remove(&watch->pending);
-    watch->watched = false;
+    watch->pending = (struct list){0};
 }
 
 /* ---- timers ----------------------------------------------------------------------------------------------------- */
 
-static void heap_set(struct loop *loop, size_t place, struct timer *timer)
+static void heap_set(struct loop *loop, uint32_t place, struct moment moment)
 {
-    loop->heap[place] = timer;
-    timer->place = place;
+    loop->heap[place] = moment;
+    moment.timer->place = place;
 }
 
-static void heap_settle(struct loop *loop, size_t place, struct timer *timer)
+static void heap_settle(struct loop *loop, uint32_t place, struct moment moment)
 {
-    while (place > 1 && loop->heap[place / 2]->due > timer->due) {
+    while (place > 1 && loop->heap[place / 2].due > moment.due) {
         heap_set(loop, place, loop->heap[place / 2]);
         place /= 2;
     }
-    for (size_t child; (child = 2 * place) <= loop->timers; place = child) {
-        if (child < loop->timers && loop->heap[child + 1]->due < loop->heap[child]->due)
+    for (uint32_t child; (child = 2 * place) <= loop->timers; place = child) {
+        if (child < loop->timers && loop->heap[child + 1].due < loop->heap[child].due)
             child++;
-        if (loop->heap[child]->due >= timer->due)
+        if (loop->heap[child].due >= moment.due)
             break;
         heap_set(loop, place, loop->heap[child]);
     }
-    heap_set(loop, place, timer);
+    heap_set(loop, place, moment);
+}
+
+static void heap_resize(struct loop *loop, uint32_t size)
+{
+    struct moment *heap = realloc(loop->heap, size * sizeof *heap);
+    if (!heap)
+        abort(); /* sixteen bytes a timer: the rule of mem_new() */
+    loop->heap = heap;
+    loop->heap_size = size;
 }
 
 void timer_start(struct loop *loop, struct timer *timer, int64_t delay_ms)
 {
     /* At least one millisecond: a timer that restarts itself with none would keep its turn from ending. */
-    timer->due = loop_now(loop) + (delay_ms > 1 ? delay_ms : 1);
+    struct moment moment = {loop_now(loop) + (delay_ms > 1 ? delay_ms : 1), timer};
     if (timer->place) {
-        heap_settle(loop, timer->place, timer);
+        heap_settle(loop, timer->place, moment);
         return;
     }
-    if (loop->timers + 1 >= loop->heap_size) {
-        size_t size = loop->heap_size ? 2 * loop->heap_size : 64;
-        struct timer **heap = realloc(loop->heap, size * sizeof *heap);
-        if (!heap)
-            abort(); /* eight bytes a timer: the rule of mem_new() */
-        loop->heap = heap;
-        loop->heap_size = size;
-    }
-    heap_settle(loop, ++loop->timers, timer);
+    if (loop->timers + 1 >= loop->heap_size)
+        heap_resize(loop, loop->heap_size ? 2 * loop->heap_size : HEAP_MIN);
+    heap_settle(loop, ++loop->timers, moment);
 }
 
 void timer_stop(struct loop *loop, struct timer *timer)
 {
-    size_t place = timer->place;
+    uint32_t place = timer->place;
     if (!place)
         return;
-    struct timer *last = loop->heap[loop->timers--];
+    struct moment last = loop->heap[loop->timers--];
     timer->place = 0;
-    if (last != timer)
+    if (last.timer != timer)
         heap_settle(loop, place, last);
+    if (loop->heap_size > HEAP_MIN && loop->timers < loop->heap_size / 8)
+        heap_resize(loop, loop->heap_size / 2);
 }
 
 /* ---- tasks ------------------------------------------------------------------------------------------------------ */
@@ -199,7 +215,7 @@ static int time_to_wait(struct loop *loop, int wait_ms)
         return 0;
     if (!loop->timers)
         return wait_ms;
-    int64_t left = loop->heap[1]->due - clock_mono(loop->clock);
+    int64_t left = loop->heap[1].due - clock_mono(loop->clock);
     if (left < 0)
         left = 0;
     if (wait_ms >= 0 && wait_ms < left)
@@ -223,7 +239,7 @@ int loop_turn(struct loop *loop, int wait_ms)
     /* Take all first: a callback may unwatch others, and nobody is called twice in one turn. */
     for (int i = 0; i < n; i++) {
         struct watch *watch = events[i].data.ptr;
-        watch->fired = events[i].events;
+        watch->fired = (uint16_t)events[i].events;
         list_append(&loop->due, &watch->pending);
     }
     for (struct list *link; (link = list_pop(&loop->due)); calls++) {
@@ -231,8 +247,8 @@ int loop_turn(struct loop *loop, int wait_ms)
         watch->ready(watch, watch->fired);
         count_slow(loop, &last);
     }
-    for (; loop->timers && loop->heap[1]->due <= loop_now(loop); calls++) {
-        struct timer *timer = loop->heap[1];
+    for (; loop->timers && loop->heap[1].due <= loop_now(loop); calls++) {
+        struct timer *timer = loop->heap[1].timer;
         timer_stop(loop, timer);
         timer->fire(timer);
         count_slow(loop, &last);

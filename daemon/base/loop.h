@@ -22,19 +22,17 @@ enum loop_phase { LOOP_ROUTE, LOOP_HAND_OVER, LOOP_FLUSH, LOOP_PHASES };
 
 /* A descriptor's readiness. events and ready's argument are EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP. Level-triggered. */
 struct watch {
-    int fd;
     void (*ready)(struct watch *watch, unsigned events);
-    unsigned events;     /* private: what is asked of epoll now */
-    unsigned fired;      /* private: what this turn's epoll_wait said */
-    bool watched;        /* private */
-    struct list pending; /* private: linked while due in this turn */
+    struct list pending; /* private: linked while due in this turn; zero while not watched */
+    int fd;
+    uint16_t events; /* private: what is asked of epoll now */
+    uint16_t fired;  /* private: what this turn's epoll_wait said */
 };
 
 /* A moment. fire() is called once per start. */
 struct timer {
     void (*fire)(struct timer *timer);
-    int64_t due;  /* private: monotonic ms */
-    size_t place; /* private: 1-based place in the heap, 0 when stopped */
+    uint32_t place; /* private: 1-based place in the heap, 0 when stopped */
 };
 
 /* Something to do in a phase of this turn; loop_at() again from inside asks for another call. */

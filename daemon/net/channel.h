@@ -1,5 +1,6 @@
-/* The descriptor of a connection together with its filter, nothing or TLS: bytes in, bytes out, never blocking. For net's
- * own files.
+/* The descriptor of a connection together with its filters: bytes in, bytes out, never blocking. For net's own files.
+ *
+ *      conn ─── WebSocket or nothing ─── TLS or nothing ─── descriptor
  *
  * Each direction says what it waits for. Plain, that is EPOLLIN for reading and EPOLLOUT for writing; TLS may have to
  * write before it can read, and the other way round.
@@ -7,34 +8,46 @@
 #pragma once
 
 #include "net/address.h"
+#include "net/conn.h"
 
 #include <sys/uio.h>
 
-struct ssl_st;
-
 struct channel {
-    int fd;
-    struct ssl_st *tls; /* NULL: plain */
+    struct watch watch; /* has the descriptor; the connection says what to do when it is ready */
+    struct ssl_st *tls;          /* NULL: plain */
+    struct websocket *websocket; /* NULL: none */
     struct address peer;
     uint8_t read_wants;  /* EPOLLIN or EPOLLOUT */
     uint8_t write_wants; /* the same; 0 when writing does not wait for anything */
-    bool more; /* TLS holds input that epoll does not know of, or the end comes with the next read */
+    bool more;    /* a filter holds input that epoll does not know of, or the end comes with the next read */
+    bool secured; /* the handshake of TLS is done */
 };
 
-/* Takes the descriptor and the TLS over, also when it fails. */
-int channel_init(struct channel *channel, int fd, struct ssl_st *tls) must_check;
+/* Takes the endpoint over, also when it fails. */
+int channel_init(struct channel *channel, const struct endpoint *endpoint) must_check;
 void channel_done(struct channel *channel);
 
-/* A step of the TLS handshake: 0 when it is done, -EAGAIN, or the fault, logged with the peer's address. */
+/* A step of the filters' handshakes: 0 when they are done, -EAGAIN, or the fault, logged with the peer's address. After a
+ * fault an answer may be owed. */
 int channel_handshake(struct channel *channel) must_check;
+/* Whose handshake it is: "TLS", "WebSocket". */
+const char *channel_filter_name(const struct channel *channel);
 
 /* Reads into the pieces: how many bytes, 0 at the end, -EAGAIN, or the fault. */
 ssize_t channel_read(struct channel *channel, const struct iovec *pieces, int count);
+enum { CHANNEL_PIECES_MAX = 64 };
+
 /* Writes the pieces, which are len bytes: how many went, fewer than all when write_wants is set; or the fault. What was
- * left comes first in the next call. */
+ * left comes first in the next call. len 0: writes what is owed. */
 ssize_t channel_write(struct channel *channel, const struct iovec *pieces, int count, size_t len);
+/* Do the filters have something to write, whether there is output or not? An answer, a pong, a close frame. */
+bool channel_owes(const struct channel *channel);
+/* Is there a filter that can tell the peer of that fault? */
+bool channel_can_tell(const struct channel *channel, int fault);
+/* Nothing more will come behind the output: a good-bye is owed that says why. */
+void channel_leave(struct channel *channel, int why);
 /* Nothing more will be written: says so to the peer, after everything that was. */
 void channel_finish(struct channel *channel);
 
-/* Common name of the peer's verified certificate into name; false without one. */
-bool channel_certificate_name(const struct channel *channel, char *name, size_t size);
+/* Common name of the peer's verified certificate, NULL without one. Valid as long as the channel. */
+const char *channel_certificate_name(const struct channel *channel);

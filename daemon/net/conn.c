@@ -20,16 +20,21 @@
  * So a packet costs one copy at most, however small the pieces are in which it comes.
  *
  * The end has one way: end() takes the descriptor out of the loop and leaves closed() to a task, so that it never comes
- * from inside a conn_ function. */
+ * from inside a conn_ function.
+ *
+ * There is one task, since what is to be done in ROUTE (reading on, the end) and in FLUSH follow from each other: each of
+ * the two looks whether the other is needed when it is through.
+ *
+ * Gateways have thousands of idle connections, so the struct is kept small: what only some need some of the time is
+ * allocated then. */
 
 enum {
     SHARED_BYTES = 64 * 1024,
     GATHER_MIN = 4 * 1024, /* smaller ones are joined in the shared buffer */
     COPY_MAX = 1024,       /* output by reference begins above this */
-    PIECES_MAX = 64,
     HANDSHAKE_LIMIT_MS = 10000,
     CLOSE_LIMIT_MS = 5000,
-    NAME_MAX_BYTES = 256,
+    NAMES = 4, /* of peers, valid at the same time */
 };
 
 /* Connections live on one thread, and received() cannot lead to another read: one buffer serves all of them. */
@@ -38,6 +43,12 @@ static uint8_t shared[SHARED_BYTES];
 struct tail {
     size_t len, size; /* bytes that have come; and that are to come */
     uint8_t bytes[];
+};
+
+/* The time that the handshake or closing may take. */
+struct limit {
+    struct timer timer;
+    struct conn *conn;
 };
 
 enum state {
@@ -50,34 +61,76 @@ enum state {
 struct conn {
     struct loop *loop;
     struct conn_user *user;
+    const struct conn_limits *limits;
     struct channel channel;
-    struct watch watch;
-    struct task flush;   /* FLUSH: there is output, or input that epoll does not know of */
-    struct task read_on; /* ROUTE: there is such input, or the end */
-    struct timer limit;  /* of the handshake, of closing */
-    struct conn_limits limits;
+    struct task task;
+    struct limit *limit; /* NULL: neither shakes hands nor closes */
     struct output output;
     struct tail *tail;
-    size_t expect;
-    unsigned paused;
+    uint32_t expect;
     int why;
-    enum state state;
-    bool unfed; /* the tail was kept because of a pause: the user may be able to use it as it is */
-    bool above; /* output has been above the high-water mark */
-    char *peer, *certificate_name; /* made when somebody asks */
+    uint16_t paused;
+    uint8_t state; /* enum state */
+    bool routes;   /* the task is for ROUTE: there is input that epoll does not know of, or the end */
+    bool unfed;    /* the tail was kept because of a pause: the user may be able to use it as it is */
+    bool above;    /* output has been above the high-water mark */
 };
 
 static void on_ready(struct watch *watch, unsigned events);
-static void on_flush(struct task *task);
-static void on_read_on(struct task *task);
+static void on_task(struct task *task);
 static void on_limit(struct timer *timer);
 static void shake_hands(struct conn *conn);
+static void flush(struct conn *conn);
 
 /* ---- life ---------------------------------------------------------------------------------------------------------- */
 
 static bool reads(const struct conn *conn)
 {
     return conn->state == CONN_UP && !conn->paused;
+}
+
+static bool has_input(const struct conn *conn)
+{
+    return reads(conn) && (conn->unfed || conn->channel.more);
+}
+
+static bool has_output(const struct conn *conn)
+{
+    return output_len(&conn->output) || channel_owes(&conn->channel);
+}
+
+/* Linked already, the task sees by itself that this is to be done, too; at the latest in the next turn. */
+static void route(struct conn *conn)
+{
+    if (list_is_linked(&conn->task.link))
+        return;
+    conn->routes = true;
+    loop_at(conn->loop, LOOP_ROUTE, &conn->task);
+}
+
+static void flush_later(struct conn *conn)
+{
+    if (list_is_linked(&conn->task.link))
+        return;
+    conn->routes = false;
+    loop_at(conn->loop, LOOP_FLUSH, &conn->task);
+}
+
+static void limit_start(struct conn *conn, int64_t ms)
+{
+    if (!conn->limit) {
+        conn->limit = mem_new(struct limit);
+        *conn->limit = (struct limit){.timer.fire = on_limit, .conn = conn};
+    }
+    timer_start(conn->loop, &conn->limit->timer, ms);
+}
+
+static void limit_stop(struct conn *conn)
+{
+    if (!conn->limit)
+        return;
+    timer_stop(conn->loop, &conn->limit->timer);
+    free(steal(conn->limit));
 }
 
 static void ask_events(struct conn *conn)
@@ -87,34 +140,31 @@ static void ask_events(struct conn *conn)
     unsigned events = conn->channel.write_wants;
     if (conn->state == CONN_HANDSHAKE || reads(conn))
         events |= conn->channel.read_wants;
-    int r = loop_watch(conn->loop, &conn->watch, events);
+    int r = loop_watch(conn->loop, &conn->channel.watch, events);
     if (r < 0)
         conn_abort(conn, r);
 }
 
-int conn_new(struct conn **ret, struct loop *loop, int fd, struct ssl_st *tls,
+int conn_new(struct conn **ret, struct loop *loop, const struct endpoint *endpoint,
              const struct conn_limits *limits, struct conn_user *user)
 {
     struct conn *conn = mem_new(struct conn);
     conn->loop = loop;
     conn->user = user;
-    conn->limits = *limits;
-    conn->watch = (struct watch){.fd = fd, .ready = on_ready};
-    conn->flush.run = on_flush;
-    conn->read_on.run = on_read_on;
-    conn->limit.fire = on_limit;
-    conn->state = tls ? CONN_HANDSHAKE : CONN_UP;
-    output_init(&conn->output);
-    int r = channel_init(&conn->channel, fd, tls);
+    conn->limits = limits;
+    conn->task.run = on_task;
+    conn->state = endpoint->tls || endpoint->websocket ? CONN_HANDSHAKE : CONN_UP;
+    int r = channel_init(&conn->channel, endpoint);
+    conn->channel.watch.ready = on_ready;
     if (r >= 0)
-        r = loop_watch(loop, &conn->watch, EPOLLIN);
+        r = loop_watch(loop, &conn->channel.watch, EPOLLIN);
     if (r < 0) {
         (void)conn_free(conn);
         return r;
     }
-    if (tls) {
-        timer_start(loop, &conn->limit, HANDSHAKE_LIMIT_MS);
-        loop_at(loop, LOOP_ROUTE, &conn->read_on); /* the connecting side speaks first */
+    if (conn->state == CONN_HANDSHAKE) {
+        limit_start(conn, HANDSHAKE_LIMIT_MS);
+        route(conn); /* the connecting side speaks first */
     }
     *ret = conn;
     return 0;
@@ -124,15 +174,12 @@ struct conn *conn_free(struct conn *conn)
 {
     if (!conn)
         return NULL;
-    loop_unwatch(conn->loop, &conn->watch);
-    loop_forget(&conn->flush);
-    loop_forget(&conn->read_on);
-    timer_stop(conn->loop, &conn->limit);
+    loop_unwatch(conn->loop, &conn->channel.watch);
+    loop_forget(&conn->task);
+    limit_stop(conn);
     channel_done(&conn->channel);
     output_done(&conn->output);
     free(conn->tail);
-    free(conn->peer);
-    free(conn->certificate_name);
     free(conn);
     return NULL;
 }
@@ -148,10 +195,10 @@ static void end(struct conn *conn, int why)
         return;
     conn->state = CONN_ENDED;
     conn->why = why;
-    loop_unwatch(conn->loop, &conn->watch);
-    loop_forget(&conn->flush);
-    timer_stop(conn->loop, &conn->limit);
-    loop_at(conn->loop, LOOP_ROUTE, &conn->read_on);
+    loop_unwatch(conn->loop, &conn->channel.watch);
+    limit_stop(conn);
+    loop_forget(&conn->task); /* nothing more is flushed */
+    route(conn);
 }
 
 /* Everything is out. */
@@ -169,13 +216,26 @@ static void wind_up(struct conn *conn, int why)
     bool shaking = conn->state == CONN_HANDSHAKE;
     conn->state = CONN_CLOSING;
     conn->why = why;
-    if (shaking || !output_len(&conn->output)) { /* before the handshake nothing can be said */
+    if (shaking) /* before the handshake nothing can be said */
+        output_done(&conn->output);
+    else
+        channel_leave(&conn->channel, why);
+    if (!has_output(conn)) {
         finish(conn);
         return;
     }
-    timer_start(conn->loop, &conn->limit, CLOSE_LIMIT_MS);
-    loop_at(conn->loop, LOOP_FLUSH, &conn->flush);
+    limit_start(conn, CLOSE_LIMIT_MS);
+    flush_later(conn);
     ask_events(conn);
+}
+
+/* Whoever came has broken the rules, or is refused. */
+static void turn_away(struct conn *conn, int why)
+{
+    if (channel_can_tell(&conn->channel, why))
+        wind_up(conn, why);
+    else
+        end(conn, why);
 }
 
 void conn_close(struct conn *conn)
@@ -190,9 +250,10 @@ void conn_abort(struct conn *conn, int why)
 
 static void on_limit(struct timer *timer)
 {
-    struct conn *conn = container_of(timer, struct conn, limit);
+    struct conn *conn = container_of(timer, struct limit, timer)->conn;
     if (conn->state == CONN_HANDSHAKE)
-        log_info("%s: TLS: no handshake within %d s", conn_peer(conn), HANDSHAKE_LIMIT_MS / 1000);
+        log_info("%s: %s: no handshake within %d s", conn_peer(conn), channel_filter_name(&conn->channel),
+                 HANDSHAKE_LIMIT_MS / 1000);
     end(conn, -ETIMEDOUT);
 }
 
@@ -227,7 +288,7 @@ static int keep(struct conn *conn, const uint8_t *rest, size_t len)
         return tail_set(conn, len, rest, len);
     }
     size_t size = size_max(len, conn->expect);
-    if (size > conn->limits.tail_max || (len > CONN_UNEXPECTED_MAX && conn->expect <= len))
+    if (size > conn->limits->tail_max || (len > CONN_UNEXPECTED_MAX && conn->expect <= len))
         return -EMSGSIZE;
     return tail_set(conn, size > GATHER_MIN ? size : len, rest, len);
 }
@@ -318,24 +379,25 @@ static int take_input(struct conn *conn)
 
 static void read_on(struct conn *conn)
 {
-    if (!reads(conn))
-        return;
-    int r = conn->unfed ? feed_tail(conn) : take_input(conn);
+    int r = !reads(conn) ? 0 : conn->unfed ? feed_tail(conn) : take_input(conn);
     if (r < 0)
-        end(conn, r);
-    if (conn->state != CONN_UP)
+        turn_away(conn, r);
+    if (conn->state == CONN_ENDED)
         return;
-    if (conn->channel.more || (output_len(&conn->output) && !conn->channel.write_wants))
-        loop_at(conn->loop, LOOP_FLUSH, &conn->flush);
+    /* Output may be waiting because the task was for reading, or for what has been read now. */
+    if (conn->channel.more || (has_output(conn) && !conn->channel.write_wants))
+        flush_later(conn);
     ask_events(conn);
 }
 
-static void on_read_on(struct task *task)
+static void on_task(struct task *task)
 {
-    struct conn *conn = container_of(task, struct conn, read_on);
+    struct conn *conn = container_of(task, struct conn, task);
     if (conn->state == CONN_ENDED) {
         conn->user->closed(conn->user, conn->why);
         (void)conn_free(conn);
+    } else if (!conn->routes) {
+        flush(conn);
     } else if (conn->state == CONN_HANDSHAKE) {
         shake_hands(conn);
     } else {
@@ -345,7 +407,7 @@ static void on_read_on(struct task *task)
 
 void conn_expect(struct conn *conn, size_t bytes)
 {
-    conn->expect = bytes;
+    conn->expect = (uint32_t)size_min(bytes, UINT32_MAX);
 }
 
 void conn_pause(struct conn *conn)
@@ -360,8 +422,8 @@ void conn_resume(struct conn *conn)
     if (--conn->paused)
         return;
     ask_events(conn);
-    if (conn->state == CONN_UP && (conn->unfed || conn->channel.more))
-        loop_at(conn->loop, LOOP_ROUTE, &conn->read_on);
+    if (has_input(conn))
+        route(conn);
 }
 
 static void shake_hands(struct conn *conn)
@@ -369,10 +431,10 @@ static void shake_hands(struct conn *conn)
     int r = channel_handshake(&conn->channel);
     if (r == 0) {
         conn->state = CONN_UP;
-        timer_stop(conn->loop, &conn->limit);
-        loop_at(conn->loop, LOOP_FLUSH, &conn->flush); /* what was written before it could be */
+        limit_stop(conn);
+        flush_later(conn); /* what was written before it could be */
     } else if (r != -EAGAIN) {
-        end(conn, r);
+        turn_away(conn, r);
     }
     ask_events(conn);
     read_on(conn);
@@ -380,7 +442,7 @@ static void shake_hands(struct conn *conn)
 
 static void on_ready(struct watch *watch, unsigned events)
 {
-    struct conn *conn = container_of(watch, struct conn, watch);
+    struct conn *conn = container_of(watch, struct conn, channel.watch);
     if (conn->state == CONN_HANDSHAKE) {
         shake_hands(conn);
         return;
@@ -392,14 +454,14 @@ static void on_ready(struct watch *watch, unsigned events)
         }
         if (conn->paused && !conn->channel.write_wants) {
             /* epoll would say so again every turn; and what came before is still to be read, after conn_resume(). */
-            loop_unwatch(conn->loop, &conn->watch);
+            loop_unwatch(conn->loop, &conn->channel.watch);
             return;
         }
         events |= EPOLLIN | EPOLLOUT; /* whichever direction waits finds out what it is */
     }
     if (conn->channel.write_wants & events) {
         conn->channel.write_wants = 0;
-        on_flush(&conn->flush);
+        flush(conn);
         ask_events(conn);
     }
     if (conn->channel.read_wants & events)
@@ -408,17 +470,14 @@ static void on_ready(struct watch *watch, unsigned events)
 
 /* ---- out ----------------------------------------------------------------------------------------------------------- */
 
-static void on_flush(struct task *task)
+static void write_out(struct conn *conn)
 {
-    struct conn *conn = container_of(task, struct conn, flush);
-    if (conn->channel.more && reads(conn)) /* in the next turn: others have input, too */
-        loop_at(conn->loop, LOOP_ROUTE, &conn->read_on);
-    if (conn->state == CONN_HANDSHAKE || conn->state == CONN_ENDED || conn->channel.write_wants)
-        return;
-    while (output_len(&conn->output) && !conn->channel.write_wants) {
-        struct iovec pieces[PIECES_MAX];
-        size_t len;
-        int count = output_pieces(&conn->output, pieces, PIECES_MAX, &len);
+    while (has_output(conn) && !conn->channel.write_wants) {
+        struct iovec pieces[CHANNEL_PIECES_MAX];
+        size_t len = 0;
+        int count = output_len(&conn->output)
+                        ? output_pieces(&conn->output, pieces, CHANNEL_PIECES_MAX, &len)
+                        : 0;
         ssize_t n = channel_write(&conn->channel, pieces, count, len);
         if (n < 0) {
             end(conn, (int)n);
@@ -430,13 +489,22 @@ static void on_flush(struct task *task)
         ask_events(conn);
     if (!output_len(&conn->output))
         output_take(&conn->output, 0); /* room that was asked for and not used */
-    if (conn->above && output_len(&conn->output) <= conn->limits.high_water / 2) {
+    if (conn->above && output_len(&conn->output) <= conn->limits->high_water / 2) {
         conn->above = false;
         if (conn->user->drained && conn->state == CONN_UP)
             conn->user->drained(conn->user);
     }
-    if (conn->state == CONN_CLOSING && !output_len(&conn->output))
+    if (conn->state == CONN_CLOSING && !has_output(conn))
         finish(conn);
+}
+
+static void flush(struct conn *conn)
+{
+    bool shaking = conn->state == CONN_HANDSHAKE;
+    if (!shaking && conn->state != CONN_ENDED && !conn->channel.write_wants)
+        write_out(conn);
+    if (has_input(conn)) /* in the next turn: others have input, too */
+        route(conn);
 }
 
 /* Is output taken at all? Then it will be flushed. */
@@ -445,7 +513,7 @@ static bool takes_output(struct conn *conn)
     if (conn->state >= CONN_CLOSING)
         return false;
     if (!conn->channel.write_wants)
-        loop_at(conn->loop, LOOP_FLUSH, &conn->flush);
+        flush_later(conn);
     return true;
 }
 
@@ -498,7 +566,7 @@ size_t conn_pending(const struct conn *conn)
 
 bool conn_is_congested(const struct conn *conn)
 {
-    return output_len(&conn->output) > conn->limits.high_water;
+    return output_len(&conn->output) > conn->limits->high_water;
 }
 
 /* ---- who ----------------------------------------------------------------------------------------------------------- */
@@ -512,22 +580,21 @@ bool conn_credentials(const struct conn *conn, pid_t *pid, uid_t *uid)
     return true;
 }
 
+const struct address *conn_address(const struct conn *conn)
+{
+    return &conn->channel.peer;
+}
+
 const char *conn_peer(const struct conn *conn)
 {
-    struct conn *found = (struct conn *)conn;
-    if (!found->peer) {
-        char text[ADDRESS_TEXT_BYTES];
-        address_text(&conn->channel.peer, text);
-        found->peer = str_copy(text);
-    }
-    return found->peer;
+    static char names[NAMES][ADDRESS_TEXT_BYTES];
+    static unsigned next;
+    char *name = names[next++ % NAMES];
+    address_text(&conn->channel.peer, name);
+    return name;
 }
 
 const char *conn_certificate_name(const struct conn *conn)
 {
-    struct conn *found = (struct conn *)conn;
-    char name[NAME_MAX_BYTES];
-    if (!found->certificate_name && channel_certificate_name(&conn->channel, name, sizeof name))
-        found->certificate_name = str_copy(name);
-    return found->certificate_name;
+    return channel_certificate_name(&conn->channel);
 }

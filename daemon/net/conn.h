@@ -6,8 +6,8 @@
  * out in the turn's FLUSH phase with one gathered write. EPOLLOUT is asked for only after a short write. TCP_NODELAY is
  * always on.
  *
- * Filters (plain, TLS; WebSocket and serial framing later) sit between this and the descriptor. A TLS handshake happens
- * inside and has 10 s; the user hears of a connection that failed it by closed() only.
+ * Filters sit between this and the descriptor: TLS or nothing, above it WebSocket or nothing (serial framing later). Their
+ * handshakes happen inside and have 10 s together; the user hears of a connection that failed them by closed() only.
  *
  * A peer that has closed its side still gets what is queued then, like after conn_close().
  */
@@ -15,6 +15,7 @@
 
 #include "base/loop.h"
 #include "base/msg.h"
+#include "net/address.h"
 
 #include <sys/types.h>
 
@@ -33,6 +34,7 @@ struct conn_user {
     void (*closed)(struct conn_user *user, int why);
 };
 
+/* Stay their owner's and outlive the connections that keep to them. */
 struct conn_limits {
     size_t tail_max;   /* unfinished input kept at most; more is -EMSGSIZE */
     size_t high_water; /* output above this is backlog: conn_is_congested() */
@@ -40,10 +42,18 @@ struct conn_limits {
 
 enum { CONN_UNEXPECTED_MAX = 32 * 1024 }; /* unfinished input without conn_expect(), whatever tail_max says */
 
-/* Takes the descriptor over, also when it fails. tls: NULL for plain; a SSL * (accepting or connecting side) is taken
- * over too. */
-struct ssl_st;
-int conn_new(struct conn **ret, struct loop *loop, int fd, struct ssl_st *tls,
+/* What a connection is made of: a descriptor and the filters on it. Whoever carries it from where somebody came in to
+ * conn_new() need not look into it. */
+struct endpoint {
+    int fd;
+    struct address from;         /* who is at the other end; AF_UNSPEC: the kernel is asked */
+    struct ssl_st *tls;          /* NULL: plain; accepting or connecting side */
+    struct websocket *websocket; /* above it, accepting side; NULL: none */
+};
+void endpoint_close(struct endpoint *endpoint); /* for whoever does not want it */
+
+/* Takes the endpoint over, also when it fails. */
+int conn_new(struct conn **ret, struct loop *loop, const struct endpoint *endpoint,
              const struct conn_limits *limits, struct conn_user *user) must_check;
 /* Another user from now on, for instance after sniffing. */
 void conn_set_user(struct conn *conn, struct conn_user *user);
@@ -73,8 +83,10 @@ void conn_abort(struct conn *conn, int why);
 /* Ends at once without any callback; for shutdown, not from inside a callback of this connection. */
 struct conn *conn_free(struct conn *conn);
 
-/* Who is there: "127.0.0.1:51234", "unix:pid=12,uid=0". Valid as long as the conn. */
+/* Who is there: "127.0.0.1:51234", "unix:pid=12,uid=0". Valid until the fourth call after this one. */
 const char *conn_peer(const struct conn *conn);
+/* The same, for listener_left(). */
+const struct address *conn_address(const struct conn *conn);
 /* Peer credentials of a Unix socket; false elsewhere. */
 bool conn_credentials(const struct conn *conn, pid_t *pid, uid_t *uid);
 /* Common name of the verified client certificate, NULL without one. Valid as long as the conn; known once bytes come. */

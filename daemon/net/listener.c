@@ -1,111 +1,52 @@
 #include "net/listener.h"
 
 #include "base/log.h"
-#include "net/tls.h"
+#include "net/greeter.h"
+#include "net/listener_socket.h"
+#include "net/visitors.h"
+#include "net/websocket.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* A turn accepts a bounded number, so that a flood of connections does not keep those that are there from being served.
- * When descriptors run out, accepting rests for a second instead of spinning: the backlog keeps those who knock. */
+ * When descriptors run out, accepting rests for a second instead of spinning: the backlog keeps those who knock. The same
+ * when more come than connect-rate allows: after a power cut, a plant's nodes then come in one after the other instead of
+ * being sent away and trying again all at once, and what a flood costs is what the kernel does for it. */
 
-enum { ACCEPTS_A_TURN = 64, BACKLOG = 1024, REST_MS = 1000, NAME_BYTES = 300 };
+enum {
+    ACCEPTS_A_TURN = 64,
+    BACKLOG = 1024,
+    REST_MS = 1000,
+    REST_MIN_MS = 10,
+    NAME_BYTES = 300,
+    US_A_SECOND = 1000000
+};
 
 struct listener {
     struct loop *loop;
     struct listener_uri uri;
     struct listener_user *user;
     struct ssl_ctx_st *tls;
+    struct websocket_site *site;
     struct watch watch;
     struct timer rest;
+    struct greeter greeter;
+    struct visitors visitors;
+    int64_t full_at_us; /* see time_to_next() */
+    struct listener_counters counters;
     bool made_file; /* the Unix socket's file is ours to remove */
     char name[NAME_BYTES];
 };
 
 static void on_knock(struct watch *watch, unsigned events);
 static void on_rested(struct timer *timer);
-
-static int fault(const struct listener *listener, char **why, int r)
-{
-    *why = str_printf("%s: %s", listener->name, strerror(-r));
-    return r;
-}
-
-static int bind_tcp(struct listener *listener, char **why)
-{
-    char port[8];
-    (void)snprintf(port, sizeof port, "%u", listener->uri.port);
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *addresses;
-    int r = getaddrinfo(listener->uri.host, port, &hints, &addresses);
-    if (r != 0) {
-        *why = str_printf("%s: expected an address or a name of this machine, found \"%s\": %s",
-                          listener->name, listener->uri.host, gai_strerror(r));
-        return -EADDRNOTAVAIL;
-    }
-    int fd = socket(addresses->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int one = 1;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        bind(fd, addresses->ai_addr, addresses->ai_addrlen) < 0)
-        r = -errno;
-    freeaddrinfo(addresses);
-    listener->watch.fd = fd;
-    return r < 0 ? fault(listener, why, r) : 0;
-}
-
-/* Is there a socket file that nobody listens on any more? Then it may be replaced; anything else may not. */
-static int remove_stale(const struct sockaddr_un *address)
-{
-    struct stat st;
-    if (lstat(address->sun_path, &st) < 0)
-        return errno == ENOENT ? 0 : -errno;
-    if (!S_ISSOCK(st.st_mode))
-        return -EEXIST;
-    /* Non-blocking: somebody with a full backlog would keep us waiting. He is alive then. */
-    cleanup(fd_close_p) int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (probe < 0)
-        return -errno;
-    if (connect(probe, (const struct sockaddr *)address, sizeof *address) == 0 || errno != ECONNREFUSED)
-        return -EADDRINUSE;
-    return unlink(address->sun_path) < 0 ? -errno : 0;
-}
-
-static int bind_unix(struct listener *listener, char **why)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", listener->uri.host);
-    int r = remove_stale(&address);
-    if (r < 0)
-        return fault(listener, why, r);
-    int fd = listener->watch.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* bind() gives the file the descriptor's mode without what umask forbids, so it is never more open than asked; and
-     * chmod() then grants what umask took. umask itself belongs to all threads. */
-    if (fd < 0 || fchmod(fd, listener->uri.mode) < 0 ||
-        bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
-        return fault(listener, why, -errno);
-    listener->made_file = true;
-    return chmod(address.sun_path, listener->uri.mode) < 0 ? fault(listener, why, -errno) : 0;
-}
-
-static const char *scheme_name(enum listener_scheme scheme)
-{
-    switch (scheme) {
-    case LISTENER_MQTT: return "mqtt";
-    case LISTENER_MQTTS: return "mqtts";
-    case LISTENER_UNIX: break;
-    }
-    return "unix";
-}
+static void on_introduced(struct greeter *greeter, struct endpoint *endpoint);
 
 static void set_name(struct listener *listener)
 {
@@ -121,17 +62,39 @@ static void set_name(struct listener *listener)
         port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
                                                    : ((struct sockaddr_in *)&address)->sin_port);
     bool v6 = strchr(uri->host, ':');
-    (void)snprintf(listener->name, sizeof listener->name, "%s://%s%s%s:%u", scheme_name(uri->scheme),
-                   v6 ? "[" : "", uri->host, v6 ? "]" : "", port);
+    (void)snprintf(listener->name, sizeof listener->name, "%s://%s%s%s:%u%s",
+                   listener_scheme_name(uri->scheme), v6 ? "[" : "", uri->host, v6 ? "]" : "", port,
+                   uri->path ? uri->path : "");
 }
 
-static void copy_uri(struct listener_uri *to, const struct listener_uri *from)
+/* NULL where there is no TLS. before: the context until now, NULL at first. */
+static int make_tls(const struct listener_uri *uri, struct ssl_ctx_st **ret, struct ssl_ctx_st *before,
+                    char **why)
 {
-    *to = *from;
-    to->host = str_copy(from->host);
-    to->cert = str_copy(from->cert);
-    to->key = str_copy(from->key);
-    to->ca = str_copy(from->ca);
+    const struct tls_options options = {
+        .files = uri->certs,
+        .count = uri->cert_count,
+        .folder = uri->folder,
+        .ca = uri->ca,
+        .speaks = listener_has_websocket(uri) ? TLS_HTTP : TLS_MQTT,
+    };
+    return listener_has_tls(uri) ? tls_server_context(ret, &options, before, why) : 0;
+}
+
+static int get_socket(struct listener *listener, char **why)
+{
+    struct listener_socket got;
+    int r = listener_socket_get(&got, &listener->uri, listener->name, why);
+    listener->watch.fd = got.fd;
+    listener->made_file = got.made_file;
+    if (r < 0)
+        return r;
+    set_name(listener); /* the real port is known now */
+    if (listen(got.fd, BACKLOG) < 0 || (r = loop_watch(listener->loop, &listener->watch, EPOLLIN)) < 0) {
+        r = r < 0 ? r : -errno;
+        *why = str_printf("%s: %s", listener->name, strerror(-r));
+    }
+    return r;
 }
 
 int listener_open(struct listener **ret, struct loop *loop, const struct listener_uri *uri,
@@ -142,20 +105,15 @@ int listener_open(struct listener **ret, struct loop *loop, const struct listene
     listener->user = user;
     listener->watch = (struct watch){.fd = -1, .ready = on_knock};
     listener->rest.fire = on_rested;
-    copy_uri(&listener->uri, uri);
-
-    int r = 0;
-    if (uri->scheme == LISTENER_MQTTS)
-        r = tls_server_context(&listener->tls, uri->cert, uri->key, uri->ca, why);
+    listener->visitors.max = uri->connections_per_address;
+    listener_uri_copy(&listener->uri, uri);
     set_name(listener);
+    greeter_init(&listener->greeter, loop, listener->name, on_introduced);
+    if (listener_has_websocket(uri))
+        listener->site = websocket_site_new(uri->path, uri->origins, address_name_is_loopback(uri->host));
+    int r = make_tls(uri, &listener->tls, NULL, why);
     if (r >= 0)
-        r = uri->scheme == LISTENER_UNIX ? bind_unix(listener, why) : bind_tcp(listener, why);
-    if (r >= 0) {
-        set_name(listener); /* the real port is known now */
-        r = listen(listener->watch.fd, BACKLOG) < 0 ? -errno : loop_watch(loop, &listener->watch, EPOLLIN);
-        if (r < 0)
-            (void)fault(listener, why, r);
-    }
+        r = get_socket(listener, why);
     if (r < 0) {
         (void)listener_close(listener);
         return r;
@@ -171,9 +129,14 @@ struct listener *listener_close(struct listener *listener)
     timer_stop(listener->loop, &listener->rest);
     loop_unwatch(listener->loop, &listener->watch);
     fd_close_p(&listener->watch.fd);
+    greeter_done(&listener->greeter);
+    visitors_done(&listener->visitors);
     if (listener->made_file)
         (void)unlink(listener->uri.host);
     listener->tls = tls_context_free(listener->tls);
+    if (listener->site)
+        listener->site->closed = true;
+    listener->site = websocket_site_unref(listener->site);
     listener_uri_done(&listener->uri);
     free(listener);
     return NULL;
@@ -187,11 +150,97 @@ static void on_rested(struct timer *timer)
         timer_start(listener->loop, timer, REST_MS);
 }
 
-static void rest(struct listener *listener, int r)
+static void rest(struct listener *listener, int64_t ms)
 {
-    log_warning("%s: accept: %s; trying again in a second", listener->name, strerror(-r));
     loop_unwatch(listener->loop, &listener->watch);
-    timer_start(listener->loop, &listener->rest, REST_MS);
+    timer_start(listener->loop, &listener->rest, ms);
+}
+
+/* ---- who comes ------------------------------------------------------------------------------------------------------ */
+
+/* The rate is a bucket that holds what may come in a second, kept as the moment when it is full again: each connection
+ * moves that on by its share. */
+static int64_t share_of_one(const struct listener *listener)
+{
+    return listener->uri.connect_rate ? US_A_SECOND / listener->uri.connect_rate : 0;
+}
+
+/* How many ms it takes until there is room for one more; 0: there is. */
+static int64_t time_to_next(const struct listener *listener)
+{
+    if (!listener->uri.connect_rate)
+        return 0;
+    int64_t over =
+        listener->full_at_us - loop_now(listener->loop) * 1000 - (US_A_SECOND - share_of_one(listener));
+    return over > 0 ? (over + 999) / 1000 : 0;
+}
+
+static void count_rate(struct listener *listener)
+{
+    int64_t now = loop_now(listener->loop) * 1000;
+    if (listener->full_at_us < now)
+        listener->full_at_us = now;
+    listener->full_at_us += share_of_one(listener);
+}
+
+static void turn_away(struct listener *listener, int fd, const struct address *from, const char *why)
+{
+    if (why) {
+        char text[ADDRESS_TEXT_BYTES];
+        address_text(from, text);
+        log_info("%s: %s: refused: %s", listener->name, text, why);
+    }
+    (void)close(fd);
+}
+
+/* It is known who it is. */
+static void welcome(struct listener *listener, struct endpoint *endpoint)
+{
+    enum visit visit = visitors_enter(&listener->visitors, &endpoint->from);
+    if (visit != VISIT_WELCOME) {
+        listener->counters.refused_per_address++;
+        turn_away(listener, endpoint->fd, &endpoint->from,
+                  visit == VISIT_FIRST_TOO_MANY ? "more connections than connections-per-address allows"
+                                                : NULL);
+        return;
+    }
+    if (listener->tls && !(endpoint->tls = tls_accept(listener->tls))) {
+        visitors_leave(&listener->visitors, &endpoint->from);
+        endpoint_close(endpoint);
+        return;
+    }
+    if (listener->site)
+        endpoint->websocket = websocket_accept(listener->site);
+    listener->user->accepted(listener->user, listener, endpoint);
+}
+
+static void on_introduced(struct greeter *greeter, struct endpoint *endpoint)
+{
+    welcome(container_of(greeter, struct listener, greeter), endpoint);
+}
+
+static bool is_proxy(const struct listener *listener, const struct address *from)
+{
+    for (size_t i = 0; i < listener->uri.proxy_from_count; i++)
+        if (address_is_in(from, &listener->uri.proxy_from[i]))
+            return true;
+    return false;
+}
+
+static void let_in(struct listener *listener, int fd, const struct sockaddr_storage *peer)
+{
+    struct endpoint endpoint = {.fd = fd};
+    (void)address_of_sockaddr(&endpoint.from, peer); /* of a Unix socket it is not known yet */
+    listener->counters.accepted++;
+    count_rate(listener);
+    if (!listener->uri.proxy) {
+        welcome(listener, &endpoint);
+    } else if (is_proxy(listener, &endpoint.from)) {
+        greeter_take(&listener->greeter, fd, &endpoint.from);
+    } else {
+        listener->counters.refused_proxy++;
+        turn_away(listener, fd, &endpoint.from, "not in proxy-from");
+    }
 }
 
 static void on_knock(struct watch *watch, unsigned events)
@@ -199,21 +248,38 @@ static void on_knock(struct watch *watch, unsigned events)
     (void)events;
     struct listener *listener = container_of(watch, struct listener, watch);
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                rest(listener, -errno);
-            else if (errno == EINTR || errno == ECONNABORTED)
-                continue;
+        int64_t ms = time_to_next(listener);
+        if (ms) {
+            listener->counters.held_back++;
+            rest(listener, ms < REST_MIN_MS ? REST_MIN_MS : ms);
             return;
         }
-        struct ssl_st *tls = NULL;
-        if (listener->tls && !(tls = tls_accept(listener->tls))) {
-            (void)close(fd);
-            continue;
+        struct sockaddr_storage peer = {0};
+        socklen_t len = sizeof peer;
+        int fd = accept4(watch->fd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+            let_in(listener, fd, &peer);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            listener->counters.exhausted++;
+            log_warning("%s: accept: %s; trying again in a second", listener->name, strerror(errno));
+            rest(listener, REST_MS);
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return;
         }
-        listener->user->accepted(listener->user, listener, fd, tls);
     }
+}
+
+void listener_left(struct listener *listener, const struct address *from)
+{
+    if (listener)
+        visitors_leave(&listener->visitors, from);
+}
+
+void listener_counters(const struct listener *listener, struct listener_counters *ret)
+{
+    *ret = listener->counters;
+    ret->refused_proxy += listener->greeter.refused;
 }
 
 const struct listener_uri *listener_uri(const struct listener *listener)
@@ -228,10 +294,10 @@ const char *listener_name(const struct listener *listener)
 
 int listener_reload(struct listener *listener, char **why)
 {
-    if (listener->uri.scheme != LISTENER_MQTTS)
+    if (!listener_has_tls(&listener->uri))
         return 0;
     struct ssl_ctx_st *fresh;
-    int r = tls_server_context(&fresh, listener->uri.cert, listener->uri.key, listener->uri.ca, why);
+    int r = make_tls(&listener->uri, &fresh, listener->tls, why);
     if (r < 0)
         return r;
     listener->tls = tls_context_free(listener->tls); /* live connections hold a reference of their own */

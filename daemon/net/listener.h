@@ -1,37 +1,75 @@
 /* Listeners: a URI says where to listen, how, and what those who come may do.
  *
  *      mqtt://127.0.0.1:1883?access=open        mqtts://0.0.0.0:8883?cert=server.pem&key=server.key&ca=ca.pem
+ *      ws://127.0.0.1:9001/mqtt?access=open     wss://0.0.0.0:443/mqtt?cert=…&key=…&ca=…&origin=https://hmi.example
  *      unix:///run/gatehouse/mqtt.sock
+ *
+ * ws and wss are MQTT over WebSocket, for browsers above all; the path is /mqtt unless another is given. A browser says
+ * whose page it is that wants to connect (Origin), other programs say nothing of the kind and are let in. Which pages may:
+ *
+ *      without origin=                       those that come from the same host, whatever the port; on a loopback address
+ *                                            that host must have a loopback name, too
+ *      origin=https://a.example,http://b:81  these, written as a browser does: lower case, the port only if it is not 80
+ *                                            or 443
+ *      origin=*                              all: every site that somebody here visits can then connect through his browser
  */
 #pragma once
 
+#include "net/address.h"
 #include "net/conn.h"
+#include "net/tls.h"
 
-struct ssl_ctx_st;
-
-enum listener_scheme { LISTENER_MQTT, LISTENER_MQTTS, LISTENER_UNIX };
+enum listener_scheme { LISTENER_MQTT, LISTENER_MQTTS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX };
 /* open: no authentication, every topic allowed (development and tests; refused on a non-loopback address unless
  * i-know=1). full: who has authenticated may use every topic. node: who has authenticated as NAME may use NAME's topics. */
 enum listener_access { LISTENER_NODE, LISTENER_FULL, LISTENER_OPEN };
+
+enum { LISTENER_CERTS_MAX = 16, LISTENER_PROXIES_MAX = 16 };
 
 struct listener_uri {
     enum listener_scheme scheme;
     enum listener_access access;
     char *host; /* without brackets; path of a Unix socket */
     uint16_t port;
-    char *cert, *key, *ca; /* PEM files; ca: client certificates are asked for and must be signed by it */
-    unsigned mode;         /* Unix socket's permission bits, ?mode=0660 */
+    struct tls_files
+        certs[LISTENER_CERTS_MAX]; /* the first is shown unless another is for the name asked for (SNI) */
+    size_t cert_count;
+    char *folder;         /* of further ones, NAME.pem and NAME.key */
+    char *ca;             /* PEM file: client certificates are asked for and must be signed by one of these */
+    char *path, *origins; /* of WebSocket; no origins: pages of the same host */
+    unsigned mode;        /* Unix socket's permission bits, ?mode=0660 */
+    char
+        *fd_name; /* FileDescriptorName of a socket that systemd passes; NULL: by address, else one is made */
+    bool proxy;   /* connections begin with a PROXY protocol header, version 2 */
+    struct address_range proxy_from[LISTENER_PROXIES_MAX]; /* and come from one of these */
+    size_t proxy_from_count;
+    unsigned connect_rate;            /* a second, for all together; 0: no limit */
+    unsigned connections_per_address; /* at the same time; an IPv6 address counts as its /64; 0: no limit */
 };
 
 /* Parses and checks; on -EINVAL *why (free it) is a sentence that says what was expected and what was found. */
 int listener_uri_parse(struct listener_uri *ret, const char *text, char **why) must_check;
+void listener_uri_copy(struct listener_uri *ret, const struct listener_uri *uri);
 void listener_uri_done(struct listener_uri *uri);
+
+static inline bool listener_has_tls(const struct listener_uri *uri)
+{
+    return uri->scheme == LISTENER_MQTTS || uri->scheme == LISTENER_WSS;
+}
+
+static inline bool listener_has_websocket(const struct listener_uri *uri)
+{
+    return uri->scheme == LISTENER_WS || uri->scheme == LISTENER_WSS;
+}
+
+/* "mqtt", "mqtts", … */
+const char *listener_scheme_name(enum listener_scheme scheme);
 
 struct listener;
 struct listener_user {
-    /* Somebody has come. The conn is not made yet: the user makes it with conn_new(fd, tls) or closes both. The listener
-     * is not closed from here. */
-    void (*accepted)(struct listener_user *user, struct listener *listener, int fd, struct ssl_st *tls);
+    /* Somebody has come. The conn is not made yet: the user makes it with conn_new() or calls endpoint_close(). The
+     * listener is not closed from here. When the connection is gone, or was not wanted, listener_left() says so. */
+    void (*accepted)(struct listener_user *user, struct listener *listener, struct endpoint *endpoint);
 };
 
 /* Binds and listens. On failure *why (free it) says what could not be done. */
@@ -44,5 +82,19 @@ const struct listener_uri *listener_uri(const struct listener *listener);
 /* The URI with the real port, for the log line `listening on URI`: without the query. */
 const char *listener_name(const struct listener *listener);
 
-/* Reads certificates and keys anew; live connections keep what they have. */
+/* A connection that accepted() has brought is gone; from: conn_address(). listener may be NULL: closed since. */
+void listener_left(struct listener *listener, const struct address *from);
+
+/* What came, so far, and what did not get to the user. */
+struct listener_counters {
+    uint64_t accepted;
+    uint64_t held_back;           /* times that those who knocked had to wait because of connect-rate */
+    uint64_t refused_per_address; /* because of connections-per-address */
+    uint64_t refused_proxy;       /* not a proxy, or without a header that will do */
+    uint64_t exhausted; /* times that descriptors or memory ran out: those who knocked had to wait */
+};
+void listener_counters(const struct listener *listener, struct listener_counters *ret);
+
+/* Reads certificates and keys anew; live connections keep what they have. Sessions can still be resumed, unless the
+ * authorities are others. */
 int listener_reload(struct listener *listener, char **why) must_check;

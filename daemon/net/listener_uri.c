@@ -1,31 +1,31 @@
 #include "net/listener.h"
 
-#include <arpa/inet.h>
+#include "net/listener_query.h"
+
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
-/* SCHEME://HOST:PORT?KEY=VALUE&… or unix:///PATH?…: taken apart from the left, each part with its own sentence when it
+/* SCHEME://HOST:PORT/PATH?KEY=VALUE&… or unix:///PATH?…: taken apart from the left, each part with its own sentence when it
  * is wrong. */
 
 static const struct {
     const char *name;
     enum listener_scheme scheme;
-} schemes[] = {{"mqtt", LISTENER_MQTT}, {"mqtts", LISTENER_MQTTS}, {"unix", LISTENER_UNIX}};
+} schemes[] = {{"mqtt", LISTENER_MQTT},
+               {"mqtts", LISTENER_MQTTS},
+               {"ws", LISTENER_WS},
+               {"wss", LISTENER_WSS},
+               {"unix", LISTENER_UNIX}};
 
-static const char *const later[] = {"ws", "wss", "http", "https", "serial"};
+static const char *const later[] = {"http", "https", "serial"};
 
 /* What fits in sun_path, and in a line of the log. */
 enum { PATH_BYTES = sizeof((struct sockaddr_un *)0)->sun_path - 1, SHOWN_MAX = 200 };
 
-struct query {
-    bool open, full, node, i_know;
-};
-
-printf_like(2, 3) static int wrong(char **why, const char *format, ...)
+int listener_uri_wrong(char **why, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -41,6 +41,14 @@ static int shown(size_t len)
     return (int)size_min(len, SHOWN_MAX);
 }
 
+const char *listener_scheme_name(enum listener_scheme scheme)
+{
+    for (size_t i = 0; i < array_size(schemes); i++)
+        if (schemes[i].scheme == scheme)
+            return schemes[i].name;
+    return "";
+}
+
 static int take_scheme(struct listener_uri *uri, const char **at, char **why)
 {
     const char *end = strstr(*at, "://");
@@ -53,9 +61,13 @@ static int take_scheme(struct listener_uri *uri, const char **at, char **why)
         }
     for (size_t i = 0; end && i < array_size(later); i++)
         if (strlen(later[i]) == len && strncmp(later[i], *at, len) == 0)
-            return wrong(why, "expected mqtt://, mqtts:// or unix://; %s:// is not available in this version",
-                         later[i]);
-    return wrong(why, "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"%s\"", *at);
+            return listener_uri_wrong(
+                why,
+                "expected mqtt://, mqtts://, ws://, wss:// or unix://; %s:// is not available in this "
+                "version",
+                later[i]);
+    return listener_uri_wrong(
+        why, "expected mqtt://, mqtts://, ws:// or wss:// and HOST:PORT, or unix:///PATH, found \"%s\"", *at);
 }
 
 static int take_port(struct listener_uri *uri, const char *text, size_t len, char **why)
@@ -67,21 +79,21 @@ static int take_port(struct listener_uri *uri, const char *text, size_t len, cha
         port = port * 10 + (unsigned)(text[i] - '0');
     }
     if (!digits || port > 65535)
-        return wrong(why, "expected a port from 0 to 65535 behind the host, found \"%.*s\"", shown(len),
-                     text);
+        return listener_uri_wrong(why, "expected a port from 0 to 65535 behind the host, found \"%.*s\"",
+                                  shown(len), text);
     uri->port = (uint16_t)port;
     return 0;
 }
 
 static int take_host(struct listener_uri *uri, const char **at, char **why)
 {
-    const char *end = strchrnul(*at, '?');
+    const char *end = *at + strcspn(*at, listener_has_websocket(uri) ? "/?" : "?");
     const char *host = *at, *host_end;
     if (*host == '[') { /* an IPv6 address */
         host_end = memchr(host, ']', (size_t)(end - host));
         if (!host_end)
-            return wrong(why, "expected ] behind an IPv6 address, found \"%.*s\"",
-                         shown((size_t)(end - host)), host);
+            return listener_uri_wrong(why, "expected ] behind an IPv6 address, found \"%.*s\"",
+                                      shown((size_t)(end - host)), host);
         uri->host = str_copy_n(host + 1, (size_t)(host_end - host - 1));
         host_end++;
     } else {
@@ -90,106 +102,61 @@ static int take_host(struct listener_uri *uri, const char **at, char **why)
         uri->host = str_copy_n(host, (size_t)(host_end - host));
     }
     if (!*uri->host || host_end == end || *host_end != ':')
-        return wrong(why, "expected HOST:PORT behind ://, found \"%.*s\"", shown((size_t)(end - host)), host);
+        return listener_uri_wrong(why, "expected HOST:PORT behind ://, found \"%.*s\"",
+                                  shown((size_t)(end - host)), host);
     *at = end;
     return take_port(uri, host_end + 1, (size_t)(end - host_end - 1), why);
+}
+
+/* What is asked for in the request of a WebSocket client. */
+static int take_web_path(struct listener_uri *uri, const char **at, char **why)
+{
+    const char *end = strchrnul(*at, '?');
+    size_t len = (size_t)(end - *at);
+    for (size_t i = 0; i < len; i++)
+        if ((*at)[i] <= ' ' || (*at)[i] > '~' || (*at)[i] == '#')
+            return listener_uri_wrong(
+                why, "expected a path of visible letters behind the port, found \"%.*s\"", shown(len), *at);
+    if (len > SHOWN_MAX)
+        return listener_uri_wrong(why, "expected a path of at most %d bytes behind the port, found %zu",
+                                  SHOWN_MAX, len);
+    uri->path = len ? str_copy_n(*at, len) : str_copy("/mqtt");
+    *at = end;
+    return 0;
 }
 
 static int take_path(struct listener_uri *uri, const char **at, char **why)
 {
     const char *end = strchrnul(*at, '?');
     if (**at != '/')
-        return wrong(why, "expected an absolute path, unix:///PATH, found \"%.*s\"",
-                     shown((size_t)(end - *at)), *at);
+        return listener_uri_wrong(why, "expected an absolute path, unix:///PATH, found \"%.*s\"",
+                                  shown((size_t)(end - *at)), *at);
     if (end - *at > PATH_BYTES)
-        return wrong(why, "expected a path of at most %d bytes for a Unix socket, found %zu", PATH_BYTES,
-                     (size_t)(end - *at));
+        return listener_uri_wrong(why, "expected a path of at most %d bytes for a Unix socket, found %zu",
+                                  PATH_BYTES, (size_t)(end - *at));
     uri->host = str_copy_n(*at, (size_t)(end - *at));
     *at = end;
     return 0;
 }
 
-static int take_mode(struct listener_uri *uri, const char *value, char **why)
+static int check_certificates(const struct listener_uri *uri, char **why)
 {
-    unsigned long mode = strtoul(value, NULL, 8);
-    if (!*value || value[strspn(value, "01234567")] || mode > 0777)
-        return wrong(why, "mode: expected permission bits in octal, for instance 0660, found \"%s\"", value);
-    uri->mode = (unsigned)mode;
-    return 0;
-}
-
-static int take_pair(struct listener_uri *uri, struct query *query, const char *key, const char *value,
-                     char **why)
-{
-    char **file = strcmp(key, "cert") == 0  ? &uri->cert
-                  : strcmp(key, "key") == 0 ? &uri->key
-                  : strcmp(key, "ca") == 0  ? &uri->ca
-                                            : NULL;
-    if (file) {
-        if (uri->scheme != LISTENER_MQTTS)
-            return wrong(why, "%s: expected only with mqtts://", key);
-        free(*file);
-        *file = str_copy(value);
-        return *value ? 0 : wrong(why, "%s: expected a PEM file, found nothing", key);
-    }
-    if (strcmp(key, "access") == 0) {
-        query->open = strcmp(value, "open") == 0;
-        query->full = strcmp(value, "full") == 0;
-        query->node = strcmp(value, "node") == 0;
-        return query->open || query->full || query->node
-                   ? 0
-                   : wrong(why, "access: expected open, full or node, found \"%s\"", value);
-    }
-    if (strcmp(key, "i-know") == 0) {
-        query->i_know = strcmp(value, "1") == 0;
-        return query->i_know ? 0 : wrong(why, "i-know: expected 1, found \"%s\"", value);
-    }
-    if (strcmp(key, "mode") == 0 && uri->scheme == LISTENER_UNIX)
-        return take_mode(uri, value, why);
-    return wrong(why, "expected access, i-know%s behind ?, found \"%s\"",
-                 uri->scheme == LISTENER_MQTTS  ? ", cert, key, ca"
-                 : uri->scheme == LISTENER_UNIX ? ", mode"
-                                                : "",
-                 key);
-}
-
-static int take_query(struct listener_uri *uri, struct query *query, const char *at, char **why)
-{
-    if (!*at)
+    if (!listener_has_tls(uri))
         return 0;
-    cleanup_free char *copy = str_copy(at + 1);
-    for (char *pair = copy, *next; pair; pair = next) {
-        next = strchr(pair, '&');
-        if (next)
-            *next++ = '\0';
-        char *value = strchr(pair, '=');
-        if (!value)
-            return wrong(why, "expected KEY=VALUE behind ?, found \"%s\"", pair);
-        *value++ = '\0';
-        int r = take_pair(uri, query, pair, value, why);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    bool paired = uri->cert_count || uri->folder;
+    for (size_t i = 0; i < uri->cert_count; i++)
+        paired = paired && uri->certs[i].cert && uri->certs[i].key;
+    return paired ? 0
+                  : listener_uri_wrong(why, "%s: expected cert=FILE and key=FILE",
+                                       listener_scheme_name(uri->scheme));
 }
 
-static bool is_loopback(const char *host)
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127;
-    if (inet_pton(AF_INET6, host, &v6) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&v6);
-    return strcmp(host, "localhost") == 0;
-}
-
-static int take_access(struct listener_uri *uri, const struct query *query, char **why)
+static int take_access(struct listener_uri *uri, const struct listener_query *query, char **why)
 {
     bool authenticates = uri->scheme == LISTENER_UNIX || uri->ca;
     if (query->open) {
-        if (uri->scheme != LISTENER_UNIX && !is_loopback(uri->host) && !query->i_know)
-            return wrong(
+        if (uri->scheme != LISTENER_UNIX && !address_name_is_loopback(uri->host) && !query->i_know)
+            return listener_uri_wrong(
                 why,
                 "access=open lets everybody who reaches %s do everything: expected a loopback address, or "
                 "&i-know=1",
@@ -198,9 +165,11 @@ static int take_access(struct listener_uri *uri, const struct query *query, char
         return 0;
     }
     if (!authenticates)
-        return wrong(why, "%s: expected access=open%s, since nobody can prove who he is",
-                     uri->scheme == LISTENER_MQTT ? "plain TCP" : "TLS without ca",
-                     uri->scheme == LISTENER_MQTT ? " (or mqtts:// with ca=)" : " or ca=FILE");
+        return listener_uri_wrong(why, "%s: expected access=open%s, since nobody can prove who he is",
+                                  listener_has_tls(uri) ? "TLS without ca" : "plain TCP",
+                                  listener_has_tls(uri)        ? " or ca=FILE"
+                                  : uri->scheme == LISTENER_WS ? " (or wss:// with ca=)"
+                                                               : " (or mqtts:// with ca=)");
     uri->access =
         query->full || (uri->scheme == LISTENER_UNIX && !query->node) ? LISTENER_FULL : LISTENER_NODE;
     return 0;
@@ -209,15 +178,17 @@ static int take_access(struct listener_uri *uri, const struct query *query, char
 int listener_uri_parse(struct listener_uri *ret, const char *text, char **why)
 {
     struct listener_uri uri = {.mode = 0660};
-    struct query query = {0};
+    struct listener_query query = {0};
     const char *at = text;
     int r = take_scheme(&uri, &at, why);
     if (r >= 0)
         r = uri.scheme == LISTENER_UNIX ? take_path(&uri, &at, why) : take_host(&uri, &at, why);
+    if (r >= 0 && listener_has_websocket(&uri))
+        r = take_web_path(&uri, &at, why);
     if (r >= 0)
-        r = take_query(&uri, &query, at, why);
-    if (r >= 0 && uri.scheme == LISTENER_MQTTS && (!uri.cert || !uri.key))
-        r = wrong(why, "mqtts: expected cert=FILE and key=FILE");
+        r = listener_query_take(&uri, &query, at, why);
+    if (r >= 0)
+        r = check_certificates(&uri, why);
     if (r >= 0)
         r = take_access(&uri, &query, why);
     if (r < 0) {
@@ -228,11 +199,30 @@ int listener_uri_parse(struct listener_uri *ret, const char *text, char **why)
     return 0;
 }
 
+void listener_uri_copy(struct listener_uri *ret, const struct listener_uri *uri)
+{
+    *ret = *uri;
+    ret->host = str_copy(uri->host);
+    for (size_t i = 0; i < uri->cert_count; i++)
+        ret->certs[i] = (struct tls_files){str_copy(uri->certs[i].cert), str_copy(uri->certs[i].key)};
+    ret->folder = str_copy(uri->folder);
+    ret->ca = str_copy(uri->ca);
+    ret->path = str_copy(uri->path);
+    ret->origins = str_copy(uri->origins);
+    ret->fd_name = str_copy(uri->fd_name);
+}
+
 void listener_uri_done(struct listener_uri *uri)
 {
     free(uri->host);
-    free(uri->cert);
-    free(uri->key);
+    for (size_t i = 0; i < uri->cert_count; i++) {
+        free(uri->certs[i].cert);
+        free(uri->certs[i].key);
+    }
+    free(uri->folder);
     free(uri->ca);
+    free(uri->fd_name);
+    free(uri->path);
+    free(uri->origins);
     *uri = (struct listener_uri){0};
 }

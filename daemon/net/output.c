@@ -8,7 +8,7 @@
 enum { CHUNK_BYTES = 4096 - 80, POOL_MAX = 64 };
 
 struct piece {
-    struct list link;
+    struct piece *next;
     struct msg *msg; /* what `at` points into; NULL: the piece's own bytes */
     const uint8_t *at;
     size_t len;  /* bytes from `at` */
@@ -17,16 +17,15 @@ struct piece {
 };
 
 /* Empty chunks, for whoever writes next. Connections live on one thread, the loop's. */
-static struct list pool = {&pool, &pool};
+static struct piece *pool;
 static unsigned pool_count;
 
 static struct piece *piece_new(size_t size)
 {
-    struct list *link = size == CHUNK_BYTES ? list_pop(&pool) : NULL;
-    struct piece *piece;
-    if (link) {
+    struct piece *piece = size == CHUNK_BYTES ? pool : NULL;
+    if (piece) {
+        pool = piece->next;
         pool_count--;
-        piece = list_entry(link, struct piece, link);
     } else {
         piece = malloc(sizeof *piece + size);
         if (!piece)
@@ -40,29 +39,38 @@ static void piece_free(struct piece *piece)
 {
     (void)msg_unref(piece->msg);
     if (piece->size == CHUNK_BYTES && pool_count < POOL_MAX) {
-        list_prepend(&pool, &piece->link); /* the next writer gets what is still in the cache */
+        piece->next = pool; /* the next writer gets what is still in the cache */
+        pool = piece;
         pool_count++;
         return;
     }
     free(piece);
 }
 
-void output_init(struct output *output)
+static void append(struct output *output, struct piece *piece)
 {
-    list_init(&output->pieces);
-    output->len = 0;
+    struct piece *last = output->last;
+    piece->next = last ? last->next : piece;
+    if (last)
+        last->next = piece;
+    output->last = piece;
+}
+
+static void drop_first(struct output *output)
+{
+    struct piece *first = output->last->next;
+    if (first == output->last)
+        output->last = NULL;
+    else
+        output->last->next = first->next;
+    piece_free(first);
 }
 
 void output_done(struct output *output)
 {
-    for (struct list *link; (link = list_pop(&output->pieces));)
-        piece_free(list_entry(link, struct piece, link));
+    while (output->last)
+        drop_first(output);
     output->len = 0;
-}
-
-static struct piece *last_piece(const struct output *output)
-{
-    return list_is_empty(&output->pieces) ? NULL : list_entry(output->pieces.prev, struct piece, link);
 }
 
 static size_t room_left(const struct piece *piece)
@@ -72,19 +80,19 @@ static size_t room_left(const struct piece *piece)
 
 uint8_t *output_room(struct output *output, size_t len)
 {
-    struct piece *piece = last_piece(output);
+    struct piece *piece = output->last;
     if (!piece || room_left(piece) < len) {
         piece = piece_new(size_max(len, CHUNK_BYTES));
         if (!piece)
             return NULL;
-        list_append(&output->pieces, &piece->link);
+        append(output, piece);
     }
     return (uint8_t *)piece->at + piece->len;
 }
 
 void output_wrote(struct output *output, size_t len)
 {
-    struct piece *piece = last_piece(output);
+    struct piece *piece = output->last;
     assert(len <= room_left(piece));
     piece->len += len;
     output->len += len;
@@ -96,7 +104,7 @@ void output_add_msg(struct output *output, struct msg *msg, const uint8_t *bytes
     piece->msg = msg_ref(msg);
     piece->at = bytes;
     piece->len = len;
-    list_append(&output->pieces, &piece->link);
+    append(output, piece);
     output->len += len;
 }
 
@@ -104,14 +112,15 @@ int output_pieces(const struct output *output, struct iovec *pieces, int max, si
 {
     int count = 0;
     *len = 0;
-    list_for_each (link, &output->pieces) {
-        const struct piece *piece = list_entry(link, struct piece, link);
-        if (count == max)
+    const struct piece *piece = output->last;
+    while (count < max) {
+        piece = piece->next;
+        if (piece->len) { /* else it is room that was not used yet */
+            pieces[count++] = (struct iovec){(void *)piece->at, piece->len};
+            *len += piece->len;
+        }
+        if (piece == output->last)
             break;
-        if (!piece->len)
-            continue; /* room that was not used yet */
-        pieces[count++] = (struct iovec){(void *)piece->at, piece->len};
-        *len += piece->len;
     }
     return count;
 }
@@ -120,15 +129,14 @@ void output_take(struct output *output, size_t len)
 {
     assert(len <= output->len);
     output->len -= len;
-    while (!list_is_empty(&output->pieces)) {
-        struct piece *piece = list_entry(output->pieces.next, struct piece, link);
+    while (output->last) {
+        struct piece *piece = output->last->next;
         size_t n = size_min(len, piece->len);
         piece->at += n;
         piece->len -= n;
         len -= n;
         if (piece->len)
             return;
-        list_remove(&piece->link);
-        piece_free(piece);
+        drop_first(output);
     }
 }

@@ -6,17 +6,16 @@
  * Chunks come from a pool that all connections share and go back when they are empty: an idle connection has none. */
 #pragma once
 
-#include "base/list.h"
 #include "base/msg.h"
 
 #include <sys/uio.h>
 
 struct output {
-    struct list pieces;
+    struct piece *last; /* the others follow it in a ring, the first one next; NULL: none */
     size_t len;
 };
 
-void output_init(struct output *output);
+/* Begins as zero. */
 void output_done(struct output *output);
 
 static inline size_t output_len(const struct output *output)
@@ -29,7 +28,7 @@ uint8_t *output_room(struct output *output, size_t len);
 void output_wrote(struct output *output, size_t len);
 void output_add_msg(struct output *output, struct msg *msg, const uint8_t *bytes, size_t len);
 
-/* The first pieces for a gathered write; *len is their sum. */
+/* The first pieces for a gathered write, when there are any; *len is their sum. */
 int output_pieces(const struct output *output, struct iovec *pieces, int max, size_t *len);
 /* So many bytes are gone; 0 gives room back that was not used. */
 void output_take(struct output *output, size_t len);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,88 +15,15 @@
  *
  * A fault is kept: after it OpenSSL's answers depend on where it struck, and ours are to be the same. */
 
-enum { RECORD_BYTES = 16 * 1024 };
+enum { RECORD_BYTES = 16 * 1024, NAME_MAX_BYTES = 256 };
 
 struct stream {
     int fd;
     int fault;    /* -errno that every further call returns */
     bool emptied; /* recv() has got all there was */
     bool ended;   /* and it was the end */
+    char *name;   /* of the peer's verified certificate; NULL: there is none */
 };
-
-static const char *reason_text(unsigned long code)
-{
-    if (ERR_SYSTEM_ERROR(code))
-        return strerror(ERR_GET_REASON(code));
-    const char *text = code ? ERR_reason_error_string(code) : NULL;
-    return text ? text : "unknown reason";
-}
-
-/* ---- contexts ------------------------------------------------------------------------------------------------------ */
-
-static int no_file(char **why, const char *path, const char *expected)
-{
-    *why = str_printf("%s: expected %s: %s", path, expected,
-                      reason_text(ERR_peek_error())); /* the deepest one */
-    ERR_clear_error();
-    return -EINVAL;
-}
-
-/* OpenSSL would ask for the passphrase at the terminal, and we would wait there. */
-static int no_passphrase(char *ret, int size, int writing, void *data)
-{
-    (void)ret, (void)size, (void)writing, (void)data;
-    return 0;
-}
-
-static int load_files(SSL_CTX *context, const char *cert, const char *key, const char *ca, char **why)
-{
-    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
-    if (SSL_CTX_use_certificate_chain_file(context, cert) != 1)
-        return no_file(why, cert, "a certificate chain in PEM form");
-    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(context) != 1) /* the first compares keys of the same kind only */
-        return no_file(why, key, "the certificate's private key in PEM form, without a passphrase");
-    if (!ca)
-        return 0;
-    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca);
-    if (!names)
-        return no_file(why, ca, "certificates of authorities in PEM form");
-    SSL_CTX_set_client_CA_list(context, names);
-    if (SSL_CTX_load_verify_file(context, ca) != 1)
-        return no_file(why, ca, "certificates of authorities in PEM form");
-    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    return 0;
-}
-
-int tls_server_context(struct ssl_ctx_st **ret, const char *cert, const char *key, const char *ca, char **why)
-{
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    if (!context) {
-        *why = str_printf("TLS: %s", reason_text(ERR_peek_last_error()));
-        return -ENOMEM;
-    }
-    static const unsigned char id[] = "gatehouse";
-    (void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    (void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                           SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    /* Without it, those who have shown a certificate cannot resume their sessions. */
-    (void)SSL_CTX_set_session_id_context(context, id, sizeof id - 1);
-    (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    int r = load_files(context, cert, key, ca, why);
-    if (r < 0) {
-        SSL_CTX_free(context);
-        return r;
-    }
-    *ret = context;
-    return 0;
-}
-
-struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context)
-{
-    SSL_CTX_free(context);
-    return NULL;
-}
 
 /* ---- the socket ---------------------------------------------------------------------------------------------------- */
 
@@ -150,7 +76,9 @@ static long stream_ctrl(BIO *bio, int command, long number, void *pointer)
 
 static int stream_destroy(BIO *bio)
 {
-    free(BIO_get_data(bio));
+    struct stream *stream = BIO_get_data(bio);
+    free(stream->name);
+    free(stream);
     return 1;
 }
 
@@ -227,7 +155,7 @@ static int failure(SSL *tls, int r, uint8_t *wants, const struct address *peer)
     case SSL_ERROR_ZERO_RETURN: return 0;
     case SSL_ERROR_SYSCALL: fault = fault ? -fault : -ECONNRESET; break;
     default:
-        log_failure(tls, peer, reason_text(ERR_peek_last_error()));
+        log_failure(tls, peer, tls_reason(ERR_peek_last_error()));
         fault = -EPROTO;
         break;
     }
@@ -242,6 +170,33 @@ static void begin(void)
     errno = 0;
 }
 
+/* The common name of the verified certificate; NULL: there is none that could be somebody's name. */
+static char *name_of_peer(const SSL *tls)
+{
+    const X509 *certificate = SSL_get0_peer_certificate(tls);
+    if (!certificate || SSL_get_verify_result(tls) != X509_V_OK)
+        return NULL;
+    const X509_NAME *subject = X509_get_subject_name(certificate);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    const X509_NAME_ENTRY *entry = at < 0 ? NULL : X509_NAME_get_entry(subject, at);
+    unsigned char *utf8 = NULL;
+    int len = entry ? ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(entry)) : -1;
+    /* A name with a zero byte in it would be read as another. */
+    char *name = len > 0 && len < NAME_MAX_BYTES && !memchr(utf8, 0, (size_t)len)
+                     ? str_copy_n((const char *)utf8, (size_t)len)
+                     : NULL;
+    OPENSSL_free(utf8);
+    return name;
+}
+
+/* What the client sent besides his own certificate has been looked at; a certificate takes 5 KB. */
+static void drop_chain(const SSL *tls)
+{
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(tls);
+    while (chain && sk_X509_num(chain) > 0)
+        X509_free(sk_X509_pop(chain));
+}
+
 int tls_handshake(struct ssl_st *tls, uint8_t *wants, const struct address *peer)
 {
     struct stream *stream = stream_of(tls);
@@ -250,8 +205,11 @@ int tls_handshake(struct ssl_st *tls, uint8_t *wants, const struct address *peer
     stream->emptied = false;
     begin();
     int r = SSL_do_handshake(tls);
-    if (r == 1)
+    if (r == 1) {
+        stream->name = name_of_peer(tls);
+        drop_chain(tls);
         return 0;
+    }
     r = failure(tls, r, wants, peer);
     if (r == 0)
         r = stream->fault = -ECONNRESET;
@@ -343,25 +301,7 @@ void tls_say_goodbye(struct ssl_st *tls)
     ERR_clear_error();
 }
 
-bool tls_peer_name(const struct ssl_st *tls, char *name, size_t size)
+const char *tls_peer_name(const struct ssl_st *tls)
 {
-    X509 *certificate = SSL_get0_peer_certificate(tls);
-    if (!certificate)
-        return false;
-    bool found = false;
-    if (SSL_get_verify_result(tls) == X509_V_OK) {
-        const X509_NAME *subject = X509_get_subject_name(certificate);
-        int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-        const X509_NAME_ENTRY *entry = at < 0 ? NULL : X509_NAME_get_entry(subject, at);
-        unsigned char *utf8 = NULL;
-        int len = entry ? ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(entry)) : -1;
-        /* A name with a zero byte in it would be read as another. */
-        found = len > 0 && (size_t)len < size && !memchr(utf8, 0, (size_t)len);
-        if (found) {
-            memcpy(name, utf8, (size_t)len);
-            name[len] = '\0';
-        }
-        OPENSSL_free(utf8);
-    }
-    return found;
+    return stream_of(tls)->name;
 }

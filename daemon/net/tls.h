@@ -1,9 +1,11 @@
 /* TLS as a filter of a connection: OpenSSL without blocking, straight on the socket. For net's own files.
  *
  * TLS 1.2 and 1.3. Buffers are given back while a connection is idle (SSL_MODE_RELEASE_BUFFERS). Session tickets make
- * resumption possible. Writing never raises SIGPIPE.
+ * resumption possible. Records are as short as the client asks (Maximum Fragment Length). Writing never raises SIGPIPE.
  *
  * Every step may have to wait for the other direction: *wants is then EPOLLIN or EPOLLOUT.
+ *
+ * The daemon loads this with the first TLS listener: a function that is added here is added in lazy/tls*, too.
  */
 #pragma once
 
@@ -14,16 +16,39 @@
 struct ssl_ctx_st;
 struct ssl_st;
 
-/* A server's context. ca may be NULL: no client certificates are asked for; else they are required and must be signed by
- * it. On -EINVAL *why (free it) names the file and what is wrong with it. */
-int tls_server_context(struct ssl_ctx_st **ret, const char *cert, const char *key, const char *ca, char **why)
-    must_check;
+/* PEM files: a certificate with those that it takes to get to an authority, and its key. */
+struct tls_files {
+    char *cert, *key;
+};
+
+/* What is spoken behind TLS. A client that lists protocols (ALPN) and none of these is refused: mqtt and
+ * x-amzn-mqtt-ca, or http/1.1. One that lists none is let in. */
+enum tls_speaks { TLS_MQTT, TLS_HTTP };
+
+struct tls_options {
+    const struct tls_files
+        *files; /* the first certificate is shown unless another is for the name that is asked for */
+    size_t count;
+    const char *folder; /* further NAME.pem and NAME.key, in alphabetical order; NULL: none */
+    const char
+        *ca; /* PEM file; NULL: no client certificates are asked for; else they are required and must be
+                           signed by one of these */
+    enum tls_speaks speaks;
+};
+
+/* A server's context. before: an earlier one whose tickets are still taken, if the authorities are the same; or NULL. On
+ * -EINVAL *why (free it) names the file and what is wrong with it. */
+int tls_server_context(struct ssl_ctx_st **ret, const struct tls_options *options, struct ssl_ctx_st *before,
+                       char **why) must_check;
 struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context);
 
 /* The accepting side of a connection; NULL: no memory. conn_new() gives it its descriptor. */
 struct ssl_st *tls_accept(struct ssl_ctx_st *context);
 struct ssl_st *tls_free(struct ssl_st *tls);
 int tls_set_fd(struct ssl_st *tls, int fd) must_check;
+
+/* What an error code of OpenSSL says. */
+const char *tls_reason(unsigned long code);
 
 /* A step of the handshake: 0 when it is done, -EAGAIN, or the fault, logged with the peer's address. */
 int tls_handshake(struct ssl_st *tls, uint8_t *wants, const struct address *peer) must_check;
@@ -41,5 +66,5 @@ ssize_t tls_write(struct ssl_st *tls, const struct iovec *pieces, int count, uin
                   const struct address *peer);
 void tls_say_goodbye(struct ssl_st *tls);
 
-/* Common name of the verified client certificate into name; false without one. */
-bool tls_peer_name(const struct ssl_st *tls, char *name, size_t size);
+/* Common name of the verified client certificate, NULL without one; from the end of the handshake, valid as long as tls. */
+const char *tls_peer_name(const struct ssl_st *tls);

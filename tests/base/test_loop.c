@@ -11,6 +11,7 @@ struct probe {
     struct task task;
     struct watch watch;
     struct probe *other;
+    int64_t due;
     int calls;
 };
 
@@ -114,9 +115,10 @@ static int64_t fired_at;
 
 static void on_ordered(struct timer *timer)
 {
-    CHECK(timer->due >= fired_at);
-    fired_at = timer->due;
-    container_of(timer, struct probe, timer)->calls++;
+    struct probe *probe = container_of(timer, struct probe, timer);
+    CHECK(probe->due >= fired_at);
+    fired_at = probe->due;
+    probe->calls++;
 }
 
 TEST(many_timers_fire_in_order_whatever_the_order_of_starting_and_stopping)
@@ -131,10 +133,12 @@ TEST(many_timers_fire_in_order_whatever_the_order_of_starting_and_stopping)
         random = random * 1664525 + 1013904223;
         struct probe *probe = &probes[(random >> 8) % 1000];
         probe->timer.fire = on_ordered;
-        if (random >> 31)
+        if (random >> 31) {
             timer_stop(loop, &probe->timer);
-        else
-            timer_start(loop, &probe->timer, (random >> 4) % 10000);
+        } else {
+            probe->due = 1 + (random >> 4) % 10000;
+            timer_start(loop, &probe->timer, probe->due);
+        }
     }
     int running = 0;
     for (int i = 0; i < 1000; i++)

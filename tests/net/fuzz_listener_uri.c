@@ -1,6 +1,7 @@
 /* Listener URIs from any bytes: whatever is taken can be taken again from its parts, whatever is refused says why. */
 #include "net/listener.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -16,31 +17,96 @@ static void check(const struct listener_uri *uri)
 {
     must(uri->host && *uri->host);
     must(uri->mode <= 0777);
-    must((uri->scheme == LISTENER_MQTTS) == (uri->cert && uri->key));
-    must(uri->scheme == LISTENER_MQTTS || !uri->ca);
+    must(uri->cert_count <= LISTENER_CERTS_MAX && uri->proxy_from_count <= LISTENER_PROXIES_MAX);
+    must(listener_has_tls(uri) == (uri->cert_count || uri->folder));
+    for (size_t i = 0; i < uri->cert_count; i++)
+        must(uri->certs[i].cert && uri->certs[i].key);
+    must(listener_has_tls(uri) || !uri->ca);
+    must(listener_has_websocket(uri) == !!uri->path);
+    must(uri->proxy == !!uri->proxy_from_count);
     if (uri->scheme == LISTENER_UNIX)
         must(*uri->host == '/' && strlen(uri->host) < sizeof((struct sockaddr_un *)0)->sun_path);
     else /* nobody is let in for nothing unless the text says so */
         must(uri->access == LISTENER_OPEN || uri->ca);
 }
 
-static const char *const schemes[] = {"mqtt", "mqtts", "unix"};
 static const char *const accesses[] = {"node", "full", "open"};
+
+static void add(char **text, const char *key, const char *value)
+{
+    if (!value)
+        return;
+    char *longer = str_printf("%s&%s=%s", *text, key, value);
+    free(*text);
+    *text = longer;
+}
+
+static void add_number(char **text, const char *key, unsigned value)
+{
+    char digits[16];
+    (void)snprintf(digits, sizeof digits, "%u", value);
+    if (value)
+        add(text, key, digits);
+}
+
+static void add_proxies(char **text, const struct listener_uri *uri)
+{
+    cleanup_free char *all = NULL;
+    for (size_t i = 0; i < uri->proxy_from_count; i++) {
+        const struct address_range *range = &uri->proxy_from[i];
+        char host[INET6_ADDRSTRLEN];
+        must(inet_ntop(range->first.family, &range->first.in6, host, sizeof host));
+        char *longer = str_printf("%s%s%s/%u", all ? all : "", all ? "," : "", host, range->bits);
+        free(all);
+        all = longer;
+    }
+    if (uri->proxy)
+        add(text, "proxy", "1");
+    add(text, "proxy-from", all);
+}
 
 static char *write_uri(const struct listener_uri *uri)
 {
+    bool v6 = uri->scheme != LISTENER_UNIX && strchr(uri->host, ':');
+    char *text;
     if (uri->scheme == LISTENER_UNIX)
-        return str_printf("unix://%s?access=%s&mode=%o", uri->host, accesses[uri->access], uri->mode);
-    bool v6 = strchr(uri->host, ':');
-    return str_printf("%s://%s%s%s:%u?access=%s&i-know=1%s%s%s%s%s%s", schemes[uri->scheme], v6 ? "[" : "",
-                      uri->host, v6 ? "]" : "", uri->port, accesses[uri->access], uri->cert ? "&cert=" : "",
-                      uri->cert ? uri->cert : "", uri->key ? "&key=" : "", uri->key ? uri->key : "",
-                      uri->ca ? "&ca=" : "", uri->ca ? uri->ca : "");
+        text = str_printf("unix://%s?mode=%o", uri->host, uri->mode);
+    else
+        text = str_printf("%s://%s%s%s:%u%s?i-know=1", listener_scheme_name(uri->scheme), v6 ? "[" : "",
+                          uri->host, v6 ? "]" : "", uri->port, uri->path ? uri->path : "");
+    add(&text, "access", accesses[uri->access]);
+    for (size_t i = 0; i < uri->cert_count; i++) {
+        add(&text, "cert", uri->certs[i].cert);
+        add(&text, "key", uri->certs[i].key);
+    }
+    add(&text, "certs", uri->folder);
+    add(&text, "ca", uri->ca);
+    add(&text, "origin", uri->origins);
+    add(&text, "fd", uri->fd_name);
+    add_number(&text, "connect-rate", uri->connect_rate);
+    add_number(&text, "connections-per-address", uri->connections_per_address);
+    add_proxies(&text, uri);
+    return text;
 }
 
 static bool same(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static void check_same(const struct listener_uri *a, const struct listener_uri *b)
+{
+    must(a->scheme == b->scheme && a->access == b->access && a->port == b->port && a->mode == b->mode);
+    must(same(a->host, b->host) && same(a->folder, b->folder) && same(a->ca, b->ca) &&
+         same(a->path, b->path) && same(a->origins, b->origins) && same(a->fd_name, b->fd_name));
+    must(a->cert_count == b->cert_count && a->proxy_from_count == b->proxy_from_count &&
+         a->proxy == b->proxy);
+    for (size_t i = 0; i < a->cert_count; i++)
+        must(same(a->certs[i].cert, b->certs[i].cert) && same(a->certs[i].key, b->certs[i].key));
+    for (size_t i = 0; i < a->proxy_from_count; i++)
+        must(a->proxy_from[i].bits == b->proxy_from[i].bits &&
+             address_is_in(&a->proxy_from[i].first, &b->proxy_from[i]));
+    must(a->connect_rate == b->connect_rate && a->connections_per_address == b->connections_per_address);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -57,10 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     check(&uri);
     cleanup_free char *written = write_uri(&uri);
     must(listener_uri_parse(&again, written, &why) == 0);
-    must(uri.scheme == again.scheme && uri.access == again.access && uri.port == again.port &&
-         uri.mode == again.mode);
-    must(same(uri.host, again.host) && same(uri.cert, again.cert) && same(uri.key, again.key) &&
-         same(uri.ca, again.ca));
+    check_same(&uri, &again);
     listener_uri_done(&uri);
     listener_uri_done(&again);
     return 0;

@@ -115,11 +115,16 @@ void recorder_forget(struct recorder *recorder)
     recorder->len = 0;
 }
 
-void net_conn(struct net_rig *rig, struct recorder *recorder, int fd, struct ssl_st *tls)
+void net_endpoint(struct net_rig *rig, struct recorder *recorder, const struct endpoint *endpoint)
 {
     recorder_init(recorder);
     recorder->rig = rig;
-    CHECK_INT(conn_new(&recorder->conn, rig->loop, fd, tls, &net_limits, &recorder->user), 0);
+    CHECK_INT(conn_new(&recorder->conn, rig->loop, endpoint, &net_limits, &recorder->user), 0);
+}
+
+void net_conn(struct net_rig *rig, struct recorder *recorder, int fd, struct ssl_st *tls)
+{
+    net_endpoint(rig, recorder, &(struct endpoint){.fd = fd, .tls = tls});
 }
 
 int net_pair(struct net_rig *rig, struct recorder *recorder)

@@ -53,6 +53,7 @@ void recorder_init(struct recorder *recorder);   /* the callbacks, for conn_set_
 extern const struct conn_limits net_limits; /* 1 MiB of tail, 64 KiB of high water */
 /* A connection on a descriptor, its user is the recorder. */
 void net_conn(struct net_rig *rig, struct recorder *recorder, int fd, struct ssl_st *tls);
+void net_endpoint(struct net_rig *rig, struct recorder *recorder, const struct endpoint *endpoint);
 /* A connection on one end of a pair; returns the other, which does not block. */
 int net_pair(struct net_rig *rig, struct recorder *recorder);
 

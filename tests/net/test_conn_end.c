@@ -309,7 +309,8 @@ TEST(a_descriptor_that_cannot_be_watched_is_refused_and_closed)
     struct conn *conn = NULL;
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* epoll does not take it */
     CHECK(fd >= 0);
-    CHECK_INT(conn_new(&conn, rig->loop, fd, NULL, &net_limits, &recorder.user), -EPERM);
+    struct endpoint endpoint = {.fd = fd};
+    CHECK_INT(conn_new(&conn, rig->loop, &endpoint, &net_limits, &recorder.user), -EPERM);
     CHECK(!conn);
     CHECK_INT(fcntl(fd, F_GETFD), -1);
     CHECK_INT(errno, EBADF);

@@ -27,8 +27,8 @@ static const struct {
      "0.0.0.0", 8883, 0660, "a.pem", "a.key", "ca.pem"},
     {"mqtts://localhost:8883?cert=a=b.pem&key=a.key&access=open", LISTENER_MQTTS, LISTENER_OPEN, "localhost",
      8883, 0660, "a=b.pem", "a.key", NULL},
-    {"mqtts://h:1?cert=old&cert=new&key=k&ca=c&access=open&access=node", LISTENER_MQTTS, LISTENER_NODE, "h",
-     1, 0660, "new", "k", "c"},
+    {"mqtts://h:1?cert=a&key=k&ca=b&ca=c&access=open&access=node", LISTENER_MQTTS, LISTENER_NODE, "h", 1,
+     0660, "a", "k", "c"},
     {"unix:///run/gatehouse/mqtt.sock", LISTENER_UNIX, LISTENER_FULL, "/run/gatehouse/mqtt.sock", 0, 0660},
     {"unix:///x?access=node&mode=0600", LISTENER_UNIX, LISTENER_NODE, "/x", 0, 0600},
     {"unix:///x?access=open&mode=777", LISTENER_UNIX, LISTENER_OPEN, "/x", 0, 0777},
@@ -55,28 +55,56 @@ TEST(a_uri_says_where_how_and_what_those_who_come_may_do)
         CHECK_STR(uri.host, good[i].host);
         CHECK_INT(uri.port, good[i].port);
         CHECK_INT(uri.mode, good[i].mode);
-        check_text(uri.cert, good[i].cert);
-        check_text(uri.key, good[i].key);
+        check_text(uri.certs[0].cert, good[i].cert);
+        check_text(uri.certs[0].key, good[i].key);
+        CHECK_INT(uri.cert_count, good[i].cert ? 1 : 0);
         check_text(uri.ca, good[i].ca);
+        listener_uri_done(&uri);
+    }
+}
+
+static const struct {
+    const char *text, *path, *origins;
+} web[] = {
+    {"ws://127.0.0.1:9001?access=open", "/mqtt", NULL},
+    {"ws://127.0.0.1:9001/?access=open", "/", NULL},
+    {"ws://[::1]:0/a/b;c=%20?access=open&origin=*", "/a/b;c=%20", "*"},
+    {"wss://0.0.0.0:443/hmi?cert=a&key=b&ca=c&origin=https://a.example,http://b:81", "/hmi",
+     "https://a.example,http://b:81"},
+    {"wss://0.0.0.0:443?cert=a&key=b&ca=c&origin=*&origin=https://a", "/mqtt", "https://a"},
+};
+
+TEST(a_uri_of_websocket_has_a_path_and_says_whose_pages_may_come)
+{
+    for (size_t i = 0; i < array_size(web); i++) {
+        struct listener_uri uri;
+        char *why = NULL;
+        if (listener_uri_parse(&uri, web[i].text, &why) < 0)
+            FAIL("%s: %s", web[i].text, why);
+        CHECK_INT(uri.scheme, web[i].text[2] == 's' ? LISTENER_WSS : LISTENER_WS);
+        CHECK_STR(uri.path, web[i].path);
+        check_text(uri.origins, web[i].origins);
         listener_uri_done(&uri);
     }
 }
 
 /* ---- bad ----------------------------------------------------------------------------------------------------------- */
 
+#define SCHEMES "expected mqtt://, mqtts://, ws:// or wss:// and HOST:PORT, or unix:///PATH"
+#define FOR_TCP "access, i-know, fd, connect-rate, connections-per-address, proxy, proxy-from"
+
 static const struct {
     const char *text, *said;
 } bad[] = {
-    {"", "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"\""},
-    {"127.0.0.1:1883",
-     "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"127.0.0.1:1883\""},
-    {"mqtt:/127.0.0.1",
-     "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"mqtt:/127.0.0.1\""},
-    {"MQTT://h:1", "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"MQTT://h:1\""},
-    {"://h:1", "expected mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH, found \"://h:1\""},
-    {"wss://h:1", "expected mqtt://, mqtts:// or unix://; wss:// is not available in this version"},
+    {"", SCHEMES ", found \"\""},
+    {"127.0.0.1:1883", SCHEMES ", found \"127.0.0.1:1883\""},
+    {"mqtt:/127.0.0.1", SCHEMES ", found \"mqtt:/127.0.0.1\""},
+    {"MQTT://h:1", SCHEMES ", found \"MQTT://h:1\""},
+    {"://h:1", SCHEMES ", found \"://h:1\""},
+    {"https://h:1",
+     "expected mqtt://, mqtts://, ws://, wss:// or unix://; https:// is not available in this version"},
     {"serial:///dev/ttyS0",
-     "expected mqtt://, mqtts:// or unix://; serial:// is not available in this version"},
+     "expected mqtt://, mqtts://, ws://, wss:// or unix://; serial:// is not available in this version"},
 
     {"mqtt://", "expected HOST:PORT behind ://, found \"\""},
     {"mqtt://localhost", "expected HOST:PORT behind ://, found \"localhost\""},
@@ -97,21 +125,36 @@ static const struct {
     {"mqtt://h:4294967297", "expected a port from 0 to 65535 behind the host, found \"4294967297\""},
     {"mqtt://h:1883/topic", "expected a port from 0 to 65535 behind the host, found \"1883/topic\""},
 
+    {"ws://h:9001x/mqtt", "expected a port from 0 to 65535 behind the host, found \"9001x\""},
+    {"ws://h/mqtt", "expected HOST:PORT behind ://, found \"h\""},
+    {"ws://h:1/a b", "expected a path of visible letters behind the port, found \"/a b\""},
+    {"ws://h:1/a#b", "expected a path of visible letters behind the port, found \"/a#b\""},
+    {"ws://h:1/\xc3\xa4", "expected a path of visible letters behind the port, found \"/\xc3\xa4\""},
+
     {"unix://", "expected an absolute path, unix:///PATH, found \"\""},
     {"unix://run/x", "expected an absolute path, unix:///PATH, found \"run/x\""},
 
     {"mqtt://h:1?", "expected KEY=VALUE behind ?, found \"\""},
     {"mqtt://h:1?access=full&", "expected KEY=VALUE behind ?, found \"\""},
     {"mqtt://h:1?access", "expected KEY=VALUE behind ?, found \"access\""},
-    {"mqtt://h:1?acess=open", "expected access, i-know behind ?, found \"acess\""},
-    {"mqtt://h:1?mode=0600", "expected access, i-know behind ?, found \"mode\""},
-    {"mqtts://h:1?psk=1", "expected access, i-know, cert, key, ca behind ?, found \"psk\""},
-    {"unix:///x?=", "expected access, i-know, mode behind ?, found \"\""},
+    {"mqtt://h:1?acess=open", "expected " FOR_TCP " behind ?, found \"acess\""},
+    {"mqtt://h:1?mode=0600", "mode: expected only with unix://"},
+    {"mqtts://h:1?psk=1", "expected " FOR_TCP ", cert, key, certs, ca behind ?, found \"psk\""},
+    {"unix:///x?=", "expected access, i-know, fd, connect-rate, mode behind ?, found \"\""},
     {"mqtt://h:1?access=", "access: expected open, full or node, found \"\""},
     {"mqtt://h:1?access=Open", "access: expected open, full or node, found \"Open\""},
     {"mqtt://h:1?i-know=yes", "i-know: expected 1, found \"yes\""},
-    {"mqtt://h:1?cert=a.pem", "cert: expected only with mqtts://"},
-    {"unix:///x?ca=a.pem", "ca: expected only with mqtts://"},
+    {"mqtt://h:1?cert=a.pem", "cert: expected only with mqtts:// or wss://"},
+    {"unix:///x?ca=a.pem", "ca: expected only with mqtts:// or wss://"},
+    {"ws://h:1?cert=a.pem", "cert: expected only with mqtts:// or wss://"},
+    {"ws://h:1?x=y", "expected " FOR_TCP ", origin behind ?, found \"x\""},
+    {"wss://h:1?x=y", "expected " FOR_TCP ", cert, key, certs, ca, origin behind ?, found \"x\""},
+    {"mqtt://h:1?origin=*", "origin: expected only with ws:// or wss://"},
+    {"ws://h:1?origin=", "origin: expected * or SCHEME://HOST[:PORT] with commas between them, found \"\""},
+    {"ws://h:1?origin=a.example",
+     "origin: expected * or SCHEME://HOST[:PORT] with commas between them, found \"a.example\""},
+    {"ws://h:1?origin=http://a/page",
+     "origin: expected * or SCHEME://HOST[:PORT] with commas between them, found \"http://a/page\""},
     {"mqtts://h:1?key=", "key: expected a PEM file, found nothing"},
     {"unix:///x?mode=", "mode: expected permission bits in octal, for instance 0660, found \"\""},
     {"unix:///x?mode=rw", "mode: expected permission bits in octal, for instance 0660, found \"rw\""},
@@ -124,6 +167,11 @@ static const struct {
 
     {"mqtts://h:1?access=open", "mqtts: expected cert=FILE and key=FILE"},
     {"mqtts://h:1?cert=a&ca=b", "mqtts: expected cert=FILE and key=FILE"},
+    {"wss://h:1?access=open", "wss: expected cert=FILE and key=FILE"},
+    {"ws://127.0.0.1:9001",
+     "plain TCP: expected access=open (or wss:// with ca=), since nobody can prove who he is"},
+    {"ws://0.0.0.0:9001?access=open",
+     "access=open lets everybody who reaches 0.0.0.0 do everything: expected a loopback address, or &i-know=1"},
     {"mqtt://127.0.0.1:1883",
      "plain TCP: expected access=open (or mqtts:// with ca=), since nobody can prove who he is"},
     {"mqtt://127.0.0.1:1883?access=full",

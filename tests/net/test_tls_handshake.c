@@ -373,10 +373,10 @@ TEST(a_file_that_will_not_do_is_named_with_what_was_expected)
     for (size_t i = 0; i < array_size(cases); i++) {
         cleanup_free char *why = NULL;
         SSL_CTX *context = NULL;
-        CHECK_INT(tls_server_context(&context, tls_world_file(world, cases[i].cert),
-                                     tls_world_file(world, cases[i].key), tls_world_file(world, cases[i].ca),
-                                     &why),
-                  -EINVAL);
+        struct tls_files files = {(char *)tls_world_file(world, cases[i].cert),
+                                  (char *)tls_world_file(world, cases[i].key)};
+        struct tls_options options = {.files = &files, .count = 1, .ca = tls_world_file(world, cases[i].ca)};
+        CHECK_INT(tls_server_context(&context, &options, NULL, &why), -EINVAL);
         CHECK(!context);
         char said[1024];
         (void)snprintf(said, sizeof said, "%s: %s", tls_world_file(world, cases[i].file), cases[i].said);

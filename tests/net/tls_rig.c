@@ -111,12 +111,13 @@ const char *tls_world_file(const struct tls_world *world, const char *name)
 
 SSL_CTX *tls_world_server(const struct tls_world *world, bool with_ca)
 {
+    struct tls_files files = {(char *)tls_world_file(world, "server.pem"),
+                              (char *)tls_world_file(world, "server.key")};
+    struct tls_options options = {
+        .files = &files, .count = 1, .ca = with_ca ? tls_world_file(world, "ca.pem") : NULL};
     SSL_CTX *context = NULL;
     cleanup_free char *why = NULL;
-    CHECK_INT(tls_server_context(&context, tls_world_file(world, "server.pem"),
-                                 tls_world_file(world, "server.key"),
-                                 with_ca ? tls_world_file(world, "ca.pem") : NULL, &why),
-              0);
+    CHECK_INT(tls_server_context(&context, &options, NULL, &why), 0);
     return context;
 }
 

@@ -1,0 +1,302 @@
+#include "net/tls.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A server's context, one for each certificate. The first is the listener's; it owns the others and hands a handshake to
+ * the one whose certificate is for the name that the client asks for:
+ *
+ *      context ── hosts ─┬─ plant1.example
+ *                        └─ *.plant2.example
+ *
+ * OpenSSL takes tickets, ALPN and what is asked of the client from the first or from both, so all are set up alike.
+ *
+ * A ticket holds what was found out about the client. It is worth something only with the same authorities: they are the
+ * session id context, so that tickets can outlive a reload and yet nobody resumes who would not be let in any more
+ * because his authority is not listed. */
+
+enum { TICKET_KEYS_BYTES = 128, HOSTS_MAX = 256 };
+
+struct hosts {
+    SSL_CTX **contexts;
+    size_t count;
+};
+
+/* The protocols that a listener speaks, as ALPN writes them. */
+static const struct protocols {
+    const unsigned char *names;
+    unsigned len;
+} protocols[] = {
+    [TLS_MQTT] = {(const unsigned char *)"\4mqtt\16x-amzn-mqtt-ca", 20},
+    [TLS_HTTP] = {(const unsigned char *)"\10http/1.1", 9},
+};
+
+const char *tls_reason(unsigned long code)
+{
+    if (ERR_SYSTEM_ERROR(code))
+        return strerror(ERR_GET_REASON(code));
+    const char *text = code ? ERR_reason_error_string(code) : NULL;
+    return text ? text : "unknown reason";
+}
+
+/* ---- files --------------------------------------------------------------------------------------------------------- */
+
+static int no_file(char **why, const char *path, const char *expected)
+{
+    *why =
+        str_printf("%s: expected %s: %s", path, expected, tls_reason(ERR_peek_error())); /* the deepest one */
+    ERR_clear_error();
+    return -EINVAL;
+}
+
+/* OpenSSL would ask for the passphrase at the terminal, and we would wait there. */
+static int no_passphrase(char *ret, int size, int writing, void *data)
+{
+    (void)ret, (void)size, (void)writing, (void)data;
+    return 0;
+}
+
+static int load_certificate(SSL_CTX *context, const char *cert, const char *key, char **why)
+{
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+    if (SSL_CTX_use_certificate_chain_file(context, cert) != 1)
+        return no_file(why, cert, "a certificate chain in PEM form");
+    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(context) != 1) /* the first compares keys of the same kind only */
+        return no_file(why, key, "the certificate's private key in PEM form, without a passphrase");
+    return 0;
+}
+
+/* What all authorities look like, in the order in which the store keeps them. */
+static bool digest_of(X509_STORE *store, unsigned char digest[EVP_MAX_MD_SIZE], unsigned *len)
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool good = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+    for (int i = 0; good && i < sk_X509_OBJECT_num(objects); i++) {
+        const X509 *authority = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        unsigned char one[EVP_MAX_MD_SIZE];
+        unsigned n;
+        good = !authority || (X509_digest(authority, EVP_sha256(), one, &n) && EVP_DigestUpdate(md, one, n));
+    }
+    good = good && EVP_DigestFinal_ex(md, digest, len);
+    EVP_MD_CTX_free(md);
+    return good;
+}
+
+static int load_authorities(SSL_CTX *context, const char *ca, char **why)
+{
+    static const char expected[] = "certificates of authorities in PEM form";
+    unsigned char digest[EVP_MAX_MD_SIZE] = "gatehouse";
+    unsigned len = 9;
+    if (ca) {
+        STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca);
+        if (!names)
+            return no_file(why, ca, expected);
+        SSL_CTX_set_client_CA_list(context, names);
+        if (SSL_CTX_load_verify_file(context, ca) != 1 ||
+            !digest_of(SSL_CTX_get_cert_store(context), digest, &len))
+            return no_file(why, ca, expected);
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    }
+    (void)SSL_CTX_set_session_id_context(context, digest, size_min(len, SSL_MAX_SID_CTX_LENGTH));
+    return 0;
+}
+
+/* ---- one context --------------------------------------------------------------------------------------------------- */
+
+static int choose_protocol(SSL *tls, const unsigned char **ret, unsigned char *len,
+                           const unsigned char *asked, unsigned asked_len, void *arg)
+{
+    (void)tls;
+    const struct protocols *ours = arg;
+    unsigned char *chosen;
+    if (SSL_select_next_proto(&chosen, len, ours->names, ours->len, asked, asked_len) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *ret = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* The chain that was found is not kept: nobody asks for it, and idle connections are many. */
+static int verify(X509_STORE_CTX *store, void *arg)
+{
+    (void)arg;
+    int good = X509_verify_cert(store);
+    X509_STORE_CTX_set0_verified_chain(store, NULL);
+    return good;
+}
+
+static int context_new(SSL_CTX **ret, const struct tls_options *options, const char *cert, const char *key,
+                       char **why)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    if (!context) {
+        *why = str_printf("TLS: %s", tls_reason(ERR_peek_last_error()));
+        ERR_clear_error();
+        return -ENOMEM;
+    }
+    (void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    (void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                           SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    (void)SSL_CTX_set_num_tickets(context, 1); /* whoever comes back gets another */
+    SSL_CTX_set_alpn_select_cb(context, choose_protocol, (void *)&protocols[options->speaks]);
+    SSL_CTX_set_cert_verify_callback(context, verify, NULL);
+    int r = load_certificate(context, cert, key, why);
+    if (r >= 0)
+        r = load_authorities(context, options->ca, why);
+    if (r < 0) {
+        SSL_CTX_free(context);
+        return r;
+    }
+    *ret = context;
+    return 0;
+}
+
+/* ---- several -------------------------------------------------------------------------------------------------------- */
+
+static bool is_for(const SSL_CTX *context, const char *name)
+{
+    return X509_check_host(SSL_CTX_get0_certificate(context), name, 0, 0, NULL) == 1;
+}
+
+static int choose_host(SSL *tls, int *alert, void *arg)
+{
+    (void)alert;
+    const struct hosts *hosts = arg;
+    const char *name = SSL_get_servername(tls, TLSEXT_NAMETYPE_host_name);
+    if (!name)
+        return SSL_TLSEXT_ERR_NOACK;
+    if (is_for(SSL_get_SSL_CTX(tls), name))
+        return SSL_TLSEXT_ERR_OK;
+    for (size_t i = 0; i < hosts->count; i++)
+        if (is_for(hosts->contexts[i], name)) {
+            (void)SSL_set_SSL_CTX(tls, hosts->contexts[i]);
+            return SSL_TLSEXT_ERR_OK;
+        }
+    return SSL_TLSEXT_ERR_NOACK; /* the first one's certificate */
+}
+
+static void hosts_free(struct hosts *hosts)
+{
+    for (size_t i = 0; i < hosts->count; i++)
+        SSL_CTX_free(hosts->contexts[i]);
+    free(hosts->contexts);
+    free(hosts);
+}
+
+static void on_context_gone(void *context, void *data, CRYPTO_EX_DATA *all, int index, long number, void *arg)
+{
+    (void)context, (void)all, (void)index, (void)number, (void)arg;
+    if (data)
+        hosts_free(data);
+}
+
+/* Connections hold contexts, also after a reload: the others live as long as the first one. */
+static void give_hosts(SSL_CTX *first, struct hosts *hosts)
+{
+    static int index = -1;
+    if (index < 0)
+        index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_context_gone);
+    if (!SSL_CTX_set_ex_data(first, index, hosts))
+        abort(); /* a pointer in a list: the rule of mem_new() */
+    (void)SSL_CTX_set_tlsext_servername_callback(first, choose_host);
+    (void)SSL_CTX_set_tlsext_servername_arg(first, hosts);
+}
+
+/* Adds a context for that certificate: the first one, or another host's. */
+static int add(SSL_CTX **first, struct hosts *hosts, const struct tls_options *options, const char *cert,
+               const char *key, char **why)
+{
+    SSL_CTX *context;
+    int r = context_new(&context, options, cert, key, why);
+    if (r < 0)
+        return r;
+    if (!*first) {
+        *first = context;
+        return 0;
+    }
+    hosts->contexts = realloc(hosts->contexts, (hosts->count + 1) * sizeof(SSL_CTX *));
+    if (!hosts->contexts)
+        abort();
+    hosts->contexts[hosts->count++] = context;
+    return 0;
+}
+
+static int is_certificate(const struct dirent *entry)
+{
+    const char *end = strrchr(entry->d_name, '.');
+    return end && end != entry->d_name && strcmp(end, ".pem") == 0;
+}
+
+static int add_folder(SSL_CTX **first, struct hosts *hosts, const struct tls_options *options, char **why)
+{
+    struct dirent **entries;
+    int count = scandir(options->folder, &entries, is_certificate, alphasort);
+    if (count <= 0) {
+        *why = str_printf("%s: expected a folder with NAME.pem and NAME.key: %s", options->folder,
+                          count ? strerror(errno) : "there is no NAME.pem");
+        return -EINVAL;
+    }
+    int r = 0;
+    for (int i = 0; i < count; i++) {
+        cleanup_free char *cert = str_printf("%s/%s", options->folder, entries[i]->d_name);
+        cleanup_free char *key =
+            str_printf("%.*skey", (int)(strlen(cert) - 3), cert); /* beside NAME.pem is NAME.key */
+        if (r >= 0 && hosts->count == HOSTS_MAX) {
+            *why = str_printf("%s: expected at most %d certificates", options->folder, HOSTS_MAX);
+            r = -EINVAL;
+        }
+        if (r >= 0)
+            r = add(first, hosts, options, cert, key, why);
+        free(entries[i]);
+    }
+    free(entries);
+    return r;
+}
+
+/* The keys that tickets are sealed with. */
+static void take_keys(SSL_CTX *context, SSL_CTX *before)
+{
+    unsigned char keys[TICKET_KEYS_BYTES];
+    long len = SSL_CTX_get_tlsext_ticket_keys(before, NULL, 0);
+    if (len > 0 && len <= TICKET_KEYS_BYTES && SSL_CTX_get_tlsext_ticket_keys(before, keys, len))
+        (void)SSL_CTX_set_tlsext_ticket_keys(context, keys, len);
+    OPENSSL_cleanse(keys, sizeof keys);
+}
+
+int tls_server_context(struct ssl_ctx_st **ret, const struct tls_options *options, struct ssl_ctx_st *before,
+                       char **why)
+{
+    SSL_CTX *first = NULL;
+    struct hosts *hosts = mem_new(struct hosts);
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < options->count; i++)
+        r = add(&first, hosts, options, options->files[i].cert, options->files[i].key, why);
+    if (r >= 0 && options->folder)
+        r = add_folder(&first, hosts, options, why);
+    if (r < 0 || !hosts->count)
+        hosts_free(hosts);
+    else
+        give_hosts(first, hosts);
+    if (r < 0) {
+        SSL_CTX_free(first);
+        return r;
+    }
+    if (before)
+        take_keys(first, before);
+    *ret = first;
+    return 0;
+}
+
+struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context)
+{
+    SSL_CTX_free(context);
+    return NULL;
+}
