@@ -14,15 +14,24 @@
 
 #include "base/base.h"
 
+/* Who publishes: one for all messages of a connection, shared by reference. */
+struct publisher {
+    unsigned refs;
+    const char *principal; /* who he has proven to be; NULL: nobody asked */
+    char client_id[];
+};
+
 struct msg {
     unsigned refs;
     uint8_t qos;            /* 0, 1, 2: as published */
     uint8_t hops;           /* how often it was republished on the way here */
     bool retain;            /* as published */
     bool is_will;           /* published by the broker for a client that went away */
+    bool is_repetition;     /* QoS 2, again after a restart: durable sessions have it, nobody else is known to */
     uint32_t expiry_s;      /* Message Expiry Interval, MSG_NO_EXPIRY for none */
     int64_t born;           /* monotonic ms of its arrival: what is left of the expiry is counted from here */
     uint64_t origin;        /* number of the session that published it, 0 for the house */
+    struct publisher *from; /* referenced; NULL: the house */
     uint16_t packet_id;     /* of a QoS 2 publisher whose repetition must be known after a restart; else 0 */
     const char *topic;      /* no U+0000 inside, NUL-terminated */
     const uint8_t *props;   /* forwardable MQTT 5 properties, without their length */
@@ -59,3 +68,10 @@ define_cleanup(struct msg *, msg_unref)
 
 /* Seconds left of its expiry at `now` (monotonic ms): 0 when it is over, MSG_NO_EXPIRY when there is none. */
 uint32_t msg_expiry_left(const struct msg *msg, int64_t now);
+
+/* principal may be NULL. */
+struct publisher *publisher_new(const char *client_id, size_t len, const char *principal);
+struct publisher *publisher_ref(struct publisher *publisher);
+struct publisher *publisher_unref(struct publisher *publisher);
+/* The name to write down: what was proven, else what he calls himself; "" for NULL. */
+const char *publisher_name(const struct publisher *publisher);

@@ -130,11 +130,12 @@ const struct broker_counters *broker_counters(const struct broker *broker)
 
 static void on_accepted(struct listener_user *user, struct listener *listener, struct endpoint *endpoint)
 {
-    (void)listener;
     struct door *door = container_of(user, struct door, user);
     int r = peer_new(door->broker, door, endpoint);
-    if (r < 0)
-        log_warning("%s: a connection was refused: %s", door_name(door), strerror(-r));
+    if (r >= 0)
+        return;
+    listener_left(listener, &endpoint->from);
+    log_warning("%s: a connection was refused: %s", door_name(door), strerror(-r));
 }
 
 int broker_open(struct broker *broker, struct door **ret, const struct listener_uri *uri,

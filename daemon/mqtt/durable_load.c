@@ -8,8 +8,9 @@
  *
  * The spool's log is read from front to back. A target may come twice, because records are written again; it is known
  * by session and index, and the later one counts. When all is read, each session's mails are put in order. Which of
- * them were under way is not on disk, but they were the first ones: as many as the window is wide are treated so, and
- * sent with DUP. */
+ * them were under way is not on disk, but they were the first ones: as many as the window is wide are treated so. Those
+ * behind may have been sent, too, when the last acknowledgements are not on disk, so all are sent with DUP, which says
+ * no more than that. */
 
 struct entry {
     struct map_key key; /* of the place */
@@ -30,7 +31,8 @@ struct load {
 
 struct restored {
     struct list link;
-    struct session *session;
+    uint64_t number;
+    struct session *session; /* NULL: it has ended */
     int64_t waited; /* ms since its client went */
     bool was_here;  /* when we were not any more */
 };
@@ -50,15 +52,16 @@ static void on_session(struct session_loader *rows, const struct session_row *ro
 {
     struct load *load = container_of(rows, struct load, rows);
     struct broker *broker = load->durable->broker;
-    if (!row->expiry_s || session_find(broker, row->client_id, row->client_id_len))
-        return;
     struct restored *restored = mem_new(struct restored);
+    restored->number = row->number;
+    list_append(&load->restored, &restored->link);
+    if (!row->expiry_s) /* was to end with the connection, and that has ended */
+        return;
     restored->session = session_new(broker, row->client_id, row->client_id_len, row->expiry_s, row->number);
     /* A clock that went back says nothing about how long he was away: nothing is destroyed because it is 1970. */
     if (row->away_since && row->away_since < load->wall)
         restored->waited = load->wall - row->away_since;
     restored->was_here = !row->away_since;
-    list_append(&load->restored, &restored->link);
 }
 
 static void on_subscription(struct session_loader *rows, const struct subscription_row *row)
@@ -145,8 +148,10 @@ static void on_target(struct spool_reader *reader, struct spooled *spooled, stru
     map_put(&load->entries, &entry->key);
 }
 
+/* An id that is alone was written when everybody had the message. One that came with it says that durable sessions have
+ * it; whoever keeps it elsewhere (a stream, the retained messages) may not. */
 static void on_taken(struct spool_reader *reader, struct spooled *spooled, uint64_t number,
-                     uint16_t packet_id)
+                     uint16_t packet_id, bool alone)
 {
     struct load *load = container_of(reader, struct load, reader);
     struct session *session = durable_find(load->durable, number);
@@ -154,7 +159,9 @@ static void on_taken(struct spool_reader *reader, struct spooled *spooled, uint6
         return;
     session_forget_received(session, packet_id); /* written again */
     (void)session_receive(session, packet_id);
-    session_received(session, packet_id)->spooled = spooled;
+    struct received *received = session_received(session, packet_id);
+    received->spooled = spooled;
+    received->is_uncertain = !alone;
     spool_taken_with(spooled, number, packet_id);
 }
 
@@ -209,9 +216,12 @@ static void begin_waiting(struct load *load)
 {
     for (struct list *link; (link = list_pop(&load->restored));) {
         struct restored *restored = list_entry(link, struct restored, link);
-        if (restored->was_here)
+        if (!restored->session)
+            durable_remove(load->durable, restored->number, NULL);
+        else if (restored->was_here)
             durable_put(load->durable, restored->session, true, NULL);
-        session_restore(restored->session, restored->waited);
+        if (restored->session)
+            session_restore(restored->session, restored->waited);
         free(restored);
     }
     for (struct list *link; (link = list_pop(&load->wills));) {

@@ -86,6 +86,7 @@ struct peer *peer_free(struct peer *peer)
         peer->conn = conn_free(peer->conn);
     list_remove(&peer->link);
     (void)principal_unref(peer->principal);
+    (void)publisher_unref(peer->publisher);
     (void)aliases_free(peer->aliases);
     (void)auth_free(peer->auth);
 
@@ -133,6 +134,8 @@ static void on_closed(struct conn_user *user, int why)
     struct peer *peer = container_of(user, struct peer, user);
     if (peer->state == PEER_CONNECTED && why < 0)
         log_info("%s (%s): connection lost: %s", peer_name(peer), conn_peer(peer->conn), strerror(-why));
+    if (peer->door)
+        listener_left(peer->door->listener, conn_address(peer->conn));
     peer->conn = NULL; /* gone with this call */
     peer->state = PEER_CLOSING;
     peer->broker->counters.connections--;

@@ -37,6 +37,7 @@ struct peer {
     struct broker *broker;
     struct door *door;
     struct principal *principal;
+    struct publisher *publisher; /* for his messages; NULL: he has not published yet */
     struct session *session; /* from CONNECT on */
     struct list link;        /* in broker->peers */
     struct timer timer;      /* CONNECT must come, then keep-alive */

@@ -85,6 +85,17 @@ static bool keep_id(struct session *session, struct ack *ack)
     return true;
 }
 
+/* A message that somebody refused, when its packet id is on disk already: it is free when that is not so any more. */
+static bool give_up_id(struct session *session, struct ack *ack)
+{
+    struct received *received = session_received(session, ack->packet_id);
+    if (!received || !received->spooled || received->releasing || !spool_has_taken(received->spooled))
+        return false;
+    received->releasing = true;
+    spool_released(durable_spool(session->broker->durable), received->spooled, &ack->receipt);
+    return true;
+}
+
 static void on_settled(struct receipt *receipt, int r)
 {
     struct ack *ack = container_of(receipt, struct ack, receipt);
@@ -93,13 +104,15 @@ static void on_settled(struct receipt *receipt, int r)
         free(ack);
         return;
     }
-    if (ack->type == WIRE_PUBREC && r == 0) {
+    if (ack->r == 0)
+        ack->r = r; /* the first refusal is the answer */
+    if (ack->type == WIRE_PUBREC) {
         receipt_init(receipt, on_settled);
-        if (keep_id(session, ack))
+        if (ack->r == 0 ? keep_id(session, ack) : give_up_id(session, ack))
             return;
     }
+    r = ack->r;
     ack->settled = true;
-    ack->r = r;
     if (r != 0 && ack->type == WIRE_PUBREC)
         session_forget_received(session, ack->packet_id); /* it was not taken: the id is free again */
     if (!ack->peer)
@@ -214,6 +227,17 @@ static int refuse_publish(struct peer *peer, const struct wire_packet *packet, u
     return -EACCES;
 }
 
+/* Made with the first message; who only listens has none. */
+static struct publisher *publisher_of(struct peer *peer)
+{
+    const struct principal *principal = peer->principal;
+    bool proven = principal->kind == PRINCIPAL_CERTIFICATE || principal->kind == PRINCIPAL_PLUGIN;
+    const struct map_key *id = &peer->session->key;
+    if (!peer->publisher)
+        peer->publisher = publisher_new(id->text, id->len, proven ? principal->name : NULL);
+    return peer->publisher;
+}
+
 int peer_on_publish(struct peer *peer, const struct wire_packet *packet)
 {
     struct broker *broker = peer->broker;
@@ -228,11 +252,13 @@ int peer_on_publish(struct peer *peer, const struct wire_packet *packet)
     if (peer->version == WIRE_MQTT5 && packet->qos && peer->under_way >= broker->options.inflight_max)
         return peer_fault(peer, WIRE_RECEIVE_MAX_EXCEEDED,
                           "more messages unacknowledged than Receive Maximum");
-    if (packet->qos == 2 && !session_receive(peer->session, packet->packet_id))
+    bool again = packet->qos == 2 && !session_receive(peer->session, packet->packet_id);
+    struct received *received = again ? session_received(peer->session, packet->packet_id) : NULL;
+    if (again && !received->is_uncertain)
         return on_repeated(peer, packet->packet_id);
     uint8_t reason = judge(peer, packet, topic, &why);
     if (reason)
-        return refuse_publish(peer, packet, reason, why);
+        return again ? on_repeated(peer, packet->packet_id) : refuse_publish(peer, packet, reason, why);
 
     cleanup(msg_unref_p) struct msg *msg =
         peer_msg_of(peer, topic, &packet->props, packet->payload, packet->payload_len);
@@ -241,8 +267,13 @@ int peer_on_publish(struct peer *peer, const struct wire_packet *packet)
     msg->qos = packet->qos;
     msg->retain = packet->retain;
     msg->origin = peer->session->subscriber.origin;
+    msg->from = publisher_ref(publisher_of(peer));
     if (packet->qos == 2 && peer->session->disk)
         msg->packet_id = packet->packet_id;
+    if (again) { /* the rest of what the restart interrupted */
+        msg->is_repetition = true;
+        received->is_uncertain = false;
+    }
     bus_publish(broker->bus, msg, receipt_of(peer, packet));
     peer_pause_if_needed(peer);
     return 0;
@@ -258,7 +289,7 @@ static void on_promise_settled(struct receipt *receipt, int r)
     if (session && ack->type == WIRE_PUBREL)
         session_received_is_kept(session, ack->packet_id, r == 0);
     else if (session)
-        session_forget_received(session, ack->packet_id);
+        session_released_is_kept(session, ack->packet_id, r == 0);
     if (peer && r == 0)
         peer_send_ack(peer, ack->type, ack->packet_id, WIRE_SUCCESS, NULL);
     if (peer && ack->type == WIRE_PUBCOMP)
@@ -274,17 +305,28 @@ struct ack *session_promise(struct session *session, uint8_t type, uint16_t pack
     return ack_new(session, &session->traffic->promises, type, packet_id, on_promise_settled);
 }
 
+void session_promise_again(struct session *session, uint8_t type, uint16_t packet_id)
+{
+    list_for_each (link, &session->traffic->promises) {
+        struct ack *ack = list_entry(link, struct ack, link);
+        if (ack->type == type && ack->packet_id == packet_id)
+            ack->peer = session->peer;
+    }
+}
+
 /* ---- acknowledgements from the client, and its PUBREL ------------------------------------------------------------ */
 
 static void on_pubrel(struct peer *peer, uint16_t packet_id)
 {
     struct session *session = peer->session;
     struct received *received = session_received(session, packet_id);
-    if (received && received->releasing)
-        return; /* it is answered when that is on disk */
+    if (received && received->releasing) { /* it is answered when that is on disk */
+        session_promise_again(session, WIRE_PUBCOMP, packet_id);
+        return;
+    }
     if (received && received->spooled) {
         received->releasing = true;
-        spool_released(durable_spool(session->broker->durable), steal(received->spooled),
+        spool_released(durable_spool(session->broker->durable), received->spooled,
                        &session_promise(session, WIRE_PUBCOMP, packet_id)->receipt);
         return;
     }

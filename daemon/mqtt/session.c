@@ -348,6 +348,15 @@ void session_forget_received(struct session *session, uint16_t packet_id)
     *received = session->traffic->received[--session->traffic->received_count];
 }
 
+void session_released_is_kept(struct session *session, uint16_t packet_id, bool kept)
+{
+    struct received *received = session_received(session, packet_id);
+    if (kept)
+        session_forget_received(session, packet_id);
+    else if (received)
+        received->releasing = false;
+}
+
 /* ---- subscriptions ----------------------------------------------------------------------------------------------- */
 
 bool session_subscribe(struct session *session, const char *filter, size_t len,

@@ -29,11 +29,12 @@ struct spooled;
 
 #define SESSION_DURABLE (UINT64_C(1) << 63) /* in a subscriber's origin: the rest is the session's number */
 
-/* Bits of struct mail.state, once it is under way. */
+/* Bits of struct mail.state. */
 enum {
     MAIL_RECEIVED = 1,  /* QoS 2: PUBREC came and is on disk, PUBREL was sent */
     MAIL_IN_WINDOW = 2, /* counts against the client's Receive Maximum on this connection */
     MAIL_RECEIVING = 4, /* PUBREC came and is on its way to the disk */
+    MAIL_READ_BACK = 8, /* from before a restart: it may have been sent already */
 };
 
 struct session_subscription {
@@ -58,6 +59,7 @@ struct ack {
 struct received {
     uint16_t packet_id;
     bool releasing;          /* PUBREL came and is on its way to the disk */
+    bool is_uncertain;       /* from before a restart: who is not a durable session may not have it */
     struct spooled *spooled; /* where the id is on disk */
 };
 
@@ -147,6 +149,8 @@ void session_received_is_kept(struct session *session, uint16_t packet_id, bool 
 bool session_receive(struct session *session, uint16_t packet_id);
 struct received *session_received(struct session *session, uint16_t packet_id);
 void session_forget_received(struct session *session, uint16_t packet_id);
+/* That PUBREL has come is on disk, and the id is free; or it could not be kept, and PUBREL will come again. */
+void session_released_is_kept(struct session *session, uint16_t packet_id, bool kept);
 
 /* Adds or replaces; true when the filter is new. Not on disk: whoever subscribes has seen to that. */
 bool session_subscribe(struct session *session, const char *filter, size_t len,
@@ -155,6 +159,8 @@ bool session_unsubscribe(struct session *session, const char *filter, size_t len
 
 /* A promise that waits for the disk: hand its receipt to the spool. publish.c sends it. */
 struct ack *session_promise(struct session *session, uint8_t type, uint16_t packet_id);
+/* One that is waiting is for this connection now. */
+void session_promise_again(struct session *session, uint8_t type, uint16_t packet_id);
 
 /* session_out.c, for session.c */
 bool session_may_send(const struct session *session);

@@ -99,9 +99,8 @@ static void send_first(struct session *session, struct mail *mail)
 {
     struct traffic *traffic = session->traffic;
     mail->packet_id = traffic->last_id = id_of(traffic, mail);
-    mail->state = 0;
     traffic->under_way_count++;
-    send_publish(session, mail, false);
+    send_publish(session, mail, mail->state & MAIL_READ_BACK);
 }
 
 static unsigned window_of(const struct session *session)
@@ -226,7 +225,7 @@ static void keep(struct session *session, struct msg *msg, struct mail *mail, st
 {
     bool is_new;
     struct spooled *spooled = spool_gather(spool_of(session), msg, receipt, &is_new);
-    if (is_new && msg->packet_id && (msg->origin & SESSION_DURABLE)) {
+    if (is_new && receipt && msg->packet_id && (msg->origin & SESSION_DURABLE)) {
         struct session *from = durable_find(session->broker->durable, msg->origin & ~SESSION_DURABLE);
         struct received *received = from ? session_received(from, msg->packet_id) : NULL;
         if (received && !received->spooled) {
@@ -241,6 +240,8 @@ void session_on_deliver(struct subscriber *subscriber, struct msg *msg, const st
                         struct receipt *receipt)
 {
     struct session *session = container_of(subscriber, struct session, subscriber);
+    if (session->disk && msg->is_repetition)
+        return;
     if (delivery->qos == 0) {
         deliver_qos0(session, msg, delivery);
         return;
@@ -274,9 +275,14 @@ void session_on_deliver(struct subscriber *subscriber, struct msg *msg, const st
 void session_take_back(struct session *session, struct mail *mail)
 {
     struct traffic *traffic = session_traffic(session);
-    if (traffic->under_way_count >= session->broker->options.inflight_max && !(mail->state & MAIL_RECEIVED)) {
-        wait_in_mailbox(session, mail);
-        return;
+    mail->state |= MAIL_READ_BACK;
+    if (!(mail->state & MAIL_RECEIVED)) { /* those that are released may be as many as there are ids */
+        if (traffic->in_window >= session->broker->options.inflight_max) {
+            wait_in_mailbox(session, mail);
+            return;
+        }
+        mail->state |= MAIL_IN_WINDOW;
+        traffic->in_window++;
     }
     mail->packet_id = id_of(traffic, mail);
     list_append(&traffic->again, &mail->link);
@@ -310,7 +316,9 @@ bool session_pubrec(struct session *session, uint16_t packet_id, bool accepted)
     } else if (mail->place && !(mail->state & (MAIL_RECEIVED | MAIL_RECEIVING))) {
         mail->state |= MAIL_RECEIVING;
         spool_received(spool_of(session), mail, &session_promise(session, WIRE_PUBREL, packet_id)->receipt);
-    } else if (!mail->place || mail->state & MAIL_RECEIVED) {
+    } else if (mail->state & MAIL_RECEIVING) {
+        session_promise_again(session, WIRE_PUBREL, packet_id);
+    } else {
         mail->state |= MAIL_RECEIVED;
         peer_send_ack(session->peer, WIRE_PUBREL, packet_id, WIRE_SUCCESS, NULL);
     }

@@ -40,7 +40,8 @@ struct wait {
 
 static void on_hand_over(struct task *task);
 static void on_released(struct work *work);
-static void move_oldest(struct spool *spool);
+static void finish_gathering(struct spool *spool);
+static void write_facts(struct spool *spool);
 
 /* ---- memory ------------------------------------------------------------------------------------------------------- */
 
@@ -124,6 +125,8 @@ int spool_open(struct spool **ret, struct loop *loop, struct seglogs *logs,
         spool->options.segment_bytes = SEGMENT_BYTES;
     if (!spool->options.waste_max)
         spool->options.waste_max = WASTE_MAX;
+    if (spool->options.waste_max < 2 * spool->options.segment_bytes) /* less cannot be reached by moving */
+        spool->options.waste_max = 2 * spool->options.segment_bytes;
     spool->hand_over.run = on_hand_over;
     spool->release.work.done = on_released;
     list_init(&spool->kept);
@@ -143,8 +146,9 @@ struct spool *spool_close(struct spool *spool)
     if (!spool)
         return NULL;
     spool->user = NULL;
-    if (list_is_linked(&spool->hand_over.link)) /* what was said last */
-        on_hand_over(&spool->hand_over);
+    finish_gathering(
+        spool); /* what was said last. No space is given back: that the mails are forgotten says nothing */
+    write_facts(spool);
     seglogs_quiesce(spool->logs);
     loop_forget(&spool->hand_over);
     for (struct list *link; (link = list_pop(&spool->kept));) {
@@ -199,7 +203,6 @@ static void on_message_written(struct writing *writing, int r)
     struct spool *spool = writing->spool;
     struct spooled *spooled = writing->spooled;
     bool moved = spooled->state == SPOOLED_MOVING;
-    spooled->writes--;
     if (moved)
         spool->moving--;
     if (r == 0)
@@ -213,9 +216,8 @@ static void on_message_written(struct writing *writing, int r)
     else
         spool->counters.failed++;
     receipt_settle(writing->receipt, r);
+    spooled->writes--; /* not before: who is told may give the record up */
     spooled_release(spooled);
-    if (moved && !spool->moving && r == 0)
-        move_oldest(spool);
 }
 
 static void on_written(struct work *work)
@@ -226,11 +228,15 @@ static void on_written(struct work *work)
         on_message_written(writing, work->r);
     else
         settle_waiting(&writing->waiting, work->r, writing->append.record.seq);
+    bool written = work->r == 0;
     free(writing->large);
     free(writing);
     spool->under_way--;
-    if (spool->user)
-        spool->user->settled(spool->user);
+    if (!spool->user)
+        return;
+    if (written) /* space may come back, and more be moved; after a fault that waits for whoever comes next */
+        loop_at(spool->loop, LOOP_HAND_OVER, &spool->hand_over);
+    spool->user->settled(spool->user);
 }
 
 static struct writing *writing_new(struct spool *spool, size_t head_len)
@@ -254,7 +260,7 @@ static struct spool_message describe(const struct spooled *spooled, uint32_t tar
         .has_expiry = msg->expiry_s != MSG_NO_EXPIRY,
         .expiry_s = msg->expiry_s,
         .born = msg->born + loop_wall(spooled->spool->loop) - loop_now(spooled->spool->loop),
-        .from_session = spooled->from_session,
+        .from_session = spooled->is_released ? 0 : spooled->from_session,
         .from_id = spooled->from_id,
         .props = msg->props,
         .props_len = msg->props_len,
@@ -336,6 +342,8 @@ static void finish_gathering(struct spool *spool)
     if (!spooled)
         return;
     spooled->state = SPOOLED_WRITING;
+    if (spool->receipt && spool->receipt->r != 0) /* somebody refused: its publisher sends it again, to all */
+        spooled->from_session = 0;
     write_message(spool, spooled, &spool->targets, spool->target_count, steal(spool->receipt));
     buffer_empty(&spool->targets);
     spool->target_count = 0;
@@ -357,7 +365,7 @@ static void on_released(struct work *work)
     struct spool *spool = container_of(work, struct spool, release.work);
     spool->releasing = false;
     if (spool->user)
-        move_oldest(spool);
+        loop_at(spool->loop, LOOP_HAND_OVER, &spool->hand_over);
 }
 
 static void give_space_back(struct spool *spool)
@@ -392,7 +400,7 @@ static void move(struct spool *spool, struct spooled *spooled)
                                       .index = place->index,
                                       .qos = mail->qos,
                                       .retain = mail->retain,
-                                      .received = mail->state & MAIL_RECEIVED,
+                                      .received = mail->state & (MAIL_RECEIVED | MAIL_RECEIVING),
                                       .id_count = mail->id_count,
                                       .ids = mail->ids};
         targets.len += spool_put_target(spool_buffer_room(&targets, spool_target_max(&target)), &target);
@@ -407,27 +415,27 @@ static void move(struct spool *spool, struct spooled *spooled)
 static void move_oldest(struct spool *spool)
 {
     uint64_t bytes = seglog_bytes(spool->log);
-    if (spool->moving || bytes < 2 * spool->alive + spool->options.waste_max)
+    if (spool->moving || spool->releasing || bytes < 2 * spool->alive + spool->options.waste_max)
         return;
     uint64_t moved = 0;
     list_for_each_safe (link, &spool->kept) {
         struct spooled *spooled = list_entry(link, struct spooled, link);
         if (moved >= MOVE_BYTES)
             break;
-        if (spooled->state != SPOOLED_KEPT)
+        if (spooled->state != SPOOLED_KEPT || (!spooled->msg && spooled->is_released))
             continue;
         moved += cost(spooled) + 64;
         move(spool, spooled);
     }
-    loop_at(spool->loop, LOOP_HAND_OVER, &spool->hand_over);
 }
 
 static void on_hand_over(struct task *task)
 {
     struct spool *spool = container_of(task, struct spool, hand_over);
     finish_gathering(spool);
-    write_facts(spool);
     give_space_back(spool);
+    move_oldest(spool);
+    write_facts(spool);
 }
 
 /* ---- messages ---------------------------------------------------------------------------------------------------------- */
@@ -438,6 +446,8 @@ struct spooled *spool_gather(struct spool *spool, struct msg *msg, struct receip
     if (!*is_new)
         return spool->gathering;
     finish_gathering(spool);
+    if (spool->facts.len > FACTS_MAX)
+        write_facts(spool);
     spool->gathering = spooled_new(spool, msg);
     spool->receipt = receipt;
     receipt_hold(receipt);
@@ -492,8 +502,8 @@ bool spool_has_failed(const struct mail *mail)
 static void note(struct spool *spool, enum spool_fact fact, uint64_t session, uint64_t value,
                  struct receipt *receipt, struct spooled *taken)
 {
-    finish_gathering(spool); /* it may be about that */
-    if (spool->facts.len + SPOOL_FACT_MAX > FACTS_MAX)
+    /* It may be about what is being gathered, which is to stay one record: so not before that. */
+    if (!spool->gathering && spool->facts.len + SPOOL_FACT_MAX > FACTS_MAX)
         write_facts(spool);
     spool->facts.len +=
         spool_put_fact(spool_buffer_room(&spool->facts, SPOOL_FACT_MAX), fact, session, value);
@@ -541,6 +551,11 @@ void spool_taken_with(struct spooled *spooled, uint64_t session, uint16_t packet
     spooled->from_id = packet_id;
 }
 
+bool spool_has_taken(const struct spooled *spooled)
+{
+    return spooled->from_session && spooled->state != SPOOLED_FAILED;
+}
+
 struct spooled *spool_taken(struct spool *spool, uint64_t session, uint16_t packet_id,
                             struct receipt *receipt)
 {
@@ -554,8 +569,8 @@ struct spooled *spool_taken(struct spool *spool, uint64_t session, uint16_t pack
 
 void spool_released(struct spool *spool, struct spooled *spooled, struct receipt *receipt)
 {
+    spooled->is_released = true;
     note(spool, SPOOL_RELEASED, spooled->from_session, spooled->from_id, receipt, NULL);
-    spool_untake(spool, spooled);
 }
 
 void spool_untake(struct spool *spool, struct spooled *spooled)

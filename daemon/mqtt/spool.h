@@ -36,8 +36,9 @@ struct spool_place {
 struct spool_options {
     uint64_t bytes_max;     /* of the log: beyond, no message is taken. 0: 1 GiB */
     uint64_t segment_bytes; /* 0: 4 MiB */
-    uint64_t
-        waste_max; /* bytes that are not alive, beyond as many as are: then the oldest are written again. 0: 16 MiB */
+    /* Bytes that are not alive, beyond as many as are: then the oldest are written again. 0: 16 MiB; two segments at
+     * least. */
+    uint64_t waste_max;
 };
 
 struct spool_user {
@@ -77,9 +78,12 @@ void spool_received(struct spool *spool, const struct mail *mail, struct receipt
 void spool_taken_with(struct spooled *spooled, uint64_t session, uint16_t packet_id);
 struct spooled *spool_taken(struct spool *spool, uint64_t session, uint16_t packet_id,
                             struct receipt *receipt);
-/* PUBREL: the record may forget the id; the receipt (held) settles when that is synced. */
+/* Is the id on disk, or on its way? It is not when the record has failed, or when the receipt had been refused before it
+ * was written: a message that somebody did not take is sent again, and is to be published then. */
+bool spool_has_taken(const struct spooled *spooled);
+/* PUBREL: the receipt (held) settles when that is synced. The id is not written again; when it is synced, or when the
+ * session ends, it is given up with spool_untake(). */
 void spool_released(struct spool *spool, struct spooled *spooled, struct receipt *receipt);
-/* The same without a fact: the session has ended. */
 void spool_untake(struct spool *spool, struct spooled *spooled);
 
 /* Reading at start. A target that comes again replaces what was said about the same session and index before. Who keeps
@@ -87,7 +91,9 @@ void spool_untake(struct spool *spool, struct spooled *spooled);
 struct spool_reader {
     void (*target)(struct spool_reader *reader, struct spooled *spooled, struct msg *msg,
                    const struct spool_target *target);
-    void (*taken)(struct spool_reader *reader, struct spooled *spooled, uint64_t session, uint16_t packet_id);
+    /* alone: the record is not that of the message */
+    void (*taken)(struct spool_reader *reader, struct spooled *spooled, uint64_t session, uint16_t packet_id,
+                  bool alone);
     void (*fact)(struct spool_reader *reader, enum spool_fact fact, uint64_t session, uint64_t value);
 };
 /* Blocks. wall_minus_mono turns births into the loop's time. */

@@ -23,7 +23,8 @@ struct spooled {
     uint64_t seq;
     uint64_t from_session; /* 0: no packet id, or released */
     uint16_t from_id;
-    uint8_t state;   /* enum spooled_state */
+    bool is_released; /* its PUBREL has come: not to be written again */
+    uint8_t state;    /* enum spooled_state */
     unsigned writes; /* under way */
 };
 

@@ -67,7 +67,7 @@ static int take_message(struct recovery *recovery, uint64_t seq, const uint8_t *
     if (r < 0)
         recovery->unreadable++;
     if (message.from_session)
-        recovery->reader->taken(recovery->reader, spooled, message.from_session, message.from_id);
+        recovery->reader->taken(recovery->reader, spooled, message.from_session, message.from_id, false);
     spooled->writes--;
     spooled_release(spooled);
     return 0;
@@ -85,7 +85,7 @@ static void take_facts(struct recovery *recovery, uint64_t seq, const uint8_t *b
         }
         struct spooled *spooled = spooled_new(recovery->spool, NULL);
         spooled_keep(spooled, seq);
-        recovery->reader->taken(recovery->reader, spooled, session, (uint16_t)value);
+        recovery->reader->taken(recovery->reader, spooled, session, (uint16_t)value, true);
         spooled_release(spooled);
     }
     if (r < 0)

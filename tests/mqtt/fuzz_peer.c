@@ -1,5 +1,6 @@
 /* Sequences of packets through the connection's state machine: four clients of a broker in this process, a clock that
- * moves, a keeper that settles late. The input is a program: an operation a byte, then what it needs.
+ * moves, a keeper that settles late. Bit 0 of the first byte says whether sessions are kept on disk. The rest is a program:
+ * an operation a byte, then what it needs.
  *
  *      bits 0, 1   which client            bits 2 to 6   which operation (enum below)
  *      bit 7       the broker turns afterwards; without it the next operation comes in the same piece
@@ -360,7 +361,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     options.broker.subscriptions_max = 6;
     options.broker.packet_max = 4096;
     options.broker.connect_timeout = 5000;
-    p = (struct program){.at = data, .end = data + len, .house = house_new(&options)};
+    options.store = len && data[0] & 1;
+    p = (struct program){.at = data + !!len, .end = data + len, .house = house_new(&options)};
     for (int steps = 0; p.at < p.end && steps < STEPS_MAX; steps++)
         step(&p);
     turn(&p);

@@ -1,8 +1,14 @@
 #include "mqtt/house.h"
 
+#include "mqtt/swordfish.h"
+#include "store/seglog.h"
 #include "store/store.h"
 
 #include <errno.h>
+#include <ftw.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -81,9 +87,34 @@ struct house_options house_options(void)
     return (struct house_options){.broker = broker_options()};
 }
 
+static void open_disk(struct house *house)
+{
+    cleanup_free char *logs = str_printf("%s/logs", house->folder);
+    must(store_open(&house->store, house->loop, ":memory:", WORKER_INLINE) == 0, "store_open");
+    must(seglogs_open(&house->logs, house->loop, logs, WORKER_INLINE) == 0, "seglogs_open");
+    house->options.broker.store = house->store;
+    house->options.broker.logs = house->logs;
+}
+
+static void quiesce_disk(struct house *house)
+{
+    if (!house->store)
+        return;
+    store_quiesce(house->store);
+    seglogs_quiesce(house->logs);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st, (void)kind, (void)at;
+    return remove(path);
+}
+
 static void open_broker(struct house *house)
 {
-    const struct house_options *options = &house->options;
+    static struct authenticator *const authenticators[] = {&swordfish, NULL};
+    struct house_options *options = &house->options;
+    options->broker.authenticators = options->swordfish ? authenticators : NULL;
     must(bus_new(&house->bus, house->loop, &(struct bus_options){.store = house->store}) == 0, "bus_new");
     open_keeper(house);
     must(broker_new(&house->broker, house->bus, &options->broker) == 0, "broker_new");
@@ -93,11 +124,19 @@ static void open_broker(struct house *house)
         house->everybody = principal_new_plugin("plugin", options->publish, options->subscribe);
     else
         house->everybody = principal_new_unlimited(PRINCIPAL_OPEN, "anybody");
-    struct listener_uri uri = {
-        .scheme = LISTENER_UNIX, .access = LISTENER_OPEN, .host = house->path, .mode = 0600};
+    cleanup_free char *text = options->websocket ? str_copy("ws://127.0.0.1:0/mqtt?access=open")
+                                                 : str_printf("unix://%s?mode=0600", house->path);
+    struct listener_uri uri;
     char *why = NULL;
-    int r = broker_open(house->broker, &house->door, &uri, house->everybody, &why);
+    int r = listener_uri_parse(&uri, text, &why);
+    must(r == 0, why ? why : "listener_uri_parse");
+    r = broker_open(house->broker, &house->door, &uri, house->everybody, &why);
     must(r == 0, why ? why : "broker_open");
+    listener_uri_done(&uri);
+    if (options->websocket) { /* "ws://127.0.0.1:PORT/mqtt" */
+        const char *colon = strchr(door_name(house->door) + strlen("ws:"), ':');
+        house->port = (uint16_t)(colon ? strtoul(colon + 1, NULL, 10) : 0);
+    }
     free(why);
 }
 
@@ -135,22 +174,22 @@ struct house *house_new(const struct house_options *options)
         house->clients[i].fd = -1;
     must(loop_new(&house->loop, &house->clock) == 0, "loop_new");
     if (options->store)
-        must(store_open(&house->store, house->loop, ":memory:", WORKER_INLINE) == 0, "store_open");
+        open_disk(house);
     open_broker(house);
     return house;
 }
 
 struct house *house_free(struct house *house)
 {
-    if (house->store)
-        store_quiesce(house->store);
+    quiesce_disk(house);
     close_broker(house);
+    quiesce_disk(house);
+    house->logs = seglogs_close(house->logs);
     house->store = store_close(house->store);
     house->loop = loop_free(house->loop);
     for (int i = 0; i < HOUSE_CLIENTS; i++)
         house_forget(house, (char)('A' + i));
-    (void)unlink(house->path);
-    must(rmdir(house->folder) == 0, house->folder);
+    must(nftw(house->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0, house->folder);
     free(house);
     return NULL;
 }
@@ -158,9 +197,9 @@ struct house *house_free(struct house *house)
 void house_restart(struct house *house)
 {
     house_turn(house);
-    if (house->store)
-        store_quiesce(house->store);
+    quiesce_disk(house);
     close_broker(house);
+    quiesce_disk(house);
     for (int i = 0; i < HOUSE_CLIENTS; i++)
         house_forget(house, (char)('A' + i));
     (void)unlink(house->path);
@@ -179,11 +218,18 @@ void house_connect(struct house *house, char who)
     struct house_client *client = client_of(house, who);
     if (client->fd >= 0)
         return;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    memcpy(address.sun_path, house->path, sizeof house->path);
-    client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    struct sockaddr_in tcp = {.sin_family = AF_INET, .sin_port = htons(house->port)};
+    memcpy(local.sun_path, house->path, sizeof house->path);
+    tcp.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    bool ws = house->options.websocket;
+    client->fd = socket(ws ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     must(client->fd >= 0, "socket");
-    must(connect(client->fd, (struct sockaddr *)&address, sizeof address) == 0, "connect");
+    int r = ws ? connect(client->fd, (struct sockaddr *)&tcp, sizeof tcp)
+               : connect(client->fd, (struct sockaddr *)&local, sizeof local);
+    must(r == 0 || errno == EINPROGRESS, "connect");
+    if (ws) /* or a small piece behind another waits for its acknowledgement */
+        (void)setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     client->ended = false;
 }
 
@@ -255,11 +301,23 @@ static bool client_fetch(struct house_client *client)
     return true;
 }
 
+/* What TCP was given comes a moment later, from a soft interrupt: gives that the chance. */
+static void breathe(const struct house *house)
+{
+    struct pollfd fds[HOUSE_CLIENTS];
+    for (int i = 0; i < HOUSE_CLIENTS; i++)
+        fds[i] = (struct pollfd){.fd = house->clients[i].ended ? -1 : house->clients[i].fd, .events = POLLIN};
+    (void)poll(fds, HOUSE_CLIENTS, 5);
+}
+
 void house_turn(struct house *house)
 {
     bool busy = true;
-    for (int turns = 0; busy; turns++) {
+    int breaths = house->options.websocket ? 2 : 0;
+    for (int turns = 0; busy || breaths--; turns++) {
         must(turns < TURNS_MAX, "the loop does not come to rest");
+        if (!busy)
+            breathe(house);
         busy = loop_turn(house->loop, 0) > 0;
         for (int i = 0; i < HOUSE_CLIENTS; i++) {
             busy |= client_flush(&house->clients[i]);

@@ -1,5 +1,6 @@
 /* A house with a broker in it for tests that speak bytes: a loop whose clock is moved by hand, a bus, a broker behind a
- * Unix socket in a folder of its own, and up to 26 clients' sockets, all in this thread.
+ * Unix socket in a folder of its own (or, for WebSocket, on the loopback), and up to 26 clients' sockets, all in this
+ * thread.
  *
  *      struct house *house = house_new(&options);
  *      house_send(house, 'A', bytes, len);       opens A's connection
@@ -21,7 +22,9 @@ enum { HOUSE_CLIENTS = 26, HOUSE_PATH_BYTES = 108 };
 
 struct house_options {
     struct broker_options broker;
-    bool store;       /* retained messages are stored (in memory: house_restart() finds them) */
+    bool store;       /* retained messages and durable sessions are kept: house_restart() finds them */
+    bool websocket;   /* they come by WebSocket, over TCP; else by a Unix socket */
+    bool swordfish;   /* offers that authentication method */
     const char *node; /* who comes in is this node; else */
     const char *publish,
         *subscribe; /* a plugin that may use these filters; both NULL: anybody who may do everything */
@@ -31,6 +34,7 @@ struct house {
     struct clock clock;
     struct loop *loop;
     struct store *store;
+    struct seglogs *logs;
     struct bus *bus;
     struct broker *broker;
     struct door *door;
@@ -39,6 +43,7 @@ struct house {
     struct house_client clients[HOUSE_CLIENTS];
     struct house_keeper *keeper;
     char folder[64], path[HOUSE_PATH_BYTES];
+    uint16_t port; /* of WebSocket */
 };
 
 struct house_options house_options(void);

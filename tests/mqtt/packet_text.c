@@ -360,7 +360,7 @@ const char *packet_differs(struct arena *arena, const char *name, const struct s
         if (field_is(field, "without") ? has_field(&got, field) : !take_match(&got, field, variables))
             return arena_printf(arena, "%s came: %s is different", printed, field->key);
     }
-        /* A Reason String is for people: it may come where the script does not speak of it. */
+    /* A Reason String is for people: it may come where the script does not speak of it. */
     for (size_t i = 0; i < got.count && !expected->open; i++)
         if (!is_nothing(&got.list[i]) && !field_is(&got.list[i], "reason"))
             return arena_printf(arena, "%s came: %s is not expected", printed, got.list[i].key);

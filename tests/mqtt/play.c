@@ -78,16 +78,29 @@ static bool take_option(struct house_options *options, const struct script_field
         {"topic-levels-max", NULL, &broker->topic_levels_max},
         {"subscriptions-max", NULL, &broker->subscriptions_max},
         {"session-expiry", NULL, &broker->session_expiry_s},
+        {"session-expiry-max", NULL, &broker->session_expiry_max_s},
+        {"keepalive-max", NULL, &broker->keepalive_max_s},
+        {"queued-bytes-max", &broker->queued_bytes_max, NULL},
     };
     const struct {
         const char *name;
         const char **text;
     } texts[] = {
         {"node", &options->node}, {"publish", &options->publish}, {"subscribe", &options->subscribe}};
-    if (!*field->key && strcmp(field->value, "store") == 0)
-        options->store = true;
-    if (options->store && !*field->key)
+    const struct {
+        const char *name;
+        bool *flag;
+    } flags[] = {
+        {"store", &options->store}, {"swordfish", &options->swordfish}, {"websocket", &options->websocket}};
+    for (size_t i = 0; i < array_size(flags); i++)
+        if (!*field->key && strcmp(field->value, flags[i].name) == 0) {
+            *flags[i].flag = true;
+            return true;
+        }
+    if (!*field->key && strcmp(field->value, "publishers-wait") == 0) {
+        broker->queue_full = BROKER_QUEUE_WAIT;
         return true;
+    }
     for (size_t i = 0; i < array_size(texts); i++)
         if (strcmp(field->key, texts[i].name) == 0) {
             *texts[i].text = field->value;
