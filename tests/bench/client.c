@@ -59,8 +59,14 @@ static struct bytes *out_of(struct client *client)
 
 void client_on_error(struct link *link, int r)
 {
-    const struct client *client = (const struct client *)link;
+    struct client *client = (struct client *)link;
 
+    if (client->leaving && (r == -EPIPE || r == -ECONNRESET)) {
+        link_close(link);
+        client->leaving = false;
+        client->traffic->ready++;
+        return;
+    }
     die("client %u while %s: %s", client->number, phase_name(client->traffic->phase),
         r == -EPIPE    ? "the broker closed the connection"
         : r == -EPROTO ? "the broker sent what is not MQTT"
@@ -125,6 +131,8 @@ bool client_has_room(const struct client *client)
 
     if (plan->qos > 0 && client->sent - client->acked >= plan->window)
         return false;
+    if (plan->away)
+        return true;
     return client->sent * plan->fan - client->arrived <= (uint64_t)(plan->window - 1) * plan->fan;
 }
 
@@ -172,7 +180,12 @@ static void count_arrival(struct client *client, const struct publish *m)
     struct client *publisher = &traffic->clients[head[0] % plan->publishers];
     uint32_t before = tally->next;
     switch (tally_add(tally, head[1])) {
-    case DOUBLED: outcome->doubled++; return;
+    case DOUBLED:
+        if (m->dup && m->qos == 1)
+            outcome->redelivered++; /* as it may be after a connection has ended [MQTT-4.3.2-1] */
+        else
+            outcome->doubled++;
+        return;
     case REORDERED: outcome->reordered++; break;
     case ARRIVED: break;
     }
@@ -233,6 +246,12 @@ static int on_ack(struct client *client, const struct frame *frame)
 
 /* ---- connecting ---- */
 
+void client_say_goodbye(struct client *client)
+{
+    put_empty(out_of(client), DISCONNECT);
+    client->leaving = true;
+}
+
 static void subscribe_more(struct client *client)
 {
     const struct plan *plan = client->traffic->plan;
@@ -245,7 +264,10 @@ static void subscribe_more(struct client *client)
         n++;
     }
     if (n == 0) {
-        client->traffic->ready++;
+        if (plan->away && client->receiver >= 0)
+            client_say_goodbye(client); /* and is ready when the broker has understood */
+        else
+            client->traffic->ready++;
         return;
     }
     client->asked = n;
@@ -265,6 +287,11 @@ static int on_connack(struct client *client, const struct frame *frame)
         die("client %u: CONNECT was refused: code 0x%02x", client->number, connack.code);
     if (plan->qos > 0 && plan->window > connack.receive_maximum)
         die("the broker takes %u messages at once, the window is %u", connack.receive_maximum, plan->window);
+    if (client->traffic->returned) {
+        client->traffic->ready++;
+        client->traffic->outcome->sessions_lost += !connack.session_present;
+        return 0;
+    }
     subscribe_more(client);
     return 0;
 }
@@ -312,19 +339,25 @@ int client_on_frame(struct link *link, const struct frame *frame)
 
 void client_open(struct client *client)
 {
-    const struct plan *plan = client->traffic->plan;
+    struct traffic *traffic = client->traffic;
+    const struct plan *plan = traffic->plan;
     char id[48];
 
-    int r = address_connect(plan->uri);
+    int r = address_connect(traffic->uri);
     if (r >= 0)
-        r = link_open(&client->traffic->hub, &client->link, r);
+        r = link_open(&traffic->hub, &client->link, r);
+    if (r >= 0 && traffic->secure)
+        r = link_secure(&client->link, traffic->secure);
     if (r < 0)
-        die("client %u: connect to %s: %s", client->number, plan->uri, strerror(-r));
+        die("client %u: connect to %s: %s", client->number, traffic->uri, strerror(-r));
     (void)snprintf(id, sizeof(id), "bench-%d-%u", (int)getpid(), client->number);
-    put_connect(out_of(client), plan->version, id);
+    put_connect(out_of(client), plan->version, id, plan->durable && client->receiver >= 0);
 }
 
 void client_ping(struct client *client)
 {
+    if (client->link.fd < 0)
+        return;
+    client->traffic->pings++;
     put_empty(out_of(client), PINGREQ);
 }

@@ -25,6 +25,7 @@ struct client {
     unsigned asked;   /* in the SUBSCRIBE on its way */
     int receiver;     /* its number, or -1 */
     bool echo;
+    bool leaving; /* has said DISCONNECT and waits for the broker to close */
 
     /* what it publishes */
     bool due; /* on the list of those that may have room */
@@ -46,10 +47,14 @@ struct flow {
 struct traffic {
     const struct plan *plan;
     struct outcome *outcome;
+    const char *uri; /* of the broker, and its pid; another after it was started again */
+    pid_t pid;
+    bool returned;             /* those who were away */
+    struct ssl_ctx_st *secure; /* NULL: plain */
     struct hub hub;
     enum phase phase;
     struct client *clients;
-    unsigned n_clients, opened, ready, pongs;
+    unsigned n_clients, opened, ready, pings, pongs;
     struct flow *flows;
     struct tally *tallies; /* flow × fan */
     struct client *due;
@@ -70,8 +75,10 @@ const char *phase_name(enum phase phase);
 /* Connects; subscribing follows by itself, and then traffic->ready counts it. */
 void client_open(struct client *client);
 void client_ping(struct client *client);
+/* Closes after what was written before has been sent. */
+void client_say_goodbye(struct client *client);
 
-/* Frames and errors of a client's link. */
+/* Frames and errors of a client's link. The end of one who said goodbye is none: he is ready. */
 int client_on_frame(struct link *link, const struct frame *frame);
 void client_on_error(struct link *link, int r);
 

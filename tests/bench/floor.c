@@ -11,9 +11,12 @@
  * So it is a broker for the load generator only: a connection publishes to one topic, filters are compared as they
  * are, everybody speaks the same version, and QoS 1 and 2 have one publisher per subscriber.
  *
+ * With mqtts:// it does the same inside TLS, so that what remains above it is MQTT there, too.
+ *
  * Told to, it commits faults (every Nth message of a connection): they show that the generator finds them.
  */
 #include "bench/link.h"
+#include "bench/secure.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -49,6 +52,7 @@ struct client {
 struct floor {
     struct hub hub;
     struct link listener;
+    struct ssl_ctx_st *secure; /* NULL: plain */
     struct route *routes;
     struct client *gone;
     unsigned long drop_every, double_every, swap_every;
@@ -244,6 +248,8 @@ static void on_connections(struct floor *floor)
     while ((fd = accept4(floor->listener.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
         struct client *client = calloc(1, sizeof(*client));
         int r = client ? link_open(&floor->hub, &client->link, fd) : -ENOMEM;
+        if (r == 0 && floor->secure)
+            r = link_secure(&client->link, floor->secure);
         if (r < 0) {
             fprintf(stderr, "bench_floor: accept: %s\n", strerror(-r));
             free(client);
@@ -289,14 +295,15 @@ static void say_where(const char *uri, int fd)
 
     if (getsockname(fd, (struct sockaddr *)&in, &len) == 0 && in.sin_family == AF_INET &&
         inet_ntop(AF_INET, &in.sin_addr, host, sizeof(host)))
-        fprintf(stderr, "listening on mqtt://%s:%u\n", host, ntohs(in.sin_port));
+        fprintf(stderr, "listening on %s://%s:%u\n", address_is_secure(uri) ? "mqtts" : "mqtt", host,
+                ntohs(in.sin_port));
     else
         fprintf(stderr, "listening on %s\n", uri);
 }
 
 static int usage(FILE *out)
 {
-    fputs("usage: bench_floor [--listen mqtt://HOST:PORT | unix:///PATH]\n"
+    fputs("usage: bench_floor [--listen mqtt://HOST:PORT | mqtts://HOST:PORT | unix:///PATH] [--tls FOLDER]\n"
           "                   [--drop-every N] [--double-every N] [--swap-every N]\n",
           out);
     return out == stdout ? 0 : 2;
@@ -306,6 +313,7 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"listen", required_argument, NULL, 'l'},
+        {"tls", required_argument, NULL, 't'},
         {"drop-every", required_argument, NULL, 'd'},
         {"double-every", required_argument, NULL, '2'},
         {"swap-every", required_argument, NULL, 's'},
@@ -313,21 +321,29 @@ int main(int argc, char **argv)
         {0},
     };
     struct floor floor = {0};
-    const char *uri = "mqtt://127.0.0.1:0";
+    const char *uri = "mqtt://127.0.0.1:0", *tls = NULL, *why;
     struct rlimit files;
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (option) {
         case 'l': uri = optarg; break;
+        case 't': tls = optarg; break;
         case 'd': floor.drop_every = strtoul(optarg, NULL, 10); break;
         case '2': floor.double_every = strtoul(optarg, NULL, 10); break;
         case 's': floor.swap_every = strtoul(optarg, NULL, 10); break;
         case 'h': return usage(stdout);
         default: return usage(stderr);
         }
-    if (optind < argc)
+    if (optind < argc || address_is_secure(uri) != (tls != NULL))
         return usage(stderr);
+    if (tls) {
+        floor.secure = secure_context(tls, true, &why);
+        if (!floor.secure) {
+            fprintf(stderr, "bench_floor: certificates in %s: %s\n", tls, why);
+            return 1;
+        }
+    }
 
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;

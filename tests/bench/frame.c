@@ -49,7 +49,7 @@ int frame_read(struct frame *ret, const uint8_t *p, size_t n)
 int frame_publish(struct publish *ret, const struct frame *f, unsigned version)
 {
     const uint8_t *p = f->body, *end = p + f->len;
-    struct publish m = {.qos = f->flags >> 1 & 3};
+    struct publish m = {.qos = f->flags >> 1 & 3, .dup = f->flags & 8};
 
     if (end - p < 2)
         return -EPROTO;
@@ -114,6 +114,7 @@ int frame_connack(struct connack *ret, const struct frame *f, unsigned version)
 
     if (f->len < 2)
         return -EPROTO;
+    c.session_present = f->body[0] & 1;
     c.code = f->body[1];
     if (version == MQTT_5 && f->len > 2) {
         if (frame_varint(&len, &size, f->body + 2, f->len - 2) < 0 || len > f->len - 2 - size)
@@ -196,15 +197,23 @@ static void put_head(struct bytes *b, enum frame_type type, unsigned flags, size
     put_varint(b, len);
 }
 
-void put_connect(struct bytes *b, unsigned version, const char *client_id)
+void put_connect(struct bytes *b, unsigned version, const char *client_id, bool durable)
 {
-    put_head(b, CONNECT, 0, 10 + (version == MQTT_5) + 2 + strlen(client_id));
+    enum { SESSION_EXPIRY = 0x11, EXPIRY_S = 3600, EXPIRY_SIZE = 5 };
+    size_t props = version == MQTT_5 && durable ? EXPIRY_SIZE : 0;
+
+    put_head(b, CONNECT, 0, 10 + (version == MQTT_5) + props + 2 + strlen(client_id));
     put_string(b, "MQTT");
     put8(b, version);
-    put8(b, 0x02); /* a clean session */
-    put16(b, 0);   /* no keep-alive: an idle client stays idle */
+    put8(b, durable ? 0 : 0x02); /* a clean session */
+    put16(b, 0);                 /* no keep-alive: an idle client stays idle */
     if (version == MQTT_5)
-        put8(b, 0);
+        put8(b, (unsigned)props);
+    if (props) {
+        put8(b, SESSION_EXPIRY);
+        put16(b, 0);
+        put16(b, EXPIRY_S);
+    }
     put_string(b, client_id);
 }
 

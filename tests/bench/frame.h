@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,12 +47,14 @@ struct publish {
     size_t topic_len, payload_len;
     uint16_t id;
     unsigned qos;
+    bool dup;
 };
 int frame_publish(struct publish *ret, const struct frame *f, unsigned version);
 
 /* What a CONNACK says: `code` 0 is accepted; how many QoS 1 and 2 messages the server takes at once. */
 struct connack {
     unsigned code;
+    bool session_present;
     unsigned receive_maximum;
 };
 int frame_connack(struct connack *ret, const struct frame *f, unsigned version);
@@ -76,7 +79,8 @@ uint8_t *bytes_room(struct bytes *b,
                     size_t n); /* the caller writes n bytes there and adds what it used to len */
 void bytes_add(struct bytes *b, const void *data, size_t n);
 
-void put_connect(struct bytes *b, unsigned version, const char *client_id);
+/* durable: the session outlives the connection, by an hour with MQTT 5. */
+void put_connect(struct bytes *b, unsigned version, const char *client_id, bool durable);
 void put_connack(struct bytes *b, unsigned version);
 void put_subscribe(struct bytes *b, unsigned version, uint16_t id, const char *const *filters, size_t n,
                    unsigned qos);

@@ -1,5 +1,7 @@
 #include "bench/link.h"
 
+#include "bench/secure.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,8 +37,16 @@ int link_open(struct hub *hub, struct link *link, int fd)
     return epoll_ctl(hub->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+int link_secure(struct link *link, struct ssl_ctx_st *context)
+{
+    link->tls = secure_open(context, link->fd);
+    return link->tls ? 0 : -ENOMEM;
+}
+
 void link_close(struct link *link)
 {
+    secure_close(link->tls);
+    link->tls = NULL;
     if (link->fd >= 0)
         (void)close(link->fd);
     link->fd = -1;
@@ -44,6 +54,7 @@ void link_close(struct link *link)
     free(link->tail.data);
     link->out = link->tail = (struct bytes){0};
     link->out_sent = 0;
+    link->blocked = false;
 }
 
 struct bytes *link_out(struct hub *hub, struct link *link)
@@ -56,17 +67,27 @@ struct bytes *link_out(struct hub *hub, struct link *link)
     return &link->out;
 }
 
-int link_receive(struct hub *hub, struct link *link, int (*on_frame)(struct link *, const struct frame *))
+/* Bytes, 0 at the end, -EAGAIN, or another -errno. */
+static ssize_t receive(struct link *link, uint8_t *to, size_t size)
+{
+    if (link->tls)
+        return secure_read(link->tls, to, size);
+    ssize_t n = recv(link->fd, to, size, 0);
+    if (n >= 0)
+        return n;
+    return errno == EINTR ? -EAGAIN : -errno;
+}
+
+static int receive_once(struct hub *hub, struct link *link,
+                        int (*on_frame)(struct link *, const struct frame *))
 {
     size_t kept = link->tail.len;
 
     if (kept)
         memcpy(hub->in, link->tail.data, kept);
-    ssize_t n = recv(link->fd, hub->in + kept, IN_SIZE - kept, 0);
-    if (n == 0)
-        return -EPIPE;
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    ssize_t n = receive(link, hub->in + kept, IN_SIZE - kept);
+    if (n <= 0)
+        return n == 0 ? -EPIPE : (int)n;
 
     const uint8_t *p = hub->in, *end = p + kept + (size_t)n;
     struct frame frame;
@@ -87,6 +108,18 @@ int link_receive(struct hub *hub, struct link *link, int (*on_frame)(struct link
     return 0;
 }
 
+int link_receive(struct hub *hub, struct link *link, int (*on_frame)(struct link *, const struct frame *))
+{
+    int r;
+
+    do
+        r = receive_once(hub, link, on_frame);
+    while (r == 0 && link->tls);
+    if (link->tls && link->out.len > link->out_sent)
+        (void)link_out(hub, link); /* it may have waited for the handshake */
+    return r == -EAGAIN ? 0 : r;
+}
+
 static int watch(struct hub *hub, struct link *link, bool blocked)
 {
     struct epoll_event event = {.events = EPOLLIN | (blocked ? EPOLLOUT : 0), .data.ptr = link};
@@ -97,22 +130,35 @@ static int watch(struct hub *hub, struct link *link, bool blocked)
     return epoll_ctl(hub->epoll, EPOLL_CTL_MOD, link->fd, &event) < 0 ? -errno : 0;
 }
 
+/* Bytes, or -errno. *full: the socket takes no more for now. */
+static ssize_t transmit(struct link *link, const uint8_t *bytes, size_t len, bool *full)
+{
+    if (link->tls)
+        return secure_write(link->tls, bytes, len, full);
+    ssize_t n = send(link->fd, bytes, len, MSG_NOSIGNAL);
+    *full = n < (ssize_t)len;
+    if (n >= 0)
+        return n;
+    return errno == EINTR ? -EAGAIN : -errno;
+}
+
 int link_flush(struct hub *hub, struct link *link)
 {
     size_t left = link->out.len - link->out_sent;
+    bool full = false;
 
-    if (left) {
-        ssize_t n = send(link->fd, link->out.data + link->out_sent, left, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN && errno != EINTR)
-            return -errno;
-        if (n > 0) {
-            link->out_sent += (size_t)n;
-            left -= (size_t)n;
-        }
+    while (left && !full) {
+        ssize_t n = transmit(link, link->out.data + link->out_sent, left, &full);
+        if (n == -EAGAIN)
+            break;
+        if (n < 0)
+            return (int)n;
+        link->out_sent += (size_t)n;
+        left -= (size_t)n;
     }
     if (left == 0)
         link->out.len = link->out_sent = 0;
-    return watch(hub, link, left > 0);
+    return watch(hub, link, full);
 }
 
 void hub_flush(struct hub *hub, void (*on_error)(struct link *, int r))
@@ -133,6 +179,11 @@ union address {
     struct sockaddr_un un;
 };
 
+bool address_is_secure(const char *uri)
+{
+    return strncmp(uri, "mqtts://", 8) == 0;
+}
+
 static int address_parse(union address *ret, socklen_t *ret_len, const char *uri)
 {
     char host[64];
@@ -148,7 +199,9 @@ static int address_parse(union address *ret, socklen_t *ret_len, const char *uri
         *ret_len = sizeof(ret->un);
         return 0;
     }
-    if (sscanf(uri, "mqtt://%63[0-9.]:%u", host, &port) != 2 || port > 65535)
+    if (sscanf(uri, address_is_secure(uri) ? "mqtts://%63[0-9.]:%u" : "mqtt://%63[0-9.]:%u", host, &port) !=
+            2 ||
+        port > 65535)
         return -EINVAL;
     if (inet_pton(AF_INET, host, &ret->in.sin_addr) != 1)
         return -EINVAL;

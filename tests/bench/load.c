@@ -20,7 +20,7 @@ static int usage(FILE *out)
     plan_names(names, sizeof(names));
     fprintf(
         out,
-        "usage: bench_load WORK --to mqtt://HOST:PORT | unix:///PATH [OPTION]...\n"
+        "usage: bench_load WORK --to mqtt[s]://HOST:PORT | unix:///PATH [OPTION]...\n"
         "WORK is one of %s\n"
         "  --clients N     publishers (fan-in, wildcards), receivers (fan-out), pairs, or connections (idle)\n"
         "  --window N      closed loop: messages a publisher has on the way\n"
@@ -33,6 +33,10 @@ static int usage(FILE *out)
         "  --messages N    stop after so many instead\n"
         "  --limit S       give up after so long in all (seconds + 60)\n"
         "  --pid PID       the broker's, to measure what it costs\n"
+        "  --tls FOLDER    certificates for mqtts://HOST:PORT, as bench_certificates makes them\n"
+        "  --durable       the subscribers' sessions outlive their connections\n"
+        "offline prints a line when all is acknowledged, reads \"URI PID\" of the broker, perhaps another, from its\n"
+        "input, lets the receivers come back there, and prints the second line.\n"
         "exit: 0 all messages came once and in order, 1 could not run, 2 usage, 3 some did not\n",
         names);
     return out == stdout ? CLEAN : USAGE;
@@ -55,6 +59,21 @@ static void print_idle(const struct plan *plan, const struct outcome *o)
             (double)(o->pss_open - o->pss_before) / plan->clients);
 }
 
+static void print_queued(const struct outcome *o)
+{
+    printf("{\"work\":\"offline\"");
+    print_number("sent", o->sent);
+    print_number("acked", o->acked);
+    print_number("unacked", o->unacked);
+    printf(",\"began\":%.6f,\"seconds\":%.4f,\"per_second\":%.0f,\"generator_cpu_s\":%.4f", o->began,
+           o->seconds, o->seconds > 0 ? (double)o->acked / o->seconds : 0.0, o->generator_cpu_s);
+    if (o->broker_cpu_s >= 0)
+        printf(",\"broker_cpu_s\":%.6f,\"cpu_s_per_million\":%.4f", o->broker_cpu_s,
+               o->acked ? o->broker_cpu_s * 1e6 / (double)o->acked : 0.0);
+    printf("}\n");
+    (void)fflush(stdout);
+}
+
 static void print_traffic(const struct plan *plan, const struct outcome *o)
 {
     printf(",\"mqtt\":\"%s\",\"qos\":%u,\"size\":%u,\"clients\":%u,\"window\":%u,\"rate\":%g",
@@ -65,16 +84,20 @@ static void print_traffic(const struct plan *plan, const struct outcome *o)
     print_number("delivered", o->delivered);
     print_number("lost", o->expected - o->delivered);
     print_number("doubled", o->doubled);
+    print_number("redelivered", o->redelivered);
     print_number("reordered", o->reordered);
     print_number("astray", o->astray);
     print_number("damaged", o->damaged);
     print_number("unacked", o->unacked);
     printf(",\"seconds\":%.4f,\"per_second\":%.0f,\"generator_cpu_s\":%.4f", o->seconds,
            o->seconds > 0 ? (double)o->delivered / o->seconds : 0.0, o->generator_cpu_s);
-    if (plan->pid > 0)
+    if (plan->away)
+        printf(",\"sessions_lost\":%u,\"recovery_cpu_s\":%.6f", o->sessions_lost, o->recovery_cpu_s);
+    if (o->broker_cpu_s >= 0)
         printf(",\"broker_cpu_s\":%.6f,\"cpu_s_per_million\":%.4f", o->broker_cpu_s,
                o->delivered ? o->broker_cpu_s * 1e6 / (double)o->delivered : 0.0);
-    if (plan->rate > 0 || plan->window == 1) /* with a deeper window it would only be the window's length */
+    if (plan->rate > 0 ||
+        (plan->window == 1 && !plan->away)) /* with a deeper window it would only be the window's length */
         printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f", delays_us(&o->delays, 50),
                delays_us(&o->delays, 99), delays_us(&o->delays, 99.9), delays_us(&o->delays, 100));
 }
@@ -104,6 +127,7 @@ static const struct option options[] = {
     {"mqtt", required_argument, NULL, 'v'},    {"filters", required_argument, NULL, 'f'},
     {"seconds", required_argument, NULL, 'd'}, {"messages", required_argument, NULL, 'n'},
     {"limit", required_argument, NULL, 'l'},   {"pid", required_argument, NULL, 'p'},
+    {"tls", required_argument, NULL, 'T'},     {"durable", no_argument, NULL, 'D'},
     {"help", no_argument, NULL, 'h'},          {0},
 };
 
@@ -112,9 +136,10 @@ static const char *set(struct plan *plan, int option, const char *text)
 {
     double value = 0;
 
-    if (option == 't') {
-        plan->uri = text;
-        return NULL;
+    switch (option) {
+    case 't': plan->uri = text; return NULL;
+    case 'T': plan->tls = text; return NULL;
+    case 'D': plan->durable = true; return NULL;
     }
     if (!number(&value, text))
         return "a number is expected";
@@ -147,10 +172,53 @@ static const char *set(struct plan *plan, int option, const char *text)
     return NULL;
 }
 
+/* Where those who were away shall come back to; false if nobody says it. */
+static bool ask_where(char *uri, size_t size, pid_t *pid)
+{
+    char line[256], where[200];
+    int number_read = 0;
+
+    if (!fgets(line, sizeof(line), stdin) || sscanf(line, "%199s %d", where, &number_read) < 1)
+        return false;
+    (void)snprintf(uri, size, "%s", where);
+    *pid = number_read;
+    return true;
+}
+
+static int run(const struct plan *plan)
+{
+    static struct outcome outcome;
+    char uri[200];
+    pid_t pid;
+    bool is_alright = true;
+
+    struct traffic *traffic = traffic_new(plan, &outcome);
+    traffic_run(traffic);
+    if (plan->away) {
+        print_queued(&outcome);
+        if (!ask_where(uri, sizeof(uri), &pid)) {
+            fputs("bench_load: \"URI PID\" was expected on the standard input\n", stderr);
+            traffic_free(traffic);
+            return CANNOT_RUN;
+        }
+        traffic_come_back(traffic, uri, pid);
+    }
+    traffic_free(traffic);
+
+    printf("{\"work\":\"%s\"", plan->work);
+    if (plan->shape == IDLE) {
+        print_idle(plan, &outcome);
+    } else {
+        print_traffic(plan, &outcome);
+        is_alright = is_clean(&outcome);
+    }
+    printf("}\n");
+    return is_alright ? CLEAN : FOUND_FAULTS;
+}
+
 int main(int argc, char **argv)
 {
     struct plan plan;
-    static struct outcome outcome;
     struct rlimit files;
     const char *wrong = NULL;
     int option, index = 0;
@@ -185,13 +253,5 @@ int main(int argc, char **argv)
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
-
-    traffic_run(&plan, &outcome);
-    printf("{\"work\":\"%s\"", plan.work);
-    if (plan.shape == IDLE)
-        print_idle(&plan, &outcome);
-    else
-        print_traffic(&plan, &outcome);
-    printf("}\n");
-    return plan.shape == IDLE || is_clean(&outcome) ? CLEAN : FOUND_FAULTS;
+    return run(&plan);
 }

@@ -1,6 +1,7 @@
 #include "bench/plan.h"
 
 #include "bench/frame.h"
+#include "bench/link.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +17,14 @@ static const struct plan works[] = {
     {.work = "round-trip", .shape = ROUND_TRIP, .clients = 1, .rate = 1000, .size = 64},
     {.work = "wildcards", .shape = WILDCARDS, .clients = 10, .window = 20, .size = 64, .filters = 50000},
     {.work = "idle", .shape = IDLE, .clients = 10000, .size = 64},
+    {.work = "offline",
+     .shape = PAIRS,
+     .clients = 10,
+     .window = 100,
+     .size = 256,
+     .qos = 1,
+     .durable = true,
+     .away = true},
 };
 
 enum { WORKS = sizeof(works) / sizeof(works[0]) };
@@ -47,6 +56,10 @@ const char *plan_lay_out(struct plan *plan)
         return "the payload has 16 to 65536 bytes";
     if (plan->qos > 2)
         return "QoS is 0, 1 or 2";
+    if (plan->away && plan->qos == 0)
+        return "nothing is kept for those who are away at QoS 0";
+    if (address_is_secure(plan->uri) && !plan->tls)
+        return "mqtts:// needs --tls";
     if (plan->shape != IDLE && (plan->window > 0) == (plan->rate > 0))
         return "give either a window or a rate";
     if (plan->window > 65535)

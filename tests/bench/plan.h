@@ -9,6 +9,7 @@
  *      round-trip   as pairs; an echo answers, and the publisher itself is the receiver
  *      wildcards   10 publishers, a flow a topic, 3 of 99 receivers         flow f  →  receivers 3(f mod 33)…+2
  *      idle         nobody publishes
+ *      offline      as pairs, 10 of them; the receivers have subscribed and left, and come back for all of it in the end
  *
  * Clients are numbered publishers first, then subscribers.
  */
@@ -32,6 +33,9 @@ struct plan {
     unsigned size;    /* of the payload */
     unsigned filters; /* of all subscribers together: wildcards and idle */
     unsigned qos, version;
+    bool durable;      /* the subscribers' sessions outlive their connections */
+    bool away;         /* and they are not there while it is published: pairs only */
+    const char *tls;   /* folder with certificates; NULL: plain */
     uint64_t messages; /* 0: as many as `seconds` allow */
     double seconds, limit_s;
     pid_t pid; /* of the broker, or 0 */

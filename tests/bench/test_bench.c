@@ -1,125 +1,13 @@
 /* The load generator is a witness, so it is heard first: it must find nothing wrong with a forwarder that makes no
  * mistakes, and every single mistake of one that does.
  */
-#include "bench/frame.h"
-#include "bench/tally.h"
+#include "bench/programs.h"
 #include "rig/test.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-enum { ARGUMENTS_MAX = 24, LINE_MAX_LEN = 2048 };
-
-struct child {
-    pid_t pid;
-    int output; /* its stdout or stderr */
-};
-
-/* `stream` of the child can be read. It ends with us, even if a failed check jumps over child_end(). */
-static struct child child_start(char *const *command, int stream)
-{
-    int ends[2];
-
-    CHECK_INT(pipe(ends), 0);
-    pid_t parent = getpid(), pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent || dup2(ends[1], stream) < 0)
-            _exit(126);
-        (void)close(ends[0]);
-        (void)close(ends[1]);
-        (void)execvp(command[0], command);
-        _exit(127);
-    }
-    (void)close(ends[1]);
-    return (struct child){.pid = pid, .output = ends[0]};
-}
-
-static int child_end(struct child *child)
-{
-    int status;
-
-    (void)close(child->output);
-    CHECK_INT(waitpid(child->pid, &status, 0), child->pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-/* Reads until a line is complete or the child has closed its end. */
-static void child_line(const struct child *child, char line[LINE_MAX_LEN])
-{
-    size_t n = 0;
-
-    while (n < LINE_MAX_LEN - 1 && read(child->output, line + n, 1) == 1 && line[n] != '\n')
-        n++;
-    line[n] = '\0';
-}
-
-/* Splits `text` at its spaces behind the words that are already there. */
-static void add_words(char **command, char *text)
-{
-    size_t n = 0;
-
-    while (command[n])
-        n++;
-    for (char *rest, *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
-        CHECK(n < ARGUMENTS_MAX);
-        command[n++] = word;
-    }
-}
-
-struct floor {
-    struct child child;
-    char line[LINE_MAX_LEN];
-    const char *uri;
-};
-
-static void floor_start(struct floor *floor, const char *options)
-{
-    char *command[ARGUMENTS_MAX + 1] = {(char *)(uintptr_t)BENCH_FLOOR};
-    char text[256];
-
-    (void)snprintf(text, sizeof(text), "%s", options);
-    add_words(command, text);
-    floor->child = child_start(command, STDERR_FILENO);
-    child_line(&floor->child, floor->line);
-    floor->uri = strstr(floor->line, "listening on ");
-    CHECK(floor->uri);
-    floor->uri += strlen("listening on ");
-}
-
-static void floor_end(struct floor *floor)
-{
-    CHECK_INT(kill(floor->child.pid, SIGTERM), 0);
-    CHECK_INT(child_end(&floor->child), 128 + SIGTERM);
-}
-
-/* Runs the generator; returns its exit status and what it says on `stream`. */
-static int load_says(const char *uri, const char *options, int stream, char line[LINE_MAX_LEN])
-{
-    char *command[ARGUMENTS_MAX + 1] = {(char *)(uintptr_t)BENCH_LOAD};
-    char text[512];
-
-    (void)snprintf(text, sizeof(text), "%s --to %s", options, uri);
-    add_words(command, text);
-    struct child child = child_start(command, stream);
-    child_line(&child, line);
-    return child_end(&child);
-}
-
-static long field(const char *line, const char *name)
-{
-    char key[64];
-
-    (void)snprintf(key, sizeof(key), "\"%s\":", name);
-    const char *found = strstr(line, key);
-    return found ? strtol(found + strlen(key), NULL, 10) : -1;
-}
 
 static void check_clean(const char *uri, const char *options, long delivered)
 {
@@ -240,36 +128,48 @@ TEST(a_unix_socket_carries_it_too)
     CHECK_INT(rmdir(folder), 0);
 }
 
-/* The floor has no topic tree; Mosquitto has, and listens on a Unix socket so that no port needs to be guessed. */
+TEST(tls_carries_it_too)
+{
+    char folder[] = FOLDER_TEMPLATE, options[128];
+    struct floor floor;
+
+    certificates_make(folder);
+    (void)snprintf(options, sizeof(options), "--listen mqtts://127.0.0.1:0 --tls %s", folder);
+    floor_start(&floor, options);
+    (void)snprintf(options, sizeof(options), "fan-in --messages 4000 --tls %s", folder);
+    check_clean(floor.uri, options, 4000);
+    (void)snprintf(options, sizeof(options),
+                   "pairs --clients 2 --window 100 --size 65536 --messages 500 --tls %s", folder);
+    check_clean(floor.uri, options, 500);
+    floor_end(&floor);
+    certificates_remove(folder);
+}
+
+TEST(a_server_by_another_authority_is_not_talked_to)
+{
+    char folder[] = FOLDER_TEMPLATE, other[] = FOLDER_TEMPLATE, options[128], line[LINE_MAX_LEN];
+    struct floor floor;
+
+    certificates_make(folder);
+    certificates_make(other);
+    (void)snprintf(options, sizeof(options), "--listen mqtts://127.0.0.1:0 --tls %s", folder);
+    floor_start(&floor, options);
+    (void)snprintf(options, sizeof(options), "fan-in --messages 10 --tls %s", other);
+    CHECK_INT(load_says(floor.uri, options, STDERR_FILENO, line), 1);
+    CHECK(strstr(line, "certificate verify failed"));
+    floor_end(&floor);
+    certificates_remove(folder);
+    certificates_remove(other);
+}
+
+/* The floor has no topic tree; Mosquitto has. */
 TEST(wildcard_filters_bring_each_message_to_its_three_receivers)
 {
-    static char program[] = "/usr/sbin/mosquitto";
-    char folder[] = "/tmp/bench-XXXXXX", line[LINE_MAX_LEN], path[64], config[64], uri[80];
+    struct mosquitto mosquitto;
 
-    if (access(program, X_OK) < 0)
-        SKIP("the packaged Mosquitto is not installed");
-    CHECK(mkdtemp(folder));
-    (void)snprintf(path, sizeof(path), "%s/socket", folder);
-    (void)snprintf(config, sizeof(config), "%s/conf", folder);
-    (void)snprintf(uri, sizeof(uri), "unix://%s", path);
-    FILE *file = fopen(config, "we");
-    CHECK(file);
-    fprintf(file, "listener 0 %s\nallow_anonymous true\nlog_dest stderr\nlog_type information\n%s", path,
-            geteuid() == 0 ? "user root\n" : "");
-    CHECK_INT(fclose(file), 0);
-
-    char *command[] = {program, (char[]){"-c"}, config, NULL};
-    struct child broker = child_start(command, STDERR_FILENO);
-    do
-        child_line(&broker, line);
-    while (line[0] && !strstr(line, " running"));
-    check_clean(uri, "wildcards --filters 3000 --messages 1500", 3 * 1500);
-
-    CHECK_INT(kill(broker.pid, SIGTERM), 0);
-    CHECK_INT(child_end(&broker), 0);
-    (void)unlink(path);
-    CHECK_INT(unlink(config), 0);
-    CHECK_INT(rmdir(folder), 0);
+    mosquitto_start(&mosquitto, "");
+    check_clean(mosquitto.uri, "wildcards --filters 3000 --messages 1500", 3 * 1500);
+    mosquitto_end(&mosquitto);
 }
 
 /* ---- faults ---- */
@@ -337,71 +237,4 @@ TEST(a_broker_that_does_not_answer_is_given_up)
     CHECK(strstr(line, "connecting"));
     CHECK_INT(kill(floor.child.pid, SIGCONT), 0);
     floor_end(&floor);
-}
-
-/* ---- parts ---- */
-
-TEST(a_tally_tells_doubled_from_reordered)
-{
-    struct tally tally = {0};
-
-    CHECK_INT(tally_add(&tally, 0), ARRIVED);
-    CHECK_INT(tally_add(&tally, 2), ARRIVED);
-    CHECK_INT(tally_add(&tally, 2), DOUBLED);
-    CHECK_INT(tally_add(&tally, 1), REORDERED);
-    CHECK_INT(tally_add(&tally, 1), DOUBLED);
-    CHECK_INT(tally_add(&tally, 100000), ARRIVED);
-    CHECK_INT(tally_add(&tally, 99999), REORDERED);
-    CHECK_INT(tally.distinct, 5);
-    CHECK_INT(tally.next, 100001);
-    tally_done(&tally);
-}
-
-TEST(percentiles_are_right_to_three_percent)
-{
-    static struct delays delays;
-
-    for (uint64_t us = 1; us <= 1000; us++)
-        delays_add(&delays, us * 1000);
-    CHECK(delays_us(&delays, 50) > 485 && delays_us(&delays, 50) < 515);
-    CHECK(delays_us(&delays, 99) > 960 && delays_us(&delays, 99) < 1020);
-    CHECK_INT(delays_us(&delays, 100), 1000);
-}
-
-TEST(a_frame_is_read_when_it_is_complete_and_not_before)
-{
-    struct bytes b = {0};
-    struct frame frame;
-    struct publish m;
-
-    memset(put_publish(&b, MQTT_5, 1, "a/b", 7, 300), 'x', 300);
-    for (size_t n = 0; n < b.len; n++)
-        CHECK_INT(frame_read(&frame, b.data, n), 0);
-    CHECK_INT(frame_read(&frame, b.data, b.len), 1);
-    CHECK_INT(frame.size, b.len);
-    CHECK_INT(frame_publish(&m, &frame, MQTT_5), 0);
-    CHECK_MEM(m.topic, m.topic_len, "a/b", 3);
-    CHECK_INT(m.id, 7);
-    CHECK_INT(m.payload_len, 300);
-    free(b.data);
-}
-
-TEST(a_length_of_five_bytes_is_not_mqtt)
-{
-    static const uint8_t endless[] = {0x30, 0xff, 0xff, 0xff, 0xff};
-    struct frame frame;
-
-    CHECK_INT(frame_read(&frame, endless, sizeof(endless)), -EPROTO);
-}
-
-TEST(the_receive_maximum_is_found_among_other_properties)
-{
-    static const uint8_t bytes[] = {0x20, 22,  0,    0, 19, 0x24, 1,   0x26, 0,    1,    'k',  0,
-                                    1,    'v', 0x12, 0, 2,  'i',  'd', 0x21, 0x01, 0x02, 0x25, 1};
-    struct frame frame;
-    struct connack connack;
-
-    CHECK_INT(frame_read(&frame, bytes, sizeof(bytes)), 1);
-    CHECK_INT(frame_connack(&connack, &frame, MQTT_5), 0);
-    CHECK_INT(connack.receive_maximum, 0x0102);
 }

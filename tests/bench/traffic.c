@@ -4,6 +4,10 @@
  *       64 at once     publish     wait for     PING every
  *                                  the rest     client
  *
+ * away:  CONNECTING ──▶ RUNNING ──▶ DRAINING ──▶ done      and then      CONNECTING ──▶ DRAINING ──▶ PROVING ──▶ done
+ *        receivers                  wait for                             receivers
+ *        leave again                acknowledgements
+ *
  * Closed loop: a publisher has at most `window` messages on the way. One is on the way until the broker has
  * acknowledged it (QoS 1, 2) and its receivers have got it or a later one of the same flow: a lost message is counted
  * and does not close the window for ever. Open loop: messages leave by the clock, and their delay counts from the
@@ -16,6 +20,7 @@
 
 #include "bench/client.h"
 #include "bench/meter.h"
+#include "bench/secure.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,13 +33,21 @@
 
 enum { CONNECTING_MAX = 64, TURN_EVENTS = 512 };
 
-static const double quiet_s = 2;   /* nothing has arrived for so long: nothing will */
+/* Nothing has arrived for so long: nothing will. What waits for a disk may be kept waiting. */
+static const double quiet_s = 2, quiet_disk_s = 10;
 static const double tick_s = 0.05; /* how often the clock is looked at when nothing happens */
 
 static bool may_send_more(const struct traffic *traffic)
 {
     return traffic->phase == PHASE_RUNNING &&
            (traffic->plan->messages == 0 || traffic->outcome->sent < traffic->plan->messages);
+}
+
+static bool is_quiet(const struct traffic *traffic, double now)
+{
+    bool disk = traffic->plan->durable && !traffic->returned;
+
+    return now > traffic->last_arrival + (disk ? quiet_disk_s : quiet_s);
 }
 
 static void publish_by_window(struct traffic *traffic)
@@ -73,22 +86,22 @@ static void open_more(struct traffic *traffic)
 
 static void mark_cpu(struct traffic *traffic)
 {
-    if (traffic->plan->pid > 0) {
-        traffic->cpu = meter_cpu(traffic->plan->pid);
+    if (traffic->pid > 0) {
+        traffic->cpu = meter_cpu(traffic->pid);
         if (traffic->cpu < 0)
-            die("there is no process %d", (int)traffic->plan->pid);
+            die("there is no process %d", (int)traffic->pid);
     }
     traffic->own_cpu = meter_cpu(0);
 }
 
 static double broker_cpu_since(const struct traffic *traffic)
 {
-    return traffic->plan->pid > 0 ? meter_cpu(traffic->plan->pid) - traffic->cpu : -1;
+    return traffic->pid > 0 ? meter_cpu(traffic->pid) - traffic->cpu : -1;
 }
 
 static long broker_pss(const struct traffic *traffic)
 {
-    return traffic->plan->pid > 0 ? meter_pss(traffic->plan->pid) : -1;
+    return traffic->pid > 0 ? meter_pss(traffic->pid) : -1;
 }
 
 static void start_publishing(struct traffic *traffic, double now)
@@ -101,12 +114,20 @@ static void start_publishing(struct traffic *traffic, double now)
         client_push_due(&traffic->clients[i]);
 }
 
+/* Is all that can be waited for acknowledgements? */
+static bool is_queueing(const struct traffic *traffic)
+{
+    return traffic->plan->away && !traffic->returned;
+}
+
 static bool has_all(const struct traffic *traffic)
 {
     const struct outcome *outcome = traffic->outcome;
+    bool acked = traffic->plan->qos == 0 || traffic->acked == outcome->sent;
 
-    return outcome->delivered == outcome->sent * traffic->plan->fan &&
-           (traffic->plan->qos == 0 || traffic->acked == outcome->sent);
+    if (is_queueing(traffic))
+        return acked;
+    return acked && outcome->delivered == outcome->sent * traffic->plan->fan;
 }
 
 static void end_measuring(struct traffic *traffic)
@@ -115,9 +136,17 @@ static void end_measuring(struct traffic *traffic)
 
     outcome->broker_cpu_s = broker_cpu_since(traffic);
     outcome->generator_cpu_s = meter_cpu(0) - traffic->own_cpu;
+    outcome->began = traffic->start;
     outcome->seconds = traffic->last_arrival - traffic->start;
     outcome->expected = outcome->sent * traffic->plan->fan;
+    outcome->acked = traffic->acked;
     outcome->unacked = traffic->plan->qos ? outcome->sent - traffic->acked : 0;
+    if (is_queueing(traffic)) {
+        for (unsigned i = 0; i < traffic->plan->publishers; i++)
+            client_say_goodbye(&traffic->clients[i]);
+        traffic->phase = PHASE_DONE;
+        return;
+    }
     traffic->phase = PHASE_PROVING;
     for (unsigned i = 0; i < traffic->n_clients; i++)
         client_ping(&traffic->clients[i]);
@@ -157,6 +186,12 @@ static void turn(struct traffic *traffic, double now)
             start_holding(traffic, now);
             return;
         }
+        if (traffic->returned) {
+            traffic->phase = PHASE_DRAINING;
+            if (!traffic->outcome->delivered)
+                traffic->last_arrival = now; /* from now on it is waited for */
+            return;
+        }
         start_publishing(traffic, now);
         __attribute__((fallthrough));
     case PHASE_RUNNING:
@@ -168,15 +203,15 @@ static void turn(struct traffic *traffic, double now)
             traffic->phase = PHASE_DRAINING;
         else if (plan->seconds > 0 && now >= traffic->end)
             traffic->phase = PHASE_DRAINING;
-        else if (plan->rate <= 0 && now > traffic->last_arrival + quiet_s)
+        else if (plan->rate <= 0 && is_quiet(traffic, now))
             traffic->phase = PHASE_DRAINING;
         return;
     case PHASE_DRAINING:
-        if (has_all(traffic) || now > traffic->last_arrival + quiet_s)
+        if (has_all(traffic) || is_quiet(traffic, now))
             end_measuring(traffic);
         return;
     case PHASE_PROVING:
-        if (traffic->pongs == traffic->n_clients)
+        if (traffic->pongs == traffic->pings)
             traffic->phase = PHASE_DONE;
         return;
     case PHASE_HOLDING:
@@ -206,7 +241,7 @@ static void on_events(struct traffic *traffic, const struct epoll_event *events,
 {
     for (int i = 0; i < n; i++) {
         struct link *link = events[i].data.ptr;
-        uint64_t delivered = traffic->outcome->delivered;
+        uint64_t delivered = traffic->outcome->delivered, acked = traffic->acked;
         int r = 0;
         traffic->now_ns = meter_now_ns();
         if (events[i].events & EPOLLOUT)
@@ -215,7 +250,7 @@ static void on_events(struct traffic *traffic, const struct epoll_event *events,
             r = link_receive(&traffic->hub, link, client_on_frame);
         if (r < 0)
             client_on_error(link, r);
-        if (traffic->outcome->delivered != delivered)
+        if (traffic->outcome->delivered != delivered || (is_queueing(traffic) && traffic->acked != acked))
             traffic->last_arrival = (double)traffic->now_ns / 1e9;
     }
 }
@@ -273,7 +308,52 @@ static void set_up(struct traffic *traffic)
     traffic->tallies = allocate((size_t)plan->flows * plan->fan, sizeof(struct tally));
 }
 
-static void tear_down(struct traffic *traffic)
+struct traffic *traffic_new(const struct plan *plan, struct outcome *ret)
+{
+    struct traffic *traffic = allocate(1, sizeof(*traffic));
+    const char *why;
+
+    *ret = (struct outcome){.broker_cpu_s = -1, .pss_before = -1, .pss_open = -1, .pss_after = -1};
+    *traffic = (struct traffic){.plan = plan, .outcome = ret, .uri = plan->uri, .pid = plan->pid};
+    int r = hub_init(&traffic->hub);
+    if (r < 0)
+        die("epoll: %s", strerror(-r));
+    if (address_is_secure(plan->uri)) {
+        traffic->secure = secure_context(plan->tls, false, &why);
+        if (!traffic->secure)
+            die("certificates in %s: %s", plan->tls, why);
+    }
+    (void)prctl(PR_SET_TIMERSLACK, 1ul); /* open loops keep to the microsecond */
+    set_up(traffic);
+    return traffic;
+}
+
+void traffic_run(struct traffic *traffic)
+{
+    traffic->outcome->pss_before = broker_pss(traffic);
+    mark_cpu(traffic);
+    traffic->start = meter_now();
+    traffic->limit = traffic->start + traffic->plan->limit_s;
+    loop(traffic);
+    for (unsigned i = 0; i < traffic->n_clients; i++)
+        link_close(&traffic->clients[i].link);
+}
+
+void traffic_come_back(struct traffic *traffic, const char *uri, pid_t pid)
+{
+    traffic->uri = uri;
+    traffic->pid = pid;
+    traffic->returned = true;
+    traffic->phase = PHASE_CONNECTING;
+    traffic->opened = traffic->ready = traffic->plan->publishers;
+    mark_cpu(traffic);
+    traffic->outcome->recovery_cpu_s = traffic->cpu;
+    traffic->start = traffic->last_arrival = meter_now();
+    traffic->limit = traffic->start + traffic->plan->limit_s;
+    loop(traffic);
+}
+
+void traffic_free(struct traffic *traffic)
 {
     for (unsigned i = 0; i < traffic->n_clients; i++) {
         link_close(&traffic->clients[i].link);
@@ -286,22 +366,6 @@ static void tear_down(struct traffic *traffic)
     free(traffic->clients);
     free(traffic->hub.in);
     (void)close(traffic->hub.epoll);
-}
-
-void traffic_run(const struct plan *plan, struct outcome *ret)
-{
-    struct traffic traffic = {.plan = plan, .outcome = ret};
-
-    *ret = (struct outcome){.broker_cpu_s = -1, .pss_before = -1, .pss_open = -1, .pss_after = -1};
-    int r = hub_init(&traffic.hub);
-    if (r < 0)
-        die("epoll: %s", strerror(-r));
-    (void)prctl(PR_SET_TIMERSLACK, 1ul); /* open loops keep to the microsecond */
-    set_up(&traffic);
-    ret->pss_before = broker_pss(&traffic);
-    mark_cpu(&traffic);
-    traffic.start = meter_now();
-    traffic.limit = traffic.start + plan->limit_s;
-    loop(&traffic);
-    tear_down(&traffic);
+    secure_context_free(traffic->secure);
+    free(traffic);
 }
