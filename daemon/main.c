@@ -6,6 +6,8 @@
  * doors close, clients are told, the loop turns until all is settled or the time is over, workers are quiesced, and the
  * rooms are freed in reverse order.
  */
+#include "beside.h"
+#include "notify.h"
 #include "options.h"
 
 #include "base/log.h"
@@ -23,8 +25,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +33,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 enum { STOP_LIMIT_MS = 4000 };
@@ -270,21 +269,6 @@ static void on_door_done_with(void *self, void *door)
     (void)door_close(door);
 }
 
-/* Beside this program when it runs from a build folder, else where it is installed. */
-static char *find_beside(const char *relative, const char *installed)
-{
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n > 0) {
-        self[n] = '\0';
-        char *path = str_printf("%s/%s", dirname(self), relative);
-        if (access(path, F_OK) == 0)
-            return path;
-        free(path);
-    }
-    return str_copy(installed);
-}
-
 static int open_functions(struct house *house)
 {
     const struct config *config = &house->config;
@@ -390,14 +374,14 @@ static void stop(struct house *house)
     if (house->stopping)
         return;
     house->stopping = true;
-    (void)sd_notify(0, "STOPPING=1");
+    notify("STOPPING=1");
     log_notice("stopping");
     loop_stop(house->loop, 0);
 }
 
 static void reload(struct house *house)
 {
-    (void)sd_notify(0, "RELOADING=1");
+    notify("RELOADING=1");
     for (size_t i = 0; i < house->door_count; i++) {
         char *why = NULL;
         if (door_reload(house->doors[i], &why) < 0)
@@ -405,7 +389,7 @@ static void reload(struct house *house)
         free(why);
     }
     log_notice("certificates read again; a changed configuration needs a restart");
-    (void)sd_notify(0, "READY=1");
+    notify("READY=1");
 }
 
 static void on_signal(struct watch *watch, unsigned events)
@@ -438,15 +422,15 @@ static int watch_signals(struct house *house)
 static void on_watchdog(struct timer *timer)
 {
     struct house *house = container_of(timer, struct house, watchdog);
-    (void)sd_notify(0, "WATCHDOG=1");
+    notify("WATCHDOG=1");
     timer_start(house->loop, timer, house->watchdog_ms);
 }
 
 static void start_watchdog(struct house *house)
 {
-    uint64_t us;
+    uint64_t us = notify_watchdog_us();
     house->watchdog.fire = on_watchdog;
-    if (sd_watchdog_enabled(0, &us) <= 0)
+    if (!us)
         return;
     house->watchdog_ms = (int64_t)(us / 1000 / 3);
     timer_start(house->loop, &house->watchdog, house->watchdog_ms);
@@ -552,7 +536,7 @@ int main(int argc, char **argv)
     int r = house_open(&house);
     if (r >= 0) {
         start_watchdog(&house);
-        (void)sd_notify(0, "READY=1");
+        notify("READY=1");
         r = loop_run(house.loop);
         wind_down(&house);
     }

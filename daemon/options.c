@@ -16,6 +16,7 @@ static void usage(FILE *out)
         "  --runtime DIR   sockets; default $RUNTIME_DIRECTORY, else STATE/run\n"
         "  --listen URI    in place of the configured listeners; may be given several times:\n"
         "                  mqtt://HOST:PORT?access=open   mqtts://HOST:PORT?cert=&key=&ca=   unix:///PATH\n"
+        "                  ws://HOST:PORT/mqtt?access=open   wss://HOST:PORT/mqtt?cert=&key=&ca=&origin=\n"
         "  --check         check the configuration and exit: 0 it is good, 78 it is not\n"
         "  --version       print the version and exit\n",
         out);

@@ -291,6 +291,7 @@ static int parse_array(struct parser *p, struct json *array, unsigned depth)
         struct json *element = arena_alloc(p->arena, sizeof *element);
         element->key = NULL;
         element->key_len = 0;
+        element->tag = 0;
         link_last(array, element);
         int r = parse_value(p, element, depth);
         if (r != 0)
@@ -355,6 +356,7 @@ static struct json *place_member(struct parser *p, struct json *object, const ch
     struct json *member = arena_alloc(p->arena, sizeof *member);
     member->key = key;
     member->key_len = key_len;
+    member->tag = 0;
     link_last(object, member);
     return member;
 }

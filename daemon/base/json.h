@@ -35,6 +35,7 @@ struct json {
     uint32_t key_len;
     uint32_t len; /* bytes of text; elements or members */
     enum json_type type;
+    uint32_t tag; /* the caller's: 0 in what was parsed or made here, goes along with what is shared or copied */
 };
 
 enum {

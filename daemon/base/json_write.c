@@ -3,7 +3,6 @@
 #include "base/utf8.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,16 +23,19 @@ void json_writer_init(struct json_writer *writer, struct arena *arena)
     *writer = (struct json_writer){.arena = arena};
 }
 
-static char *reserve(struct json_writer *writer, size_t n)
+static char *grow(struct json_writer *writer, size_t n)
 {
-    if (writer->size - writer->len < n) {
-        size_t size = size_max(FIRST_SIZE, 2 * writer->size);
-        while (size - writer->len < n)
-            size *= 2;
-        writer->text = arena_grow(writer->arena, writer->text, writer->size, size);
-        writer->size = size;
-    }
+    size_t size = size_max(FIRST_SIZE, 2 * writer->size);
+    while (size - writer->len < n)
+        size *= 2;
+    writer->text = arena_grow(writer->arena, writer->text, writer->size, size);
+    writer->size = size;
     return writer->text + writer->len;
+}
+
+static inline char *reserve(struct json_writer *writer, size_t n)
+{
+    return writer->size - writer->len < n ? grow(writer, n) : writer->text + writer->len;
 }
 
 static void put_bytes(struct json_writer *writer, const char *bytes, size_t n)
@@ -76,27 +78,45 @@ static void put_escape(struct json_writer *writer, uint8_t c)
     put_bytes(writer, text, cost_of[c]);
 }
 
-static void put_quoted(struct json_writer *writer, const char *text, size_t len)
+/* Bytes at the beginning that may stand as they are. */
+static inline size_t plain_run(const char *at, const char *end)
 {
-    const char *at = text, *end = text + len;
-    put_char(writer, '"');
+    const char *begin = at;
     while (at < end) {
-        const char *plain = at;
-        size_t n = 1;
-        while (at < end && (cost_of[(uint8_t)*at] == 1 ||
-                            (cost_of[(uint8_t)*at] == 0 && (n = utf8_sequence(at, end)) != 0))) {
-            at += n;
-            n = 1;
-        }
-        put_bytes(writer, plain, (size_t)(at - plain));
-        if (at == end)
+        uint8_t cost = cost_of[(uint8_t)*at];
+        size_t n = cost ? 1 : utf8_sequence(at, end);
+        if (cost > 1 || !n)
             break;
+        at += n;
+    }
+    return (size_t)(at - begin);
+}
+
+static void put_rest_quoted(struct json_writer *writer, const char *at, const char *end)
+{
+    while (at < end) {
         if (cost_of[(uint8_t)*at])
             put_escape(writer, (uint8_t)*at);
         else
             put_bytes(writer, REPLACEMENT, 3);
         at++;
+        size_t plain = plain_run(at, end);
+        put_bytes(writer, at, plain);
+        at += plain;
     }
+}
+
+/* Most strings have nothing to escape: they are one copy. */
+static void put_quoted(struct json_writer *writer, const char *text, size_t len)
+{
+    size_t plain = plain_run(text, text + len);
+    char *to = reserve(writer, plain + 2);
+    *to++ = '"';
+    if (plain)
+        memcpy(to, text, plain);
+    writer->len += plain + 1;
+    if (plain < len)
+        put_rest_quoted(writer, text + plain, text + len);
     put_char(writer, '"');
 }
 
@@ -190,16 +210,31 @@ void json_put_bool(struct json_writer *writer, bool value)
     json_put_raw(writer, value ? "true" : "false", value ? 4 : 5);
 }
 
+enum { INTEGER_MAX = 20 }; /* digits, or 19 and a sign */
+
+/* Written backwards: returns where the first digit is. */
+static char *digits_before(char *end, uint64_t value)
+{
+    do
+        *--end = (char)('0' + value % 10);
+    while (value /= 10);
+    return end;
+}
+
 void json_put_int(struct json_writer *writer, int64_t value)
 {
-    char text[24];
-    json_put_raw(writer, text, (size_t)snprintf(text, sizeof text, "%" PRId64, value));
+    char text[INTEGER_MAX], *end = text + sizeof text;
+    char *begin = digits_before(end, value < 0 ? -(uint64_t)value : (uint64_t)value);
+    if (value < 0)
+        *--begin = '-';
+    json_put_raw(writer, begin, (size_t)(end - begin));
 }
 
 void json_put_uint(struct json_writer *writer, uint64_t value)
 {
-    char text[24];
-    json_put_raw(writer, text, (size_t)snprintf(text, sizeof text, "%" PRIu64, value));
+    char text[INTEGER_MAX], *end = text + sizeof text;
+    char *begin = digits_before(end, value);
+    json_put_raw(writer, begin, (size_t)(end - begin));
 }
 
 void json_put_double(struct json_writer *writer, double value)

@@ -56,8 +56,11 @@ struct msg *msg_ref(struct msg *msg)
 
 struct msg *msg_unref(struct msg *msg)
 {
-    if (msg && --msg->refs == 0)
+    if (msg && --msg->refs == 0) {
+        if (msg->from)
+            (void)publisher_unref(msg->from);
         free(msg);
+    }
     return NULL;
 }
 
@@ -72,4 +75,39 @@ uint32_t msg_expiry_left(const struct msg *msg, int64_t now)
         return MSG_NO_EXPIRY;
     int64_t waited_s = (now - msg->born) / 1000;
     return waited_s >= (int64_t)msg->expiry_s ? 0 : (uint32_t)(msg->expiry_s - (waited_s > 0 ? waited_s : 0));
+}
+
+/* ---- publishers ------------------------------------------------------------------------------------------------ */
+
+struct publisher *publisher_new(const char *client_id, size_t len, const char *principal)
+{
+    size_t principal_size = principal ? strlen(principal) + 1 : 0;
+    struct publisher *publisher = mem_new_bytes(sizeof *publisher + len + 1 + principal_size);
+    publisher->refs = 1;
+    if (len)
+        memcpy(publisher->client_id, client_id, len);
+    if (principal)
+        publisher->principal = memcpy(publisher->client_id + len + 1, principal, principal_size);
+    return publisher;
+}
+
+struct publisher *publisher_ref(struct publisher *publisher)
+{
+    if (publisher)
+        publisher->refs++;
+    return publisher;
+}
+
+struct publisher *publisher_unref(struct publisher *publisher)
+{
+    if (publisher && --publisher->refs == 0)
+        free(publisher);
+    return NULL;
+}
+
+const char *publisher_name(const struct publisher *publisher)
+{
+    if (!publisher)
+        return "";
+    return publisher->principal ? publisher->principal : publisher->client_id;
 }

@@ -14,7 +14,11 @@
 
 /* Three lists and one mutex. `fresh` is the loop's alone: what this turn submitted. HAND_OVER moves it to `queue` with
  * one lock and one wake-up, however many items there are. The thread takes all of `queue` as its batch and appends it to
- * `finished`; an eventfd tells the loop, once, until the loop has taken the list. */
+ * `finished`; an eventfd tells the loop, once, until the loop has taken the list.
+ *
+ * The thread begins with the first HAND_OVER. What is quiesced before that runs where it is waited for: the daemon reads
+ * what it has stored before its loop turns, and would else wake a thread and wait for it a dozen times; and a worker that
+ * never gets work has no stack. */
 
 struct worker {
     struct loop *loop;
@@ -22,6 +26,8 @@ struct worker {
     void *resource;
     enum worker_mode mode;
     pthread_t thread;
+    bool running;  /* the thread is there; the loop's */
+    char name[16]; /* the kernel's limit */
     struct list fresh;
     size_t pending;
     struct task hand_over;
@@ -123,17 +129,24 @@ static void on_finished(struct watch *watch, unsigned events)
     take_finished(worker);
 }
 
+static int start_thread(struct worker *worker);
+
+static void run_here(struct worker *worker)
+{
+    struct list batch;
+    list_init(&batch);
+    list_splice(&batch, &worker->fresh);
+    run_batch(worker, &batch);
+    list_splice(&worker->finished, &batch);
+    wake_loop(worker);
+}
+
 static void hand_over(struct worker *worker)
 {
     if (list_is_empty(&worker->fresh))
         return;
-    if (worker->mode == WORKER_INLINE) {
-        struct list batch;
-        list_init(&batch);
-        list_splice(&batch, &worker->fresh);
-        run_batch(worker, &batch);
-        list_splice(&worker->finished, &batch);
-        wake_loop(worker);
+    if (!worker->running) {
+        run_here(worker);
         return;
     }
     (void)pthread_mutex_lock(&worker->lock);
@@ -144,11 +157,18 @@ static void hand_over(struct worker *worker)
 
 static void on_hand_over(struct task *task)
 {
-    hand_over(container_of(task, struct worker, hand_over));
+    struct worker *worker = container_of(task, struct worker, hand_over);
+    if (worker->mode == WORKER_THREAD && !worker->running) {
+        int r = start_thread(worker);
+        if (r < 0)
+            log_warning("worker %s: thread: %s; working on the loop until there is one", worker->name,
+                        strerror(-r));
+    }
+    hand_over(worker);
 }
 
 /* Signals are the loop's: the thread is born with all of them blocked. */
-static int start_thread(struct worker *worker, const char *name)
+static int start_thread(struct worker *worker)
 {
     sigset_t all, before;
     (void)sigfillset(&all);
@@ -157,9 +177,8 @@ static int start_thread(struct worker *worker, const char *name)
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r != 0)
         return -r;
-    char short_name[16]; /* the kernel's limit */
-    (void)snprintf(short_name, sizeof short_name, "%s", name);
-    (void)pthread_setname_np(worker->thread, short_name);
+    (void)pthread_setname_np(worker->thread, worker->name);
+    worker->running = true;
     return 0;
 }
 
@@ -172,6 +191,7 @@ int worker_new(struct worker **ret, struct loop *loop, const char *name, const s
         worker->ops = *ops;
     worker->resource = resource;
     worker->mode = mode;
+    (void)snprintf(worker->name, sizeof worker->name, "%s", name);
     worker->hand_over.run = on_hand_over;
     list_init(&worker->fresh);
     list_init(&worker->queue);
@@ -183,10 +203,7 @@ int worker_new(struct worker **ret, struct loop *loop, const char *name, const s
     worker->watch.ready = on_finished;
     worker->watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int r = worker->watch.fd < 0 ? -errno : loop_watch(loop, &worker->watch, EPOLLIN);
-    if (r >= 0 && mode == WORKER_THREAD)
-        r = start_thread(worker, name);
     if (r < 0) {
-        worker->mode = WORKER_INLINE; /* no thread to end */
         (void)worker_free(worker);
         return r;
     }
@@ -199,7 +216,7 @@ struct worker *worker_free(struct worker *worker)
     if (!worker)
         return NULL;
     worker_quiesce(worker);
-    if (worker->mode == WORKER_THREAD) {
+    if (worker->running) {
         (void)pthread_mutex_lock(&worker->lock);
         worker->ending = true;
         (void)pthread_cond_signal(&worker->work_came);
@@ -230,7 +247,7 @@ void worker_quiesce(struct worker *worker)
 {
     while (worker->pending) {
         hand_over(worker);
-        if (worker->mode == WORKER_THREAD) {
+        if (worker->running) {
             (void)pthread_mutex_lock(&worker->lock);
             while (list_is_empty(&worker->finished))
                 (void)pthread_cond_wait(&worker->work_done, &worker->lock);

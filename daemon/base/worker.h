@@ -34,7 +34,7 @@ struct worker_ops {
 };
 
 enum worker_mode {
-    WORKER_THREAD,
+    WORKER_THREAD, /* which begins with the first work that the loop hands over; before, quiescing runs it right there */
     WORKER_INLINE /* in tests: the batch runs in HAND_OVER on the loop itself, done comes in the next turn */
 };
 

@@ -372,6 +372,35 @@ static struct route *route_for(struct bus *bus, const struct msg *msg)
     return route;
 }
 
+struct ear {
+    struct trie_visitor visitor;
+    bool hears;
+};
+
+static void on_ear(struct trie_visitor *visitor, struct subscription *subscription)
+{
+    (void)subscription;
+    container_of(visitor, struct ear, visitor)->hears = true;
+}
+
+static void on_ear_shared(struct trie_visitor *visitor, struct share *share)
+{
+    (void)share;
+    container_of(visitor, struct ear, visitor)->hears = true;
+}
+
+/* Makes no route: topics that nobody hears would push others out of the cache. */
+bool bus_is_heard(struct bus *bus, const char *topic, size_t topic_len)
+{
+    struct map_key *key = map_get(&bus->routes, topic, topic_len);
+    struct route *route = key ? container_of(key, struct route, key) : NULL;
+    if (route && route->generation == bus->generation)
+        return route->count > 0;
+    struct ear ear = {.visitor = {on_ear, on_ear_shared}};
+    trie_match(&bus->trie, topic, topic_len, &ear.visitor);
+    return ear.hears;
+}
+
 /* ---- routing ---------------------------------------------------------------------------------------------------- */
 
 struct retain_put {

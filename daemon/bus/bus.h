@@ -81,6 +81,9 @@ uint64_t bus_new_origin(struct bus *bus);
 /* Queues a message; the receipt is held until it has been routed. Takes its own reference. */
 void bus_publish(struct bus *bus, struct msg *msg, struct receipt *receipt);
 
+/* Does anybody get what is published there now? For those who would have to compose it first. */
+bool bus_is_heard(struct bus *bus, const char *topic, size_t topic_len);
+
 /* The house says something: QoS 1 from origin 0. Text is JSON mostly. retain: the last word is kept for later
  * subscribers (an empty text takes it back). Status that is said again at every start is better not stored:
  * BUS_KEEP retains in memory only. */

@@ -23,6 +23,11 @@
 #define TOPIC_CLOUD_PUBLISH_FILTER "$gatehouse/cloud/+/publish/#"
 #define TOPIC_CLOUD_PUBLISH_FORMAT "$gatehouse/cloud/%s/publish/%s"
 
+/* From the cloud: what somebody (the last level) wants to hear of uplink NAME, and what is heard on the topic that
+ * follows. */
+#define TOPIC_CLOUD_SUBSCRIBE_FORMAT "$gatehouse/cloud/%s/subscribe/%s"
+#define TOPIC_CLOUD_RECEIVE_FORMAT   "$gatehouse/cloud/%s/receive/%s"
+
 /* Status, retained: JSON objects. */
 #define TOPIC_STATUS_GATEWAY       "$gatehouse/status/gateway"
 #define TOPIC_STATUS_CLOUD_FILTER  "$gatehouse/status/cloud/+"

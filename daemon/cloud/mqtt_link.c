@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <string.h>
 
-/* The loop's side: a state, two lists of messages, one timer. What calls Paho is in mqtt_link_paho.c.
+/* The loop's side: a state, lists of what is under way, one timer. What calls Paho is in mqtt_link_paho.c.
  *
  *      mqtt_link_publish ─▶ waiting ─▶ with_broker ─▶ done
  *                                      at most `window`, and not much in bytes: handed to the worker, then with Paho
+ *
+ *      mqtt_link_subscribe ─▶ subscribing ─▶ done
  *
  * A message leaves with_broker when the worker has let go of it and the answer is there, whichever comes last. Closing
  * is an item for the worker behind everything that was handed over before; when it is done, Paho has called back for the
@@ -51,7 +53,7 @@ struct mqtt_link {
     int64_t up_since;
 
     unsigned window_asked, window;
-    struct list waiting, with_broker;
+    struct list waiting, with_broker, subscribing;
     size_t waiting_count, waiting_bytes, with_broker_count, with_broker_bytes;
 };
 
@@ -81,6 +83,57 @@ struct mqtt_links *mqtt_links_free(struct mqtt_links *links)
 
 static void fail(struct mqtt_link *link, const char *reason);
 
+/* ---- what is under way ------------------------------------------------------------------------------------------- */
+
+/* One that found no connection is the first sign that there is none any more; Paho says so a moment later. It stays where
+ * it is until the link is closed, so that all come back in order, to somebody who knows that it is down. */
+static void finish(struct mqtt_link_ask *ask, int r)
+{
+    if (r != -ENOTCONN)
+        ask->finish(ask, r);
+    else if (ask->link->state == UP)
+        fail(ask->link, "the connection was lost");
+}
+
+static void on_handed(struct work *work)
+{
+    struct mqtt_link_ask *ask = container_of(work, struct mqtt_link_ask, work);
+    ask->handing = false;
+    if (work->r < 0)
+        finish(ask, work->r);
+    else if (ask->answered)
+        finish(ask, ask->answer);
+}
+
+static void on_answer(struct note *note)
+{
+    struct mqtt_link_ask *ask = container_of(note, struct mqtt_link_ask, note);
+    ask->answered = true;
+    if (!ask->handing)
+        finish(ask, ask->answer);
+}
+
+static void ask_init(struct mqtt_link_ask *ask, struct mqtt_link *link,
+                     void (*run)(struct work *work, void *resource),
+                     void (*finish_ask)(struct mqtt_link_ask *ask, int r))
+{
+    *ask = (struct mqtt_link_ask){
+        .link = link,
+        .inbox = link->links->inbox,
+        .work = {.run = run, .done = on_handed},
+        .note = {.run = on_answer},
+        .finish = finish_ask,
+    };
+}
+
+static void hand_over(struct mqtt_link_ask *ask, struct list *list)
+{
+    ask->handing = true;
+    ask->answered = false;
+    list_append(list, &ask->place);
+    worker_submit(ask->link->links->worker, &ask->work);
+}
+
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 /* Paho loses the memory of what it could not write before the connection ended, so it is given little of what is large. */
@@ -91,18 +144,15 @@ static bool has_room(const struct mqtt_link *link)
 
 static void hand_to_broker(struct mqtt_link *link, struct mqtt_link_publish *publish)
 {
-    publish->handing = true;
-    publish->answered = false;
-    list_append(&link->with_broker, &publish->place);
     link->with_broker_count++;
     link->with_broker_bytes += msg_cost(publish->msg);
-    worker_submit(link->links->worker, &publish->work);
+    hand_over(&publish->ask, &link->with_broker);
 }
 
 static void take_from_broker(struct mqtt_link_publish *publish)
 {
-    struct mqtt_link *link = publish->link;
-    list_remove(&publish->place);
+    struct mqtt_link *link = publish->ask.link;
+    list_remove(&publish->ask.place);
     link->with_broker_count--;
     link->with_broker_bytes -= msg_cost(publish->msg);
 }
@@ -113,23 +163,17 @@ static void fill_window(struct mqtt_link *link)
         struct list *place = list_pop(&link->waiting);
         if (!place)
             return;
-        struct mqtt_link_publish *publish = list_entry(place, struct mqtt_link_publish, place);
+        struct mqtt_link_publish *publish = list_entry(place, struct mqtt_link_publish, ask.place);
         link->waiting_count--;
         link->waiting_bytes -= msg_cost(publish->msg);
         hand_to_broker(link, publish);
     }
 }
 
-/* One message that found no connection is the first sign that there is none any more; Paho says so a moment later. It
- * stays where it is until the link is closed, so that all come back in order, to somebody who knows that it is down. */
-static void finish(struct mqtt_link_publish *publish, int r)
+static void finish_publish(struct mqtt_link_ask *ask, int r)
 {
-    struct mqtt_link *link = publish->link;
-    if (r == -ENOTCONN) {
-        if (link->state == UP)
-            fail(link, "the connection was lost");
-        return;
-    }
+    struct mqtt_link_publish *publish = container_of(ask, struct mqtt_link_publish, ask);
+    struct mqtt_link *link = ask->link;
     take_from_broker(publish);
     publish->done(publish, r);
     fill_window(link);
@@ -138,42 +182,8 @@ static void finish(struct mqtt_link_publish *publish, int r)
 static void publish_run(struct work *work, void *resource)
 {
     (void)resource;
-    struct mqtt_link_publish *publish = container_of(work, struct mqtt_link_publish, work);
-    work->r = paho_publish(&publish->link->paho, publish);
-}
-
-static void on_handed(struct work *work)
-{
-    struct mqtt_link_publish *publish = container_of(work, struct mqtt_link_publish, work);
-    publish->handing = false;
-    if (work->r < 0)
-        finish(publish, work->r);
-    else if (publish->answered)
-        finish(publish, publish->answer);
-}
-
-static void on_answer(struct note *note)
-{
-    struct mqtt_link_publish *publish = container_of(note, struct mqtt_link_publish, note);
-    publish->answered = true;
-    if (!publish->handing)
-        finish(publish, publish->answer);
-}
-
-/* Whoever publishes again from inside done() is told that the link is not up. */
-static void fail_all(struct mqtt_link *link)
-{
-    while (!list_is_empty(&link->with_broker)) {
-        struct mqtt_link_publish *publish =
-            list_entry(link->with_broker.next, struct mqtt_link_publish, place);
-        take_from_broker(publish);
-        publish->done(publish, -ENOTCONN);
-    }
-    for (struct list *place; (place = list_pop(&link->waiting));) {
-        struct mqtt_link_publish *publish = list_entry(place, struct mqtt_link_publish, place);
-        publish->done(publish, -ENOTCONN);
-    }
-    link->waiting_count = link->waiting_bytes = 0;
+    struct mqtt_link_publish *publish = container_of(work, struct mqtt_link_publish, ask.work);
+    work->r = paho_publish(&publish->ask.link->paho, publish);
 }
 
 int mqtt_link_publish(struct mqtt_link *link, struct mqtt_link_publish *publish)
@@ -181,11 +191,7 @@ int mqtt_link_publish(struct mqtt_link *link, struct mqtt_link_publish *publish)
     assert(publish->qos <= 1);
     if (link->state != UP)
         return -ENOTCONN;
-    publish->link = link;
-    publish->inbox = link->links->inbox;
-    publish->place = (struct list){0};
-    publish->work = (struct work){.run = publish_run, .done = on_handed};
-    publish->note = (struct note){.run = on_answer};
+    ask_init(&publish->ask, link, publish_run, finish_publish);
     if (has_room(link) && list_is_empty(&link->waiting)) {
         hand_to_broker(link, publish);
         return 0;
@@ -193,10 +199,70 @@ int mqtt_link_publish(struct mqtt_link *link, struct mqtt_link_publish *publish)
     size_t cost = msg_cost(publish->msg);
     if (link->waiting_count >= WAITING_MAX || link->waiting_bytes + cost > WAITING_BYTES_MAX)
         return -ENOBUFS;
-    list_append(&link->waiting, &publish->place);
+    list_append(&link->waiting, &publish->ask.place);
     link->waiting_count++;
     link->waiting_bytes += cost;
     return 0;
+}
+
+/* ---- subscriptions ----------------------------------------------------------------------------------------------- */
+
+static void finish_subscribe(struct mqtt_link_ask *ask, int r)
+{
+    struct mqtt_link_subscribe *subscribe = container_of(ask, struct mqtt_link_subscribe, ask);
+    list_remove(&ask->place);
+    subscribe->done(subscribe, r);
+}
+
+static void subscribe_run(struct work *work, void *resource)
+{
+    (void)resource;
+    struct mqtt_link_subscribe *subscribe = container_of(work, struct mqtt_link_subscribe, ask.work);
+    work->r = paho_subscribe(&subscribe->ask.link->paho, subscribe);
+}
+
+int mqtt_link_subscribe(struct mqtt_link *link, struct mqtt_link_subscribe *subscribe)
+{
+    if (link->state != UP)
+        return -ENOTCONN;
+    ask_init(&subscribe->ask, link, subscribe_run, finish_subscribe);
+    hand_over(&subscribe->ask, &link->subscribing);
+    return 0;
+}
+
+static void on_arrival(struct note *note)
+{
+    struct paho_arrival *arrival = container_of(note, struct paho_arrival, note);
+    struct mqtt_link *link = container_of(arrival->paho, struct mqtt_link, paho);
+    paho_arrival_taken(arrival);
+    arrival->msg->born = loop_now(link->links->loop);
+    if (link->events.on_message)
+        link->events.on_message(link->self, arrival->msg);
+    (void)msg_unref(arrival->msg);
+    free(arrival);
+}
+
+uint64_t mqtt_link_lost(const struct mqtt_link *link)
+{
+    return atomic_load(&link->paho.lost);
+}
+
+/* Whoever publishes or subscribes again from inside done() is told that the link is not up. */
+static void fail_all(struct mqtt_link *link)
+{
+    while (!list_is_empty(&link->subscribing))
+        finish_subscribe(list_entry(link->subscribing.next, struct mqtt_link_ask, place), -ENOTCONN);
+    while (!list_is_empty(&link->with_broker)) {
+        struct mqtt_link_publish *publish =
+            list_entry(link->with_broker.next, struct mqtt_link_publish, ask.place);
+        take_from_broker(publish);
+        publish->done(publish, -ENOTCONN);
+    }
+    for (struct list *place; (place = list_pop(&link->waiting));) {
+        struct mqtt_link_publish *publish = list_entry(place, struct mqtt_link_publish, ask.place);
+        publish->done(publish, -ENOTCONN);
+    }
+    link->waiting_count = link->waiting_bytes = 0;
 }
 
 /* ---- the connection ---------------------------------------------------------------------------------------------- */
@@ -372,6 +438,8 @@ int mqtt_link_new(struct mqtt_link **ret, struct mqtt_links *links, const struct
         .inbox = links->inbox,
         .up = {.run = on_up},
         .ended = {.run = on_ended},
+        .prefix = str_copy(options->receive_prefix),
+        .arrived = on_arrival,
     };
     link->open = (struct work){.run = open_run, .done = on_opened};
     link->close = (struct work){.run = close_run, .done = on_closed};
@@ -383,6 +451,7 @@ int mqtt_link_new(struct mqtt_link **ret, struct mqtt_links *links, const struct
     link->window_asked = link->window = options->window ? options->window : WINDOW;
     list_init(&link->waiting);
     list_init(&link->with_broker);
+    list_init(&link->subscribing);
     *ret = link;
     return 0;
 }
@@ -395,6 +464,7 @@ struct mqtt_link *mqtt_link_free(struct mqtt_link *link)
     mqtt_link_stop(link);
     worker_quiesce(link->links->worker);
     assert(link->state == OFF && list_is_empty(&link->with_broker));
+    free(link->paho.prefix);
     free(link->paho.uri);
     free(link->paho.client_id);
     free(link->paho.ca);

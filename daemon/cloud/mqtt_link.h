@@ -17,6 +17,13 @@
  * it was written). When the link goes down everything that was not acknowledged is done with -ENOTCONN, oldest first, and
  * it may have arrived all the same: whoever needs it there publishes it again.
  *
+ * Subscribing is QoS 1, one filter at a time, and holds for this connection: whoever wants it still subscribes again in
+ * on_up(). What arrives is taken by Paho's thread, acknowledged to the broker at once, and given to on_message() in a
+ * later turn: MQTTAsync 1.3.12 sends PUBACK as soon as its callback returns and has no other way to acknowledge. So a
+ * message from the broker is promised to nobody: it is lost when the process dies in between, and when 1,000 messages or
+ * 8 MiB wait for the loop what comes then is dropped and counted (mqtt_link_lost()). Whoever must not miss anything
+ * compares and asks again.
+ *
  * No Paho function is called on the loop: it holds a process-wide lock while it resolves names (paho.mqtt.c issues 915,
  * 1016, 1125).
  */
@@ -42,6 +49,7 @@ struct mqtt_link_options {
     unsigned keepalive_s;            /* 0 for the default of 60 */
     int protocol;                    /* 4: MQTT 3.1.1; 5, and 0: MQTT 5 */
     unsigned window;                 /* 0 for the default of 64 */
+    const char *receive_prefix;      /* put before the topic of what is received; NULL: nothing is taken */
     int64_t pause_min, pause_max;    /* 0 for the defaults of 1 s and 60 s */
 };
 
@@ -50,6 +58,8 @@ struct mqtt_link_events {
     void (*on_up)(void *self);
     /* It was up and is no more, or an attempt failed. Not for mqtt_link_stop(). The text is valid during the call. */
     void (*on_down)(void *self, const char *reason);
+    /* Received, maybe before the link went down. The receiver refs it to keep it. */
+    void (*on_message)(void *self, struct msg *msg);
 };
 
 int mqtt_links_new(struct mqtt_links **ret, struct loop *loop) must_check;
@@ -71,6 +81,20 @@ void mqtt_link_start(struct mqtt_link *link);
 /* Disconnects, and stays so. */
 void mqtt_link_stop(struct mqtt_link *link);
 bool mqtt_link_is_up(const struct mqtt_link *link);
+/* Received messages that were dropped: too many waited, no memory, or no valid topic. */
+uint64_t mqtt_link_lost(const struct mqtt_link *link);
+
+/* What is under way to the broker and back. Private. */
+struct mqtt_link_ask {
+    struct mqtt_link *link;
+    struct inbox *inbox;
+    struct list place; /* among those with the broker, or those that wait */
+    struct work work;  /* handing it to Paho */
+    struct note note;  /* Paho's answer */
+    void (*finish)(struct mqtt_link_ask *ask, int r);
+    bool handing, answered;
+    int answer;
+};
 
 struct mqtt_link_publish {
     struct msg *msg;   /* its payload and retain flag; the owner holds a reference until done */
@@ -79,14 +103,19 @@ struct mqtt_link_publish {
     /* 0, a refusal of the broker's (an MQTT 5 reason code, 0x80 and above), −errno. Not called from inside
      * mqtt_link_publish(). May publish again. */
     void (*done)(struct mqtt_link_publish *publish, int r);
-    struct mqtt_link *link; /* private, like all that follows */
-    struct inbox *inbox;
-    struct list place; /* among the waiting, or those with the broker */
-    struct work work;  /* handing it to Paho */
-    struct note note;  /* Paho's answer */
-    bool handing, answered;
-    int answer;
+    struct mqtt_link_ask ask; /* private */
 };
 
 /* Takes the publish until done(). -ENOTCONN: not up; -ENOBUFS: too much is waiting (1,000 messages or 8 MiB). */
 int mqtt_link_publish(struct mqtt_link *link, struct mqtt_link_publish *publish) must_check;
+
+struct mqtt_link_subscribe {
+    const char *filter; /* NUL-terminated, valid; stays until done */
+    bool off;           /* unsubscribe */
+    /* As above: 0, a refusal, −errno. Not called from inside mqtt_link_subscribe(). */
+    void (*done)(struct mqtt_link_subscribe *subscribe, int r);
+    struct mqtt_link_ask ask; /* private */
+};
+
+/* Takes the item until done(). -ENOTCONN: not up. How many are under way at once is the caller's business. */
+int mqtt_link_subscribe(struct mqtt_link *link, struct mqtt_link_subscribe *subscribe) must_check;

@@ -1,5 +1,7 @@
 #include "cloud/mqtt_link_paho.h"
 
+#include "base/utf8.h"
+
 #include <MQTTAsync.h>
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +14,10 @@
  *   once; the link's window, in bytes too, bounds it.
  * - A DISCONNECT from the broker is told to the `disconnected` callback only, not as a lost connection.
  * - maxInflight must be larger than any window of ours: at its own limit Paho advances once a second. The broker's
- *   Receive Maximum is such a limit too, so the link asks what it is. */
+ *   Receive Maximum is such a limit too, so the link asks what it is.
+ * - The PUBACK of a message that arrives is sent when messageArrived returns, whatever it returns: 0 puts the message into
+ *   a queue of Paho's without limit. So it is always taken, or dropped and counted.
+ * - A SUBSCRIBE with one filter that is refused comes as a failure, one with several as a success. So it is one. */
 
 enum { CONNECT_TIMEOUT_S = 20, MAX_INFLIGHT = 1000 };
 
@@ -110,10 +115,60 @@ static void on_disconnected(void *context, MQTTProperties *properties, enum MQTT
     end(paho);
 }
 
-/* Nothing has been subscribed; a broker that sends all the same is not listened to. */
+static bool topic_is_good(const char *topic, size_t len)
+{
+    return len && !memchr(topic, '\0', len) && !memchr(topic, '+', len) && !memchr(topic, '#', len) &&
+           utf8_is_valid(topic, len);
+}
+
+static struct msg *msg_of(const struct paho *paho, const char *topic, size_t topic_len,
+                          const MQTTAsync_message *message)
+{
+    size_t prefix_len = strlen(paho->prefix), len = prefix_len + topic_len;
+    if (!topic_is_good(topic, topic_len) || len > MSG_TOPIC_MAX || message->payloadlen < 0)
+        return NULL;
+    char *full = malloc(len);
+    struct msg *msg = NULL;
+    if (full) {
+        memcpy(full, paho->prefix, prefix_len);
+        memcpy(full + prefix_len, topic, topic_len);
+        msg = msg_new(full, len, message->payload, (size_t)message->payloadlen);
+    }
+    free(full);
+    if (msg)
+        msg->qos = (uint8_t)message->qos;
+    return msg;
+}
+
+static bool take(struct paho *paho, const char *topic, size_t topic_len, const MQTTAsync_message *message)
+{
+    if (atomic_load(&paho->arrivals) >= PAHO_ARRIVALS_MAX ||
+        atomic_load(&paho->arrival_bytes) >= PAHO_ARRIVAL_BYTES_MAX)
+        return false;
+    struct paho_arrival *arrival = malloc(sizeof *arrival);
+    struct msg *msg = arrival ? msg_of(paho, topic, topic_len, message) : NULL;
+    if (!msg) {
+        free(arrival);
+        return false;
+    }
+    *arrival = (struct paho_arrival){.note = {.run = paho->arrived}, .paho = paho, .msg = msg};
+    atomic_fetch_add(&paho->arrivals, 1);
+    atomic_fetch_add(&paho->arrival_bytes, msg_cost(msg));
+    inbox_post(paho->inbox, &arrival->note);
+    return true;
+}
+
+void paho_arrival_taken(struct paho_arrival *arrival)
+{
+    atomic_fetch_sub(&arrival->paho->arrivals, 1);
+    atomic_fetch_sub(&arrival->paho->arrival_bytes, msg_cost(arrival->msg));
+}
+
 static int on_message(void *context, char *topic, int topic_len, MQTTAsync_message *message)
 {
-    (void)context, (void)topic_len;
+    struct paho *paho = context;
+    if (paho->prefix && !take(paho, topic, topic_len > 0 ? (size_t)topic_len : strlen(topic), message))
+        atomic_fetch_add(&paho->lost, 1);
     MQTTAsync_freeMessage(&message);
     MQTTAsync_free(topic);
     return 1;
@@ -139,38 +194,34 @@ static int on_tls_error(const char *line, size_t len, void *context)
     return 1;
 }
 
-static void answer(struct mqtt_link_publish *publish, int r, struct inbox *inbox)
+static void answer(struct mqtt_link_ask *ask, int r)
 {
-    publish->answer = r;
-    inbox_post(inbox, &publish->note);
+    ask->answer = r;
+    inbox_post(ask->inbox, &ask->note);
 }
 
-static void on_published(void *context, MQTTAsync_successData *data)
+static void on_success(void *context, MQTTAsync_successData *data)
 {
-    struct mqtt_link_publish *publish = context;
     (void)data;
-    answer(publish, 0, publish->inbox);
+    answer(context, 0);
 }
 
-static void on_published5(void *context, MQTTAsync_successData5 *data)
+static void on_success5(void *context, MQTTAsync_successData5 *data)
 {
-    struct mqtt_link_publish *publish = context;
     (void)data;
-    answer(publish, 0, publish->inbox);
+    answer(context, 0);
 }
 
-static void on_publish_failed(void *context, MQTTAsync_failureData *data)
+/* 3.1.1 refuses subscriptions only, with 0x80. */
+static void on_failure(void *context, MQTTAsync_failureData *data)
 {
-    struct mqtt_link_publish *publish = context;
-    (void)data;
-    answer(publish, -ENOTCONN, publish->inbox);
+    answer(context, data && data->code >= MQTTREASONCODE_UNSPECIFIED_ERROR ? data->code : -ENOTCONN);
 }
 
-static void on_publish_failed5(void *context, MQTTAsync_failureData5 *data)
+static void on_failure5(void *context, MQTTAsync_failureData5 *data)
 {
-    struct mqtt_link_publish *publish = context;
-    bool refused = data->reasonCode >= MQTTREASONCODE_UNSPECIFIED_ERROR;
-    answer(publish, refused ? (int)data->reasonCode : -ENOTCONN, publish->inbox);
+    bool refused = data && data->reasonCode >= MQTTREASONCODE_UNSPECIFIED_ERROR;
+    answer(context, refused ? (int)data->reasonCode : -ENOTCONN);
 }
 
 /* ---- the worker's thread ----------------------------------------------------------------------------------------- */
@@ -260,26 +311,45 @@ void paho_close(struct paho *paho)
     paho->handle = NULL;
 }
 
-int paho_publish(struct paho *paho, struct mqtt_link_publish *publish)
+static MQTTAsync_responseOptions response_to(const struct paho *paho, struct mqtt_link_ask *ask)
 {
-    if (!paho->handle)
-        return -ENOTCONN;
     MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
-    response.context = publish;
+    response.context = ask;
     if (paho->protocol == 5) {
-        response.onSuccess5 = on_published5;
-        response.onFailure5 = on_publish_failed5;
+        response.onSuccess5 = on_success5;
+        response.onFailure5 = on_failure5;
     } else {
-        response.onSuccess = on_published;
-        response.onFailure = on_publish_failed;
+        response.onSuccess = on_success;
+        response.onFailure = on_failure;
     }
-    const struct msg *msg = publish->msg;
-    int r = MQTTAsync_send(paho->handle, publish->topic, (int)msg->payload_len, msg->payload, publish->qos,
-                           msg->retain, &response);
+    return response;
+}
+
+static int fault_of(int r)
+{
     switch (r) {
     case MQTTASYNC_SUCCESS: return 0;
     case MQTTASYNC_BAD_UTF8_STRING: return -EILSEQ;
     case MQTTASYNC_DISCONNECTED: return -ENOTCONN;
     default: return -EIO;
     }
+}
+
+int paho_publish(struct paho *paho, struct mqtt_link_publish *publish)
+{
+    if (!paho->handle)
+        return -ENOTCONN;
+    MQTTAsync_responseOptions response = response_to(paho, &publish->ask);
+    const struct msg *msg = publish->msg;
+    return fault_of(MQTTAsync_send(paho->handle, publish->topic, (int)msg->payload_len, msg->payload,
+                                   publish->qos, msg->retain, &response));
+}
+
+int paho_subscribe(struct paho *paho, struct mqtt_link_subscribe *subscribe)
+{
+    if (!paho->handle)
+        return -ENOTCONN;
+    MQTTAsync_responseOptions response = response_to(paho, &subscribe->ask);
+    return fault_of(subscribe->off ? MQTTAsync_unsubscribe(paho->handle, subscribe->filter, &response)
+                                   : MQTTAsync_subscribe(paho->handle, subscribe->filter, 1, &response));
 }

@@ -6,13 +6,18 @@
  *
  * Paho calls back under its process-wide lock, on threads of its own or from inside paho_close(), and not at all after
  * paho_close() has returned. Every callback is a note to the loop; a connection says `up` once at most and `ended` once at
- * most, in this order.
+ * most, in this order. A message that arrives is a struct paho_arrival, made on Paho's thread and taken by the loop; how
+ * many there are at once is limited, and counted with atomics.
+ *
+ * The daemon loads this when the first link opens: a function that is added here is added in lazy/paho*, too.
  */
 #pragma once
 
 #include "cloud/mqtt_link.h"
 
-enum { PAHO_REASON_MAX = 200 };
+#include <stdatomic.h>
+
+enum { PAHO_REASON_MAX = 200, PAHO_ARRIVALS_MAX = 1000, PAHO_ARRIVAL_BYTES_MAX = 8 * 1024 * 1024 };
 
 struct paho {
     char *uri, *client_id, *ca, *cert, *key, *username, *password;
@@ -20,6 +25,10 @@ struct paho {
     int protocol; /* 4, 5 */
     struct inbox *inbox;
     struct note up, ended;
+    char *prefix; /* of received messages' topics; NULL: they are not taken */
+    void (*arrived)(struct note *note);
+    _Atomic size_t arrivals, arrival_bytes; /* that wait for the loop */
+    _Atomic uint64_t lost;
 
     /* Paho's threads', under Paho's lock. The loop looks at them in a note and between close and open. */
     void *handle;
@@ -29,10 +38,20 @@ struct paho {
     unsigned receive_max;         /* what the broker takes at once; 0: it did not say */
 };
 
+/* A message on its way to the loop, which owns all of it. */
+struct paho_arrival {
+    struct note note;
+    struct paho *paho;
+    struct msg *msg;
+};
+/* On the loop: there is room for another one. */
+void paho_arrival_taken(struct paho_arrival *arrival);
+
 /* Creates a handle and begins to connect. When it fails (−errno) `reason` says why and there will be no note. */
 int paho_open(struct paho *paho);
 /* Says DISCONNECT when there is somebody to say it to, closes, forgets. Up to a second and a bit, while Paho's threads
  * end. */
 void paho_close(struct paho *paho);
-/* Hands over one message; the answer comes as publish->note with publish->answer. −errno: it does not. */
+/* Hands over one message; the answer comes as publish->ask's note and answer. −errno: it does not. */
 int paho_publish(struct paho *paho, struct mqtt_link_publish *publish);
+int paho_subscribe(struct paho *paho, struct mqtt_link_subscribe *subscribe);

@@ -26,53 +26,33 @@ static int has_table(sqlite3 *sqlite, const char *db_name, bool *ret)
     return r;
 }
 
-static const struct migration *find(const struct migration *list, size_t count, int64_t number)
-{
-    for (size_t i = 0; i < count; i++)
-        if (list[i].number == number)
-            return &list[i];
-    return NULL;
-}
-
-/* Refuses a database that was taken further than this program can follow. */
-static int check_known(sqlite3 *sqlite, const char *db_name, const struct migration *list, size_t count)
+/* Which of the list have been applied; refuses a database that was taken further than this program can follow. */
+static int look(sqlite3 *sqlite, const char *db_name, const struct migration *list, size_t count,
+                bool *applied)
 {
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(sqlite, "SELECT number, name FROM migration ORDER BY number", -1, &statement,
                                 NULL);
     int r = 0;
     if (rc == SQLITE_OK)
-        while (r == 0 && (rc = sqlite3_step(statement)) == SQLITE_ROW)
-            if (!find(list, count, sqlite3_column_int64(statement, 0))) {
-                log_error(
-                    "%s: was written by a newer gatehoused: it has schema step \"%s\", this program knows up to "
-                    "\"%s\"; nothing was changed, install the newer program or restore a backup",
-                    db_name, (const char *)sqlite3_column_text(statement, 1),
-                    count ? list[count - 1].name : "nothing");
-                r = -EPROTONOSUPPORT;
+        while (r == 0 && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
+            size_t i = 0;
+            while (i < count && list[i].number != sqlite3_column_int64(statement, 0))
+                i++;
+            if (i < count) {
+                applied[i] = true;
+                continue;
             }
+            log_error(
+                "%s: was written by a newer gatehoused: it has schema step \"%s\", this program knows up to "
+                "\"%s\"; nothing was changed, install the newer program or restore a backup",
+                db_name, (const char *)sqlite3_column_text(statement, 1),
+                count ? list[count - 1].name : "nothing");
+            r = -EPROTONOSUPPORT;
+        }
     if (r == 0 && rc != SQLITE_DONE)
         r = unreadable(sqlite, db_name, rc);
     (void)sqlite3_finalize(statement);
-    return r;
-}
-
-static int is_applied(sqlite3 *sqlite, const char *db_name, unsigned number, bool *ret)
-{
-    bool table = false;
-    int r = has_table(sqlite, db_name, &table);
-    *ret = false;
-    if (r < 0 || !table)
-        return r;
-    sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2(sqlite, "SELECT 1 FROM migration WHERE number = ?", -1, &statement, NULL);
-    if (rc == SQLITE_OK) {
-        (void)sqlite3_bind_int64(statement, 1, number);
-        rc = sqlite3_step(statement);
-    }
-    r = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : unreadable(sqlite, db_name, rc);
-    (void)sqlite3_finalize(statement);
-    *ret = rc == SQLITE_ROW;
     return r;
 }
 
@@ -109,15 +89,13 @@ static int apply(sqlite3 *sqlite, const char *db_name, const struct migration *s
 
 int migrations_apply(sqlite3 *sqlite, const char *db_name, const struct migration *list, size_t count)
 {
+    cleanup_free bool *applied = mem_new_bytes(count);
     bool table = false;
     int r = has_table(sqlite, db_name, &table);
     if (r == 0 && table)
-        r = check_known(sqlite, db_name, list, count);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        bool applied = false;
-        r = is_applied(sqlite, db_name, list[i].number, &applied);
-        if (r == 0 && !applied)
+        r = look(sqlite, db_name, list, count, applied);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (!applied[i])
             r = apply(sqlite, db_name, &list[i]);
-    }
     return r;
 }

@@ -86,19 +86,11 @@ void seglog_forget_reader(struct seglog *log)
 
 /* ---- the thread and its folder ----------------------------------------------------------------------------------- */
 
-/* Opens a folder, made when it is missing; `parent` is synced then. */
+/* Opens a folder, made when it is missing; then the first record that is written in it syncs what it is in. */
 static int open_folder(int parent, const char *path, int *ret)
 {
-    int r = 0;
-    if (mkdirat(parent, path, 0700) == 0) {
-        cleanup_free char *above = str_printf("%s/..", path);
-        cleanup(fd_close_p) int fd = openat(parent, above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-    } else if (errno != EEXIST) {
-        r = -errno;
-    }
-    if (r < 0)
-        return r;
+    if (mkdirat(parent, path, 0700) < 0 && errno != EEXIST)
+        return -errno;
     int fd = openat(parent, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;

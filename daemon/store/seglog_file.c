@@ -81,7 +81,7 @@ int segment_write_head(int fd, uint64_t first)
     return segment_write(fd, &(struct iovec){head, sizeof head}, 1, 0);
 }
 
-int segment_create(int folder, uint64_t first, int *ret)
+int segment_create_lazily(int folder, uint64_t first, int *ret)
 {
     char name[SEGMENT_NAME_SIZE];
     segment_name(name, first);
@@ -92,9 +92,25 @@ int segment_create(int folder, uint64_t first, int *ret)
         return no_room(errno);
 
     int r = segment_write_head(fd, first);
-    if (r == 0 && (fsync(fd) < 0 || fsync(folder) < 0))
-        r = no_room(errno);
     if (r < 0) {
+        (void)close(fd);
+        (void)unlinkat(folder, name, 0);
+        return r;
+    }
+    *ret = fd;
+    return 0;
+}
+
+int segment_create(int folder, uint64_t first, int *ret)
+{
+    int fd;
+    int r = segment_create_lazily(folder, first, &fd);
+    if (r < 0)
+        return r;
+    if (fsync(fd) < 0 || fsync(folder) < 0) {
+        char name[SEGMENT_NAME_SIZE];
+        r = no_room(errno);
+        segment_name(name, first);
         (void)close(fd);
         (void)unlinkat(folder, name, 0);
         return r;

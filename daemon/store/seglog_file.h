@@ -18,6 +18,8 @@ int segment_write_head(int fd, uint64_t first) must_check;
 /* Makes a segment that survives a power cut, empty but for its head. A file of that name can only be the rest of an
  * attempt that failed, and makes room. */
 int segment_create(int folder, uint64_t first, int *fd) must_check;
+/* The same, not synced: before a record of it is acknowledged, the file and the folder are to be. */
+int segment_create_lazily(int folder, uint64_t first, int *fd) must_check;
 
 /* Writes all of it, or fails: -ENOSPC for every kind of "no more room here". */
 struct iovec;

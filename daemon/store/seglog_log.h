@@ -44,6 +44,8 @@ struct seglog {
 
     int folder;
     int fd; /* of the active segment; -1 when a sync failed and it is not trusted any more */
+    bool
+        unsynced; /* perhaps the folders are not on disk: a start does not wait for that, the first record does */
     struct segment *segments; /* by number, the active one last; never empty */
     size_t count, room;
     uint64_t next, next_write;

@@ -59,7 +59,7 @@ static int list_segments(struct seglog *log)
 
 static int create(struct seglog *log, uint64_t first)
 {
-    int r = segment_create(log->folder, first, &log->fd);
+    int r = segment_create_lazily(log->folder, first, &log->fd);
     if (r < 0)
         return r;
     seglog_add_segment(log, first, SEGLOG_HEAD_SIZE);
@@ -149,6 +149,7 @@ int seglog_recover(struct seglog *log)
     log->bytes = 0;
     for (size_t i = 0; i < log->count; i++)
         log->bytes += log->segments[i].length;
+    log->unsynced = true;
     log->next_write = log->next;
     log->preallocated = log->written;
     return 0;

@@ -98,16 +98,25 @@ static int flush(struct seglog *log)
     return len ? write_parts(log, &part, 1, len) : 0;
 }
 
+/* The log's folder, that of all logs, and what that is in: made at this start, or at one that ended before it got here. */
+static int sync_folders(const struct seglog *log)
+{
+    cleanup_free char *above = str_printf("%s/..", log->logs->path);
+    cleanup(fd_close_p) int fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(log->folder) < 0 || fsync(log->logs->folder) < 0 || fsync(fd) < 0 ? -1 : 0;
+}
+
 /* Makes durable what has been written, and says so. */
 static int sync_written(struct seglog *log)
 {
     if (list_is_empty(&log->written_list))
         return 0;
-    if (fdatasync(log->fd) < 0) {
+    if (fdatasync(log->fd) < 0 || (log->unsynced && sync_folders(log) < 0)) {
         int r = complain(log, "fdatasync", -errno);
         fd_close_p(&log->fd);
         return r;
     }
+    log->unsynced = false;
     struct segment *active = seglog_active(log);
     log->bytes += log->written - active->length;
     active->length = log->written;

@@ -18,7 +18,8 @@ struct kept_statement {
 struct store_db {
     sqlite3 *sqlite;
     const char *path;
-    int fd; /* holds the lock of the one process; -1 for :memory: */
+    int fd;        /* holds the lock of the one process; -1 for :memory: */
+    bool unsynced; /* perhaps the file is not on disk: a start does not wait for that, its first write does */
 
     struct kept_statement **slots; /* open addressing, a power of two */
     size_t capacity, count;
@@ -42,6 +43,9 @@ int store_fault(sqlite3 *sqlite, int rc);
 int store_db_open(struct store_db *db, const char *path) must_check;
 /* Checkpoints when `clean`, so that the next start finds one file and need not look into it. */
 void store_db_close(struct store_db *db, bool clean);
+
+/* Before the first write of a start. -errno, logged: it is still to be done. */
+int store_db_sync_file(struct store_db *db) must_check;
 
 /* The worker's operations. */
 int store_db_begin(void *resource);

@@ -3,6 +3,11 @@
  * A clean close leaves one file and no WAL, and the header's page count is the file's size. Only when that is not so is
  * the file looked through (quick_check): a start after a clean stop does not depend on how much is stored.
  *
+ * A new file is made whole beside its place and moved there, and nothing of it is synced: nobody has been promised anything
+ * yet, and a start should not wait for the disk. The first write syncs it before itself, at every start, since the one
+ * before may have ended before it wrote. What a power cut leaves before that is no file, an empty one, or all of it, and
+ * never a WAL.
+ *
  * Whoever finds damage changes nothing. Even closing would copy the WAL back and remove it, so SQLite is told not to
  * until everything is known to be good.
  */
@@ -43,19 +48,80 @@ static const char *advice(int fault)
     }
 }
 
-/* Creates the file with nobody else's rights and takes its lock. SQLite drops its own locks when any descriptor of the
- * file is closed by this process, so this one is closed after SQLite's. */
+static int report_damage(const struct store_db *db, const char *what)
+{
+    log_error("%s: is damaged: %s; nothing was changed. Restore a backup, or save what can be read with "
+              "\"sqlite3 %s .recover\", or move the file (and its -wal) away to start empty",
+              db->path, what, db->path);
+    return -EUCLEAN;
+}
+
+static bool has_wal(const struct store_db *db)
+{
+    cleanup_free char *wal = str_printf("%s-wal", db->path);
+    struct stat st;
+    return stat(wal, &st) == 0 && st.st_size > 0;
+}
+
+/* Writes the schema to a file that is there and empty. */
+static int build(const char *path)
+{
+    static const char *const pragmas[] = {"PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF"};
+    sqlite3 *sqlite = NULL;
+    int rc = sqlite3_open_v2(path, &sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    for (size_t i = 0; rc == SQLITE_OK && i < array_size(pragmas); i++)
+        rc = sqlite3_exec(sqlite, pragmas[i], NULL, NULL, NULL);
+    int r = store_fault(sqlite, rc);
+    if (r == 0)
+        r = migrations_apply(sqlite, path, migrations, migrations_count);
+    if (r == 0) /* the file remembers it */
+        r = store_fault(sqlite, sqlite3_exec(sqlite, "PRAGMA journal_mode = WAL", NULL, NULL, NULL));
+    (void)sqlite3_close(sqlite);
+    return r;
+}
+
+/* The file's name is that of a whole one from the beginning. With nobody else's rights. */
+static int create(const char *path)
+{
+    cleanup_free char *beside = str_printf("%s.new", path);
+    (void)unlink(beside); /* of a start that was cut short */
+    int fd = open(beside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+    if (fd < 0)
+        return -errno;
+    (void)close(fd);
+    int r = build(beside);
+    if (r == 0 && rename(beside, path) < 0)
+        r = -errno;
+    if (r < 0)
+        (void)unlink(beside);
+    return r;
+}
+
+int store_db_sync_file(struct store_db *db)
+{
+    int r = fsync(db->fd) < 0 ? -errno : sync_folder_of(db->path);
+    if (r < 0 && !db->complained)
+        log_error("%s: fsync: %s", db->path, strerror(-r));
+    db->complained |= r < 0;
+    db->unsynced = r < 0;
+    return r;
+}
+
+/* Takes the file's lock, and makes the file if there is none. SQLite drops its own locks when any descriptor of the file
+ * is closed by this process, so this one is closed after SQLite's. */
 static int take_file(struct store_db *db)
 {
-    bool is_new = false;
-    int fd = open(db->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+    int r = 0, fd = open(db->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 && errno == ENOENT && has_wal(db))
+        return report_damage(db, "it is gone, but there is a WAL with data");
     if (fd < 0 && errno == ENOENT) {
-        is_new = true;
-        fd = open(db->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+        r = create(db->path);
+        fd = r < 0 ? -1 : open(db->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
     }
-    int r = fd < 0 ? -errno : is_new ? sync_folder_of(db->path) : 0;
     db->fd = fd;
-    if (r < 0) {
+    db->unsynced = true;
+    if (fd < 0) {
+        r = r < 0 ? r : -errno;
         log_error("%s: open: %s%s", db->path, strerror(-r), advice(r));
         return r;
     }
@@ -73,14 +139,6 @@ static int take_file(struct store_db *db)
     return 0;
 }
 
-static int report_damage(const struct store_db *db, const char *what)
-{
-    log_error("%s: is damaged: %s; nothing was changed. Restore a backup, or save what can be read with "
-              "\"sqlite3 %s .recover\", or move the file (and its -wal) away to start empty",
-              db->path, what, db->path);
-    return -EUCLEAN;
-}
-
 static uint32_t big_endian(const uint8_t *p)
 {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
@@ -89,13 +147,10 @@ static uint32_t big_endian(const uint8_t *p)
 /* Was the file left in order? -EUCLEAN when SQLite must not touch it. Format: https://sqlite.org/fileformat2.html */
 static int look_at_file(const struct store_db *db, bool *was_clean)
 {
-    cleanup_free char *wal = str_printf("%s-wal", db->path);
-    struct stat st, wal_st;
+    struct stat st;
     if (fstat(db->fd, &st) < 0)
         return -errno;
-    if (stat(wal, &wal_st) < 0)
-        wal_st.st_size = 0;
-    *was_clean = wal_st.st_size == 0;
+    *was_clean = !has_wal(db);
     if (st.st_size == 0) /* SQLite would take it for new and delete the WAL */
         return *was_clean ? 0 : report_damage(db, "it is empty, but there is a WAL with data");
 

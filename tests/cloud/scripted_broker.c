@@ -79,12 +79,39 @@ static void on_publish(struct scripted_broker *broker, const struct wire_packet 
         scripted_broker_acknowledge(broker, 1);
 }
 
+static void note_filter(struct scripted_broker *broker, char sign, const struct wire_text *filter)
+{
+    size_t len = strlen(broker->filters);
+    (void)snprintf(broker->filters + len, sizeof broker->filters - len, "%c%.*s ", sign, (int)filter->len,
+                   filter->text);
+}
+
+static void on_subscribe(struct scripted_broker *broker, const struct wire_packet *packet)
+{
+    bool on = packet->type == WIRE_SUBSCRIBE;
+    uint8_t codes[8];
+    struct wire_packet answer = {
+        .type = on ? WIRE_SUBACK : WIRE_UNSUBACK, .packet_id = packet->packet_id, .list = codes};
+    struct wire_filter filter;
+    for (uint32_t at = 0; wire_filter_next(packet, &at, &filter);) {
+        CHECK(answer.list_len < sizeof codes);
+        codes[answer.list_len++] = !on ? 0 : (broker->suback ? broker->suback : filter.qos);
+        note_filter(broker, on ? '+' : '-', &filter.filter);
+    }
+    *(on ? &broker->subscribes : &broker->unsubscribes) += 1;
+    if (!broker->mute)
+        send_packet(broker, &answer);
+}
+
 static void on_packet(struct scripted_broker *broker, const struct wire_packet *packet)
 {
     struct wire_packet pong = {.type = WIRE_PINGRESP};
     switch (packet->type) {
     case WIRE_CONNECT: on_connect(broker, packet); break;
     case WIRE_PUBLISH: on_publish(broker, packet); break;
+    case WIRE_SUBSCRIBE:
+    case WIRE_UNSUBSCRIBE: on_subscribe(broker, packet); break;
+    case WIRE_PUBACK: broker->pubacks++; break;
     case WIRE_PINGREQ: send_packet(broker, &pong); break;
     case WIRE_DISCONNECT: broker->disconnects++; break;
     default: FAIL("a packet of type %d", packet->type);
@@ -169,4 +196,28 @@ void scripted_broker_disconnect(struct scripted_broker *broker, uint8_t reason)
     struct wire_packet packet = {.type = WIRE_DISCONNECT, .reason = reason};
     send_packet(broker, &packet);
     forget_peer(broker);
+}
+
+void scripted_broker_publish(struct scripted_broker *broker, const char *topic, const void *payload,
+                             size_t len, uint8_t qos, bool retain)
+{
+    static uint16_t packet_id;
+    struct wire_packet packet = {.type = WIRE_PUBLISH,
+                                 .version = broker->version,
+                                 .topic = {topic, (uint32_t)strlen(topic)},
+                                 .payload = payload,
+                                 .payload_len = (uint32_t)len,
+                                 .qos = qos,
+                                 .retain = retain};
+    if (qos)
+        packet.packet_id = ++packet_id ? packet_id : ++packet_id;
+    size_t size = len + strlen(topic) + 64;
+    cleanup_free uint8_t *bytes = mem_new_bytes(size);
+    size = wire_encode(bytes, size, &packet);
+    CHECK(size > 0);
+    for (size_t at = 0; at < size;) {
+        ssize_t n = send(broker->peer.fd, bytes + at, size - at, MSG_NOSIGNAL);
+        CHECK(n > 0);
+        at += (size_t)n;
+    }
 }

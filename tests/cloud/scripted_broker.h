@@ -19,6 +19,8 @@ struct scripted_broker {
     uint16_t receive_max; /* MQTT 5: said in CONNACK when not 0 */
     bool acknowledges;    /* a PUBLISH of QoS 1, at once */
     uint8_t reason;       /* MQTT 5: of every acknowledgement */
+    uint8_t suback; /* the code of every SUBACK, when it is a refusal; else the QoS that was asked for */
+    bool mute;      /* a SUBSCRIBE gets no answer */
 
     /* what came */
     enum wire_version version;
@@ -34,6 +36,10 @@ struct scripted_broker {
     uint16_t unacknowledged[SCRIPTED_MAX];              /* packet ids, oldest first */
     unsigned unacknowledged_count, unacknowledged_most; /* now, and at most so far on any connection */
 
+    unsigned subscribes, unsubscribes; /* packets */
+    char filters[2048];                /* of both, in order: "+a/b -a/b " */
+    unsigned pubacks;                  /* of what it published */
+
     uint8_t in[1 << 20];
     size_t in_len;
 };
@@ -46,3 +52,6 @@ void scripted_broker_acknowledge(struct scripted_broker *broker, unsigned n);
 /* Ends the connection: without a word, or (MQTT 5) with a DISCONNECT of this reason. */
 void scripted_broker_hang_up(struct scripted_broker *broker);
 void scripted_broker_disconnect(struct scripted_broker *broker, uint8_t reason);
+/* Sends the client a message. */
+void scripted_broker_publish(struct scripted_broker *broker, const char *topic, const void *payload,
+                             size_t len, uint8_t qos, bool retain);

@@ -222,7 +222,7 @@ class Gateway:
 
     def port(self, scheme="mqtt"):
         for name in self.doors:
-            found = re.fullmatch(scheme + r"://\S+:(\d+)", name)
+            found = re.fullmatch(scheme + r"://\S+:(\d+)(/\S*)?", name)
             if found:
                 return int(found.group(1))
         raise AssertionError(f"no door {scheme}://; there are {list(self.doors)}")
@@ -326,9 +326,9 @@ class Certificates:
             context.load_cert_chain(*self.issue(name))
         return context
 
-    def door(self, more=""):
+    def door(self, more="", scheme="mqtts"):
         cert, key = self.issue("server")
-        return f"mqtts://127.0.0.1:0?cert={cert}&key={key}&ca={self.ca}{more}"
+        return f"{scheme}://127.0.0.1:0?cert={cert}&key={key}&ca={self.ca}{more}"
 
 
 # ---- the cloud --------------------------------------------------------------------------------------------------------

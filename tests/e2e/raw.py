@@ -12,6 +12,8 @@ import time
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 1, 2, 3, 4, 5, 6, 7
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT, AUTH = 8, 9, 10, 11, 12, 13, 14, 15
 
+SESSION_EXPIRY, WILL_DELAY, RECEIVE_MAX = 0x11, 0x18, 0x21  # properties of CONNECT and of a will
+
 LONG = 60  # seconds until a wait gives up; nothing is expected to take that long
 
 
@@ -48,14 +50,14 @@ def properties(version, raw=b""):
     return length(len(raw)) + raw if version == 5 else b""
 
 
-def connect(client_id, version=4, clean=True, keepalive=0, will=None, props=b""):
+def connect(client_id, version=4, clean=True, keepalive=0, will=None, props=b"", will_props=b""):
     """will: (topic, payload, qos, retain)"""
     flags = 2 if clean else 0
     body = text(client_id)
     if will:
         topic, payload, qos, retain = will
         flags |= 4 | qos << 3 | (0x20 if retain else 0)
-        body += properties(version) + text(topic) + text(payload)
+        body += properties(version, will_props) + text(topic) + text(payload)
     head = text("MQTT") + bytes([version, flags]) + struct.pack("!H", keepalive)
     return packet(CONNECT, 0, head + properties(version, props) + body)
 
@@ -75,6 +77,11 @@ def subscribe(packet_id, filters, version=4):
     """filters: (filter, options), …"""
     body = struct.pack("!H", packet_id) + properties(version)
     return packet(SUBSCRIBE, 2, body + b"".join(text(name) + bytes([options]) for name, options in filters))
+
+
+def unsubscribe(packet_id, filters, version=4):
+    body = struct.pack("!H", packet_id) + properties(version)
+    return packet(UNSUBSCRIBE, 2, body + b"".join(text(name) for name in filters))
 
 
 # ---- taking them apart ------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from gateway import Skip, check
 
 CONFIG = "[stream kept]\nsegment-size = 64K\n[route kept]\nfilter = kept/#\nstream = kept\n"
 SHADOW = "$aws/things/pump/shadow/"
+FOREVER = struct.pack("!BI", raw.SESSION_EXPIRY, 0xFFFFFFFF)
 
 
 class Mount:
@@ -231,21 +233,38 @@ class House:
             finally:
                 gw.end()
 
+    def full_queues(self):
+        gw = self.gateway("full-queues")
+        os.mkdir(gw.state)
+        with Mount(gw.state, "size=6m") as mount:
+            gw.prefix = mount.prefix
+            gw.start()
+            try:
+                FullQueues(gw, mount).run()
+            except BaseException:
+                gw.show_log()
+                raise
+            finally:
+                gw.end()
+
+
+def fill(mount):
+    """Takes all the room there is; how to give it back."""
+    ballast = os.path.join(mount.inside, "ballast")
+    with open(ballast, "ab", buffering=0) as file:
+        for size in (65536, 4096, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+    return lambda: os.remove(ballast)
+
 
 class FullDisk:
     def __init__(self, gw, mount):
         self.gw, self.mount = gw, mount
-        self.ballast = os.path.join(mount.inside, "ballast")
         self.acked, self.refused, self.sent = [], 0, 0
-
-    def fill(self):
-        with open(self.ballast, "ab", buffering=0) as file:
-            for size in (65536, 4096, 1):
-                try:
-                    while True:
-                        file.write(bytes(size))
-                except OSError:
-                    continue
 
     def publish(self, version):
         """One record: is it acknowledged? A client of 3.1.1 is thrown out instead of being told."""
@@ -278,13 +297,13 @@ class FullDisk:
             check(self.update(watcher, 1)[0] == "accepted", "so is a shadow")
             check(watcher.publish("state/a", "before", retain=True) == 0, "so is a retained message")
 
-            self.fill()
+            give_back = fill(self.mount)
             self.publish_until_refused()
             number = self.until_refused(watcher)
             check(gw.is_running(), "the daemon runs")
             self.still_serves(watcher, number)
 
-            os.remove(self.ballast)
+            give_back()
             gateway.wait_for(lambda: self.publish(5), "records are taken again when there is room")
             check(self.publish(4), "and go on being taken")
             word, document = self.update(watcher, number + 100)
@@ -299,7 +318,7 @@ class FullDisk:
             row = 0 if self.publish(4 + k % 2) else row + 1
             if row == 4:
                 return
-            self.fill()
+            fill(self.mount)
         raise AssertionError("records are still acknowledged when there is no room")
 
     def until_refused(self, watcher):
@@ -327,7 +346,7 @@ class FullDisk:
     def start_without_room(self, number):
         """Killed and started while there is no room: it runs, or says why not; afterwards everything is there."""
         gw = self.gw
-        self.fill()
+        give_back = fill(self.mount)
         gw.kill()
         gw.launch()
         line = ""
@@ -339,7 +358,7 @@ class FullDisk:
                 break
         if gw.is_running():
             gw.kill()
-        os.remove(self.ballast)
+        give_back()
         gw.start()
         with gw.client("reader", version=5) as reader:
             reader.subscribe(SHADOW + "get/accepted", "state/#")
@@ -352,6 +371,82 @@ class FullDisk:
         check(not missing, f"acknowledged, but not there: {missing}")
         check([p for p in found if p in self.acked] == self.acked, "in the order in which they were acknowledged")
         print(f"          {len(self.acked)} acknowledged, {self.refused} refused, {len(found)} records")
+
+
+
+class FullQueues:
+    """Messages for clients that are away, when there is no room to keep them."""
+
+    def __init__(self, gw, mount):
+        self.gw, self.mount = gw, mount
+        self.acked, self.refused, self.sent = [], [], 0
+
+    def publish(self, version, qos):
+        """One message of a client with a session that lasts: is it acknowledged?"""
+        self.sent += 1
+        payload = f"message {self.sent} ".encode() + b"." * 500
+        with self.gw.client(f"writer-{self.sent}", version=version) as writer:
+            try:
+                reason = writer.publish("away/a", payload, qos=qos)
+            except raw.Closed:
+                check(version == 4, "a client of 5.0 is told, not thrown out")
+                reason = 0x97
+        check(reason in (0, 0x97), f"the reason is 0x{reason:02x}")
+        (self.refused if reason else self.acked).append(payload)
+        return reason == 0
+
+    def until_refused(self):
+        kinds = [(version, qos) for version in (4, 5) for qos in (1, 2)]
+        row = 0
+        for k in range(2000):
+            row = 0 if self.publish(*kinds[k % 4]) else row + 1
+            if row == 4:
+                return
+            fill(self.mount)
+        raise AssertionError("messages are still acknowledged when there is no room to keep them")
+
+    def absentee(self, name, qos, version=4):
+        client = self.gw.client(name, version=version, clean=False, props=FOREVER if version == 5 else b"")
+        if not client.connack.session_present:
+            client.subscribe("away/#", qos=qos)
+        return client
+
+    def run(self):
+        gw = self.gw
+        self.absentee("away/1", 1).disconnect()
+        self.absentee("away/2", 2, version=5).disconnect()
+        for version, qos in ((4, 1), (5, 1), (4, 2), (5, 2)) * 5:
+            check(self.publish(version, qos), "messages are kept while there is room")
+        give_back = fill(self.mount)
+        self.until_refused()
+        check(gw.is_running(), "the daemon runs")
+        with gw.client("reader", version=5) as reader:
+            reader.subscribe("plain/#", qos=2)
+            check(reader.publish("plain/a", "hello", qos=2) == 0, "who is there is served")
+            check(reader.message().payload == b"hello", "with what nobody has to keep")
+        give_back()
+        gateway.wait_for(lambda: self.publish(5, 2), "messages are kept again when there is room")
+        for version, qos in ((4, 1), (5, 1), (4, 2)):
+            check(self.publish(version, qos), "and go on being kept")
+
+        give_back = fill(self.mount)
+        self.until_refused()
+        gw.kill()
+        give_back()
+        gw.start()
+        for version, qos in ((4, 1), (5, 1), (4, 2), (5, 2)):
+            check(self.publish(version, qos), "so it is after a start")
+        for name, qos, version in (("away/1", 1, 4), ("away/2", 2, 5)):
+            self.has_all(name, qos, version)
+        check(gw.stop() == 0, "the daemon stops with status 0")
+        print(f"          {len(self.acked)} acknowledged, {len(self.refused)} refused")
+
+    def has_all(self, name, qos, version):
+        with self.absentee(name, qos, version) as client:
+            found = [client.message().payload for _ in self.acked]
+            client.ping()
+            check(found == self.acked and not client.messages,
+                  f"{name}: what was acknowledged is there, in order, once: {len(found)} of {len(self.acked)}")
 
 
 def fingerprint(folder):
@@ -394,6 +489,7 @@ def main():
         suite.run("something else where a file of ours should be is told", house.something_else_there)
         suite.run("a damaged database is told and not touched", house.damaged_database)
         suite.run("a damaged record costs nobody but itself", house.damaged_segment)
+        suite.run("no room for those who are away: their senders are refused, nothing acknowledged is lost", house.full_queues)
         suite.run("a full disk refuses, serves and recovers; nothing acknowledged is lost", house.full_disk)
     return suite.end()
 

@@ -17,6 +17,7 @@ allowed() {
     mqtt) echo "base wire net bus identity store" ;;
     services/*) echo "base bus store cloud identity" ;;
     cli) echo "base wire" ;;
+    lazy) echo "base net cloud main" ;; # passes calls on to what is loaded later
     *) echo "?" ;;
     esac
 }

@@ -3,14 +3,15 @@
 #include "base/json_write.h"
 #include "base/log.h"
 #include "bus/topics.h"
-#include "cloud/mqtt_link.h"
+#include "services/uplink/uplink_filters.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-/* One subscriber an uplink for what it sends, one for all for the commands. A message is wrapped, given to the link and
- * forgotten when the link says done: there is no other state than the links'.
+/* One subscriber an uplink for what it sends, one for what it is to receive, one for all for the commands. A message is
+ * wrapped, given to the link and forgotten when the link says done: there is no other state than the links' and the
+ * filters'.
  *
  * The status says "down" before the receipts of what was under way are settled, so whoever waits for "up" has heard that
  * there is something to wait for. Failed attempts are not said while they fail for the same reason: nothing has changed. */
@@ -26,13 +27,15 @@ struct uplink {
     struct uplinks *uplinks;
     char *name, *uri, *status_topic;
     struct mqtt_link *link;
-    struct subscriber subscriber;
-    struct subscription subscription;
-    size_t prefix_len; /* of the topics it subscribes to, up to the cloud's topic */
+    struct subscriber sender, asker;
+    struct subscription messages, requests;
+    size_t prefix_len;         /* of the messages' topics, up to the cloud's topic */
+    size_t request_prefix_len; /* of the requests', up to who asks */
+    struct uplink_filters filters;
     enum uplink_state state;
     int64_t since; /* wall ms */
     char reason[REASON_LEN];
-    uint64_t sent, failed;
+    uint64_t sent, failed, received;
 };
 
 struct uplinks {
@@ -64,7 +67,23 @@ static void put_uplink(struct json_writer *w, const struct uplink *uplink)
     json_put_uint(w, uplink->sent);
     json_key(w, "failed");
     json_put_uint(w, uplink->failed);
+    json_key(w, "received");
+    json_put_uint(w, uplink->received);
+    json_key(w, "lost");
+    json_put_uint(w, mqtt_link_lost(uplink->link));
+    json_key(w, "subscribed");
+    uplink_filters_put(w, &uplink->filters);
     json_end_object(w);
+}
+
+static void say(struct uplink *uplink)
+{
+    struct arena arena = {0};
+    struct json_writer w;
+    json_writer_init(&w, &arena);
+    put_uplink(&w, uplink);
+    bus_say(uplink->uplinks->bus, uplink->status_topic, json_writer_text(&w, NULL), BUS_KEEP);
+    arena_done(&arena);
 }
 
 static void say_state(struct uplink *uplink, enum uplink_state state, const char *reason)
@@ -75,13 +94,7 @@ static void say_state(struct uplink *uplink, enum uplink_state state, const char
         uplink->since = loop_wall(bus_loop(uplink->uplinks->bus));
     uplink->state = state;
     (void)snprintf(uplink->reason, sizeof uplink->reason, "%s", reason);
-
-    struct arena arena = {0};
-    struct json_writer w;
-    json_writer_init(&w, &arena);
-    put_uplink(&w, uplink);
-    bus_say(uplink->uplinks->bus, uplink->status_topic, json_writer_text(&w, NULL), BUS_KEEP);
-    arena_done(&arena);
+    say(uplink);
 }
 
 static void on_up(void *self)
@@ -89,6 +102,7 @@ static void on_up(void *self)
     struct uplink *uplink = self;
     log_notice("uplink %s: connected to %s", uplink->name, uplink->uri);
     say_state(uplink, UP, "");
+    uplink_filters_up(&uplink->filters);
 }
 
 static void on_down(void *self, const char *reason)
@@ -96,6 +110,7 @@ static void on_down(void *self, const char *reason)
     struct uplink *uplink = self;
     if (uplink->state != DOWN || strcmp(uplink->reason, reason) != 0)
         log_warning("uplink %s: %s", uplink->name, reason);
+    uplink_filters_down(&uplink->filters);
     say_state(uplink, DOWN, reason);
 }
 
@@ -155,13 +170,42 @@ static void on_message(struct subscriber *subscriber, struct msg *msg, const str
                        struct receipt *receipt)
 {
     (void)delivery;
-    struct uplink *uplink = container_of(subscriber, struct uplink, subscriber);
+    struct uplink *uplink = container_of(subscriber, struct uplink, sender);
     receipt_hold(receipt);
     int r = send_message(uplink, msg, receipt);
     if (r == 0)
         return;
     uplink->failed++;
     receipt_settle(receipt, r);
+}
+
+/* ---- receiving --------------------------------------------------------------------------------------------------- */
+
+static void on_received(void *self, struct msg *msg)
+{
+    struct uplink *uplink = self;
+    uplink->received++;
+    bus_publish(uplink->uplinks->bus, msg, NULL);
+}
+
+static void on_wanted(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
+                      struct receipt *receipt)
+{
+    (void)delivery;
+    struct uplink *uplink = container_of(subscriber, struct uplink, asker);
+    const char *who = msg->topic + uplink->request_prefix_len;
+    int r = uplink_filters_set(&uplink->filters, who, (const char *)msg->payload, msg->payload_len);
+    if (r == 0)
+        return;
+    log_info("uplink %s: the subscriptions \"%.*s\" asks for are refused: reason 0x%02x", uplink->name,
+             UPLINK_USER_NAME_MAX, who, (unsigned)r);
+    receipt_hold(receipt);
+    receipt_settle(receipt, r);
+}
+
+static void on_settled(struct uplink_filters *filters)
+{
+    say(container_of(filters, struct uplink, filters));
 }
 
 /* ---- commands ---------------------------------------------------------------------------------------------------- */
@@ -225,6 +269,7 @@ static void command(struct uplinks *uplinks, const struct msg *msg, struct arena
         return;
     if (strcmp(msg->topic, TOPIC_CTL_UPLINK_CUT) == 0) {
         log_notice("uplink %s: cut on request", uplink->name);
+        uplink_filters_down(&uplink->filters);
         say_state(uplink, DOWN, "cut on request");
         mqtt_link_stop(uplink->link);
     } else if (uplink->state != UP) {
@@ -258,12 +303,13 @@ static bool name_is_valid(const char *name)
 
 static int uplink_init(struct uplink *uplink, struct uplinks *uplinks, const struct uplink_options *options)
 {
-    static const struct mqtt_link_events events = {on_up, on_down};
+    static const struct mqtt_link_events events = {on_up, on_down, on_received};
     if (!name_is_valid(options->name) || find(uplinks, options->name)) {
         log_error("uplink \"%s\": expected a name of its own, 1 to %d characters without / + #",
                   options->name ? options->name : "", NAME_MAX_LEN);
         return -EINVAL;
     }
+    cleanup_free char *receive = str_printf(TOPIC_CLOUD_RECEIVE_FORMAT, options->name, "");
     const struct mqtt_link_options link_options = {
         .name = options->name,
         .uri = options->uri,
@@ -276,6 +322,7 @@ static int uplink_init(struct uplink *uplink, struct uplinks *uplinks, const str
         .keepalive_s = options->keepalive_s,
         .protocol = options->protocol,
         .pause_max = options->pause_max,
+        .receive_prefix = receive,
     };
     int r = mqtt_link_new(&uplink->link, uplinks->links, &link_options, &events, uplink);
     if (r < 0)
@@ -284,17 +331,25 @@ static int uplink_init(struct uplink *uplink, struct uplinks *uplinks, const str
     uplink->name = str_copy(options->name);
     uplink->uri = str_copy(options->uri);
     uplink->status_topic = str_printf(TOPIC_STATUS_CLOUD_FORMAT, options->name);
-    uplink->subscriber.deliver = on_message;
+    uplink_filters_init(&uplink->filters, uplink->link, uplink->name, on_settled);
+    uplink->sender.deliver = on_message;
+    uplink->asker.deliver = on_wanted;
     cleanup_free char *filter = str_printf(TOPIC_CLOUD_PUBLISH_FORMAT, options->name, "#");
     uplink->prefix_len = strlen(filter) - 1;
-    bus_subscribe_to(uplinks->bus, &uplink->subscription, &uplink->subscriber, filter);
+    bus_subscribe_to(uplinks->bus, &uplink->messages, &uplink->sender, filter);
+    cleanup_free char *requests = str_printf(TOPIC_CLOUD_SUBSCRIBE_FORMAT, options->name, "+");
+    uplink->request_prefix_len = strlen(requests) - 1;
+    bus_subscribe_to(uplinks->bus, &uplink->requests, &uplink->asker, requests);
+    bus_send_retained(uplinks->bus, &uplink->requests);
     return 0;
 }
 
 static void uplink_done(struct uplink *uplink)
 {
-    bus_unsubscribe(uplink->uplinks->bus, &uplink->subscription);
+    bus_unsubscribe(uplink->uplinks->bus, &uplink->messages);
+    bus_unsubscribe(uplink->uplinks->bus, &uplink->requests);
     uplink->link = mqtt_link_free(uplink->link);
+    uplink_filters_done(&uplink->filters);
     free(uplink->name);
     free(uplink->uri);
     free(uplink->status_topic);
@@ -336,6 +391,7 @@ struct uplinks *uplinks_free(struct uplinks *uplinks)
     bus_unsubscribe(uplinks->bus, &uplinks->cut);
     bus_unsubscribe(uplinks->bus, &uplinks->restore);
     for (size_t i = 0; i < uplinks->count; i++) {
+        uplink_filters_down(&uplinks->all[i].filters);
         say_state(&uplinks->all[i], DOWN, "the gateway stops");
         mqtt_link_stop(uplinks->all[i].link);
     }

@@ -2,8 +2,12 @@
  *
  *      $gatehouse/cloud/NAME/publish/TOPIC   sent to uplink NAME on TOPIC, QoS 0 or 1; the receipt settles when the cloud has
  *                                            acknowledged it, with a refusal when it is not connected or the cloud refuses
+ *      $gatehouse/cloud/NAME/subscribe/WHO   a JSON array of filters: what WHO wants to hear of uplink NAME. It replaces what WHO
+ *                                            wanted before; an empty payload takes it back. Retained, it holds for the next
+ *                                            start, too
+ *      $gatehouse/cloud/NAME/receive/TOPIC   what the cloud published on TOPIC
  *      $gatehouse/status/cloud/NAME          retained: {"name","uri","state":"up|down|connecting","since","reason",…},
- *                                            said when the state or its reason changes
+ *                                            said when the state, its reason or what is subscribed changes
  *      $gatehouse/ctl/uplink/list            request: {"uplinks":[…]}, the same objects as they are now
  *      $gatehouse/ctl/uplink/cut, restore    request {"name":NAME}: disconnects on purpose; connects again. The answer is the
  *                                            uplink's object, or {"code","message"}
@@ -11,7 +15,10 @@
  * Nothing is queued here for later: what must survive an outage is a record in a stream, and the stream sends it again
  * when the status says up.
  *
- * What the cloud publishes to us (subscriptions at the cloud) is not served yet.
+ * Subscriptions are renewed after every connection, and the status says for each WHO how many of its filters stand. What
+ * is received has no receipt: the cloud has its acknowledgement before anybody here has seen the message (mqtt_link.h
+ * says why), and sessions at the cloud are clean. So messages are missed while the uplink is down and when the daemon
+ * ends at the wrong moment; whoever must not miss one asks again when the status says that its filters stand.
  */
 #pragma once
 

@@ -1,4 +1,5 @@
-/* MQTT.js, driven from stdin as driver.h says. URI: mqtt://HOST:PORT, mqtts://HOST:PORT or unix:///PATH. */
+/* MQTT.js, driven from stdin as driver.h says. URI: mqtt://, mqtts://, ws:// or wss://HOST:PORT[/PATH], or
+ * unix:///PATH. */
 'use strict'
 const fs = require('fs')
 const net = require('net')

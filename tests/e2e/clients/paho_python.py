@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Paho Python, driven from stdin as driver.h says. URI: mqtt://HOST:PORT or mqtts://HOST:PORT."""
+"""Paho Python, driven from stdin as driver.h says. URI: mqtt://, mqtts://, ws:// or wss://HOST:PORT[/PATH]."""
 import os
 import sys
 import urllib.parse
@@ -34,7 +34,11 @@ class Driver:
         options = {"protocol": VERSIONS[self.version]} | ({} if v5 else {"clean_session": clean})
         if hasattr(mqtt, "CallbackAPIVersion"):
             options["callback_api_version"] = mqtt.CallbackAPIVersion.VERSION1
-        client = self.client = mqtt.Client(client_id=name, reconnect_on_failure=False, **options)
+        web = self.uri.scheme in ("ws", "wss")
+        client = self.client = mqtt.Client(client_id=name, reconnect_on_failure=False,
+                                           transport="websockets" if web else "tcp", **options)
+        if web:
+            client.ws_set_options(self.uri.path)
         if self.tls:
             client.tls_set(*self.tls)
         if will_topic:

@@ -1,0 +1,79 @@
+#include "lazy/tls_table.h"
+
+#include <errno.h>
+
+/* The first context loads the part; all else comes with a context or a connection of one, or with nothing. */
+
+static const struct tls_table *part;
+
+int tls_server_context(struct ssl_ctx_st **ret, const struct tls_options *options, struct ssl_ctx_st *before,
+                       char **why)
+{
+    if (!part) {
+        char *reason = NULL;
+        part = lazy_load("gatehouse-tls.so", "gatehouse_tls", &reason);
+        if (!part) {
+            *why = str_printf("TLS %s", reason);
+            free(reason);
+            return -ENOTSUP;
+        }
+    }
+    return part->server_context(ret, options, before, why);
+}
+
+struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context)
+{
+    return context ? part->context_free(context) : NULL;
+}
+
+struct ssl_st *tls_accept(struct ssl_ctx_st *context)
+{
+    return part->accept(context);
+}
+
+struct ssl_st *tls_free(struct ssl_st *tls)
+{
+    return tls ? part->free(tls) : NULL;
+}
+
+int tls_set_fd(struct ssl_st *tls, int fd)
+{
+    return part->set_fd(tls, fd);
+}
+
+const char *tls_reason(unsigned long code)
+{
+    return part->reason(code);
+}
+
+int tls_handshake(struct ssl_st *tls, uint8_t *wants, const struct address *peer)
+{
+    return part->handshake(tls, wants, peer);
+}
+
+ssize_t tls_read(struct ssl_st *tls, void *bytes, size_t size, bool *more, uint8_t *wants,
+                 const struct address *peer)
+{
+    return part->read(tls, bytes, size, more, wants, peer);
+}
+
+bool tls_has_pending(const struct ssl_st *tls)
+{
+    return part->has_pending(tls);
+}
+
+ssize_t tls_write(struct ssl_st *tls, const struct iovec *pieces, int count, uint8_t *wants,
+                  const struct address *peer)
+{
+    return part->write(tls, pieces, count, wants, peer);
+}
+
+void tls_say_goodbye(struct ssl_st *tls)
+{
+    part->say_goodbye(tls);
+}
+
+const char *tls_peer_name(const struct ssl_st *tls)
+{
+    return part->peer_name(tls);
+}
