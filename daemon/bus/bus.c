@@ -70,6 +70,8 @@ struct bus {
     struct trie_node trie;
     uint64_t generation;
     struct map routes;
+    struct route *last_route; /* found last; NULL: none */
+
     struct route *walking;
 
     struct retain retain;
@@ -244,6 +246,7 @@ static void forget_routes(struct bus *bus)
         free(route);
     }
     map_done(&bus->routes);
+    bus->last_route = NULL;
 }
 
 /* A growing list of pointers. */
@@ -348,12 +351,21 @@ static void route_fill(struct route *route, const struct matches *matches)
         route->targets[route->count++] = (struct target){.share = bus_share_ref(matches->shares.at[i])};
 }
 
+static bool is_route_of(const struct route *route, const struct msg *msg)
+{
+    return route->key.len == msg->topic_len && memcmp(route->key.text, msg->topic, msg->topic_len) == 0;
+}
+
 static struct route *route_for(struct bus *bus, const struct msg *msg)
 {
+    struct route *last = bus->last_route; /* who publishes mostly publishes again */
+    if (last && last->generation == bus->generation && is_route_of(last, msg))
+        return last;
     struct map_key *key = map_get(&bus->routes, msg->topic, msg->topic_len);
     struct route *route = key ? container_of(key, struct route, key) : NULL;
     if (route && route->generation == bus->generation)
-        return route;
+        return bus->last_route = route;
+
     if (!route) {
         if (bus->routes.count >= ROUTES_MAX)
             forget_routes(bus);
@@ -369,7 +381,7 @@ static struct route *route_for(struct bus *bus, const struct msg *msg)
     free(matches.found.at);
     free(matches.shares.at);
     route->generation = bus->generation;
-    return route;
+    return bus->last_route = route;
 }
 
 struct ear {
@@ -519,7 +531,12 @@ static void route_one(struct bus *bus, struct queued *queued)
 
 static void on_drain(struct task *task)
 {
-    struct bus *bus = container_of(task, struct bus, drain);
+    bus_route(container_of(task, struct bus, drain));
+}
+
+void bus_route(struct bus *bus)
+{
+    assert(!bus->walking);
     while (bus->queued) {
         struct queued queued = bus->queue[bus->head]; /* the ring may move while it is being delivered */
         bus->head = (bus->head + 1) & (bus->queue_size - 1);

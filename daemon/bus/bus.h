@@ -84,6 +84,10 @@ void bus_publish(struct bus *bus, struct msg *msg, struct receipt *receipt);
 /* Does anybody get what is published there now? For those who would have to compose it first. */
 bool bus_is_heard(struct bus *bus, const char *topic, size_t topic_len);
 
+/* Delivers what is queued now rather than in ROUTE: whoever subscribes has not asked for what was published before. Not from
+ * inside a delivery. */
+void bus_route(struct bus *bus);
+
 /* The house says something: QoS 1 from origin 0. Text is JSON mostly. retain: the last word is kept for later
  * subscribers (an empty text takes it back). Status that is said again at every start is better not stored:
  * BUS_KEEP retains in memory only. */

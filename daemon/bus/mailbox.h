@@ -12,8 +12,8 @@
 
 struct mail {
     struct list link;
-    struct msg *msg;         /* a reference */
-    struct share *share;     /* a reference: the shared subscription it was chosen by; NULL mostly */
+    struct msg *msg;           /* a reference */
+    struct share *share;       /* a reference: the shared subscription it was chosen by; NULL mostly */
     struct spool_place *place; /* the owner's: where it is on disk; NULL: nowhere */
     struct receipt *receipt; /* the owner's: a publisher who waits until this has left the box; NULL mostly */
     uint16_t packet_id;      /* the owner's, once it is under way */

@@ -101,24 +101,30 @@ static void node_free_tree(struct trie_node *node)
     free(node);
 }
 
+/* It is somebody else's, but for the copy of its filter. */
+static void orphan(struct subscription *subscription)
+{
+    free((char *)subscription->filter);
+    subscription->filter = NULL;
+    subscription->node = NULL;
+    subscription->share = bus_share_unref(subscription->share);
+}
+
 void trie_done(struct trie_node *node)
 {
     map_for_each(i, key, &node->children) node_free_tree(container_of(key, struct trie_node, key));
     map_done(&node->children);
     node_free_tree(node->plus);
     node_free_tree(node->hash);
-    list_for_each_safe (link, &node->subscriptions) {
-        list_remove(link);
-        list_entry(link, struct subscription, link)->node = NULL;
-    }
+    for (struct list *link; (link = list_pop(&node->subscriptions));)
+        orphan(list_entry(link, struct subscription, link));
+
     for (struct list *link; !list_is_empty(&node->shares);) {
         struct share *share = list_entry(node->shares.next, struct share, link);
         bus_share_ref(share);
-        while ((link = list_pop(&share->members))) {
-            struct subscription *member = list_entry(link, struct subscription, link);
-            member->node = NULL;
-            member->share = bus_share_unref(member->share);
-        }
+        while ((link = list_pop(&share->members)))
+            orphan(list_entry(link, struct subscription, link));
+
         share->node = NULL;
         list_remove(&share->link);
         (void)bus_share_unref(share);

@@ -60,6 +60,7 @@ int broker_new(struct broker **ret, struct bus *bus, const struct broker_options
         (struct conn_limits){.tail_max = options->packet_max + TAIL_SLACK, .high_water = HIGH_WATER};
     list_init(&broker->peers);
     list_init(&broker->doors);
+    peak_init(&broker->peak, broker->loop);
     broker_status_open(broker);
     if (options->store && options->logs) {
         const struct spool_options spool = {.bytes_max = options->spool_bytes_max};
@@ -116,6 +117,7 @@ struct broker *broker_free(struct broker *broker)
     broker->durable = durable_close(broker->durable);
     sys_done(broker);
     broker_status_close(broker);
+    peak_done(&broker->peak);
 
     free(broker);
     return NULL;

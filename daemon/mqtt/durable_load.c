@@ -10,7 +10,7 @@
  * by session and index, and the later one counts. When all is read, each session's mails are put in order. Which of
  * them were under way is not on disk, but they were the first ones: as many as the window is wide are treated so. Those
  * behind may have been sent, too, when the last acknowledgements are not on disk, so all are sent with DUP, which says
- * no more than that. */
+ * no more than that. Not so what came when the client had gone: that was never sent, and may expire. */
 
 struct entry {
     struct map_key key; /* of the place */
@@ -33,11 +33,11 @@ struct restored {
     struct list link;
     uint64_t number;
     struct session *session; /* NULL: it has ended */
-    int64_t waited; /* ms since its client went */
-    bool was_here;  /* when we were not any more */
+    int64_t waited;          /* ms since its client went */
+    bool was_here;           /* when we were not any more */
 };
 
-/* The will of a client without a durable session. */
+/* The will of a client without a durable session, or one that was being published. */
 struct lonely_will {
     struct list link;
     struct msg *will;
@@ -58,10 +58,14 @@ static void on_session(struct session_loader *rows, const struct session_row *ro
     if (!row->expiry_s) /* was to end with the connection, and that has ended */
         return;
     restored->session = session_new(broker, row->client_id, row->client_id_len, row->expiry_s, row->number);
-    /* A clock that went back says nothing about how long he was away: nothing is destroyed because it is 1970. */
-    if (row->away_since && row->away_since < load->wall)
-        restored->waited = load->wall - row->away_since;
     restored->was_here = !row->away_since;
+    /* A clock that went back, or was not set, says nothing about how long he was away: nothing is destroyed because it
+     * is 1970, or was. */
+    if (!clock_was_set(row->away_since))
+        return;
+    restored->session->disk->away_since = row->away_since;
+    if (row->away_since < load->wall)
+        restored->waited = load->wall - row->away_since;
 }
 
 static void on_subscription(struct session_loader *rows, const struct subscription_row *row)
@@ -87,7 +91,7 @@ static void on_will(struct session_loader *rows, const char *client_id, size_t l
     struct session *session = session_find(load->durable->broker, client_id, len);
     if (number > load->durable->last_will)
         load->durable->last_will = number;
-    if (session) {
+    if (session && !session->will) { /* the newest comes first; older ones were being published */
         session_set_will(session, will, delay_s)->number = number;
         (void)msg_unref(will);
         return;
@@ -97,7 +101,7 @@ static void on_will(struct session_loader *rows, const char *client_id, size_t l
     lonely->number = number;
     lonely->len = len;
     memcpy(lonely->client_id, client_id, len);
-    list_append(&load->wills, &lonely->link);
+    list_prepend(&load->wills, &lonely->link);
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
@@ -198,6 +202,13 @@ static int by_place(const void *left, const void *right)
     return a->place[1] < b->place[1] ? -1 : a->place[1] > b->place[1];
 }
 
+static bool came_when_client_was_away(const struct load *load, const struct entry *entry)
+{
+    const struct loop *loop = load->durable->broker->loop;
+    int64_t away_since = entry->session->disk->away_since;
+    return away_since && entry->mail->msg->born + loop_wall(loop) - loop_now(loop) > away_since;
+}
+
 static void put_in_order(struct load *load)
 {
     size_t count = 0;
@@ -206,7 +217,7 @@ static void put_in_order(struct load *load)
     map_done(&load->entries);
     qsort(entries, count, sizeof(struct entry *), by_place);
     for (size_t i = 0; i < count; i++) {
-        session_take_back(entries[i]->session, entries[i]->mail);
+        session_take_back(entries[i]->session, entries[i]->mail, came_when_client_was_away(load, entries[i]));
         free(entries[i]);
     }
     free(entries);
@@ -214,6 +225,13 @@ static void put_in_order(struct load *load)
 
 static void begin_waiting(struct load *load)
 {
+    for (struct list *link; (link = list_pop(&load->wills));) {
+        struct lonely_will *lonely = list_entry(link, struct lonely_will, link);
+        session_publish_will(load->durable->broker, lonely->client_id, lonely->len, lonely->will,
+                             lonely->number);
+        (void)msg_unref(lonely->will);
+        free(lonely);
+    }
     for (struct list *link; (link = list_pop(&load->restored));) {
         struct restored *restored = list_entry(link, struct restored, link);
         if (!restored->session)
@@ -223,13 +241,6 @@ static void begin_waiting(struct load *load)
         if (restored->session)
             session_restore(restored->session, restored->waited);
         free(restored);
-    }
-    for (struct list *link; (link = list_pop(&load->wills));) {
-        struct lonely_will *lonely = list_entry(link, struct lonely_will, link);
-        session_publish_will(load->durable->broker, lonely->client_id, lonely->len, lonely->will,
-                             lonely->number);
-        (void)msg_unref(lonely->will);
-        free(lonely);
     }
 }
 

@@ -37,6 +37,7 @@ int peer_new(struct broker *broker, struct door *door, const struct endpoint *en
     }
     list_append(&broker->peers, &peer->link);
     broker->counters.connections++;
+    peak_note(&broker->peak, broker->counters.connections);
     if (broker->counters.connections > broker->options.connections_max) {
         broker->counters.refused++;
         peer_close(peer, 0, "more connections than connections-max allows");
@@ -139,6 +140,7 @@ static void on_closed(struct conn_user *user, int why)
     peer->conn = NULL; /* gone with this call */
     peer->state = PEER_CLOSING;
     peer->broker->counters.connections--;
+    peak_note(&peer->broker->peak, peer->broker->counters.connections);
     peer->broker->counters.disconnects++;
     timer_stop(peer->broker->loop, &peer->timer);
     peer_leave(peer, peer->will_wanted);
@@ -320,6 +322,11 @@ static ssize_t on_received(struct conn_user *user, const uint8_t *bytes, size_t 
     while (used < len && peer->state != PEER_CLOSING && !peer->control) {
         struct wire_frame frame;
         const char *why = "a packet larger than packet-max";
+        if (peer->state == PEER_NEW && bytes[used] >> 4 != WIRE_CONNECT) {
+            (void)on_broken(peer, NULL, 0, "the first packet is not CONNECT"); /* it is not even gathered */
+            break;
+        }
+
         int r = wire_frame(bytes + used, len - used, packet_max(peer), &frame);
         if (r == 0) {
             if (frame.total)

@@ -11,6 +11,7 @@
 
 #include "mqtt/alias.h"
 #include "mqtt/auth.h"
+#include "mqtt/peak.h"
 #include "mqtt/session.h"
 #include "net/conn.h"
 #include "wire/mqtt.h"
@@ -38,9 +39,9 @@ struct peer {
     struct door *door;
     struct principal *principal;
     struct publisher *publisher; /* for his messages; NULL: he has not published yet */
-    struct session *session; /* from CONNECT on */
-    struct list link;        /* in broker->peers */
-    struct timer timer;      /* CONNECT must come, then keep-alive */
+    struct session *session;     /* from CONNECT on */
+    struct list link;            /* in broker->peers */
+    struct timer timer;          /* CONNECT must come, then keep-alive */
     int64_t last_heard;
     struct receipt flow;
     struct control *control;
@@ -72,6 +73,7 @@ struct broker {
     struct durable *durable; /* NULL: no disk */
     struct sys *sys;         /* NULL: nobody has ever subscribed to $SYS */
     size_t queued_bytes;     /* waiting in mailboxes */
+    struct peak peak;        /* of connections */
 
     struct list peers, doors;
     struct subscriber subscriber; /* answers status requests */

@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { UNRELEASED_MAX = 4096 /* QoS 2 messages of a client: each new one is looked for among them */ };
+
 /* ---- in: acknowledging ------------------------------------------------------------------------------------------- */
 
 static uint8_t reason_of(int r)
@@ -188,10 +190,14 @@ static int resolve_alias(struct peer *peer, const struct wire_packet *packet, st
 bool peer_topic_is_too_large(const struct peer *peer, struct wire_text topic)
 {
     const struct broker_options *options = &peer->broker->options;
+    if (topic.len > options->topic_len_max)
+        return true;
+    if (topic.len < options->topic_levels_max) /* no level is shorter than its slash */
+        return false;
     unsigned levels = 1;
     for (const char *at = topic.text, *end = at + topic.len; (at = memchr(at, '/', (size_t)(end - at))); at++)
         levels++;
-    return levels > options->topic_levels_max || topic.len > options->topic_len_max;
+    return levels > options->topic_levels_max;
 }
 
 /* Why it is not taken; 0: it is. */
@@ -252,7 +258,11 @@ int peer_on_publish(struct peer *peer, const struct wire_packet *packet)
     if (peer->version == WIRE_MQTT5 && packet->qos && peer->under_way >= broker->options.inflight_max)
         return peer_fault(peer, WIRE_RECEIVE_MAX_EXCEEDED,
                           "more messages unacknowledged than Receive Maximum");
+    if (packet->qos == 2 && session_unreleased(peer->session) >= UNRELEASED_MAX &&
+        !session_received(peer->session, packet->packet_id))
+        return peer_fault(peer, WIRE_QUOTA_EXCEEDED, "too many QoS 2 messages that it has not released");
     bool again = packet->qos == 2 && !session_receive(peer->session, packet->packet_id);
+
     struct received *received = again ? session_received(peer->session, packet->packet_id) : NULL;
     if (again && !received->is_uncertain)
         return on_repeated(peer, packet->packet_id);

@@ -321,6 +321,11 @@ struct received *session_received(struct session *session, uint16_t packet_id)
     return NULL;
 }
 
+uint32_t session_unreleased(const struct session *session)
+{
+    return session->traffic ? session->traffic->received_count : 0;
+}
+
 bool session_receive(struct session *session, uint16_t packet_id)
 {
     if (session_received(session, packet_id))

@@ -80,6 +80,7 @@ struct on_disk {
     struct map_key key; /* the number, in struct durable */
     uint64_t number;
     uint64_t next_index;
+    int64_t away_since;  /* wall, of a session read back, when the clock was set; 0: not known */
     struct list waiting; /* for the disk, in struct durable */
     struct session *session;
 };
@@ -131,8 +132,8 @@ void session_restore(struct session *session, int64_t waited);
 void session_publish_will(struct broker *broker, const char *client_id, size_t len, struct msg *will,
                           uint64_t number);
 
-/* A mail read back, the oldest first: it waits, or was under way. */
-void session_take_back(struct session *session, struct mail *mail);
+/* A mail read back, the oldest first: it waits, or was under way. is_new: it came when the client was away. */
+void session_take_back(struct session *session, struct mail *mail, bool is_new);
 
 /* Sends while there is a window: first what was under way on an earlier connection, then from the mailbox. */
 void session_pump(struct session *session);
@@ -147,6 +148,8 @@ void session_received_is_kept(struct session *session, uint16_t packet_id, bool 
 
 /* QoS 2 from the client. session_receive() is false when the id is known: a repetition. */
 bool session_receive(struct session *session, uint16_t packet_id);
+uint32_t session_unreleased(const struct session *session); /* how many are known */
+
 struct received *session_received(struct session *session, uint16_t packet_id);
 void session_forget_received(struct session *session, uint16_t packet_id);
 /* That PUBREL has come is on disk, and the id is free; or it could not be kept, and PUBREL will come again. */

@@ -272,12 +272,12 @@ void session_on_deliver(struct subscriber *subscriber, struct msg *msg, const st
     wait_in_mailbox(session, mail);
 }
 
-void session_take_back(struct session *session, struct mail *mail)
+void session_take_back(struct session *session, struct mail *mail, bool is_new)
 {
     struct traffic *traffic = session_traffic(session);
-    mail->state |= MAIL_READ_BACK;
+    mail->state |= is_new ? 0 : MAIL_READ_BACK;
     if (!(mail->state & MAIL_RECEIVED)) { /* those that are released may be as many as there are ids */
-        if (traffic->in_window >= session->broker->options.inflight_max) {
+        if (is_new || traffic->mailbox.count || traffic->in_window >= session->broker->options.inflight_max) {
             wait_in_mailbox(session, mail);
             return;
         }

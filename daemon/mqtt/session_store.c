@@ -73,10 +73,9 @@ int session_store_unsubscribe(struct store_db *db, uint64_t session, const char 
 int session_store_put_will(struct store_db *db, const char *client_id, size_t len, const struct msg *will,
                            uint64_t number, uint32_t delay_s)
 {
-    sqlite3_stmt *st =
-        store_statement(db, "INSERT OR REPLACE INTO will (client_id, topic, payload, properties, "
-                            "qos, retain, expiry_s, delay_s, "
-                            "number) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+    sqlite3_stmt *st = store_statement(db, "INSERT INTO will (client_id, topic, payload, properties, "
+                                           "qos, retain, expiry_s, delay_s, "
+                                           "number) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
     if (!st)
         return -EIO;
     bind_text(st, 1, client_id, len);
@@ -149,8 +148,9 @@ static int load_subscriptions(struct store_db *db, struct session_loader *loader
 
 static int load_wills(struct store_db *db, struct session_loader *loader)
 {
-    sqlite3_stmt *st = store_statement(db, "SELECT client_id, topic, payload, properties, qos, "
-                                           "retain, expiry_s, delay_s, number FROM will");
+    sqlite3_stmt *st =
+        store_statement(db, "SELECT client_id, topic, payload, properties, qos, "
+                            "retain, expiry_s, delay_s, number FROM will ORDER BY number DESC");
     int r = st ? 0 : -EIO;
     while (r >= 0 && (r = store_step(db, st)) > 0) {
         struct msg_props props = {

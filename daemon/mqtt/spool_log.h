@@ -25,7 +25,7 @@ struct spooled {
     uint16_t from_id;
     bool is_released; /* its PUBREL has come: not to be written again */
     uint8_t state;    /* enum spooled_state */
-    unsigned writes; /* under way */
+    unsigned writes;  /* under way */
 };
 
 /* A growing piece of memory that is used again. */

@@ -40,7 +40,7 @@ static struct msg *message_of(const struct spool *spool, const struct spool_mess
     msg->retain = message->retain;
     if (message->has_expiry)
         msg->expiry_s = message->expiry_s;
-    msg->born = message->born - spool->wall_minus_mono;
+    msg->born = clock_was_set(message->born) ? message->born - spool->wall_minus_mono : loop_now(spool->loop);
     return msg;
 }
 

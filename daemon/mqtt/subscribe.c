@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "mqtt/durable.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { FILTERS_MAX = 1024 /* in one packet */ };
@@ -163,9 +164,19 @@ static size_t count_filters(struct peer *peer, const struct wire_packet *packet,
     return count;
 }
 
+/* What came before in the same piece is delivered first, to those who were subscribed then. That may end the connection. */
+static int route_before(struct peer *peer)
+{
+    bus_route(peer->broker->bus);
+    return peer->state == PEER_CONNECTED ? 0 : -EPIPE;
+}
+
 int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet)
 {
-    int r;
+    int r = route_before(peer);
+    if (r < 0)
+        return r;
+
     size_t count = count_filters(peer, packet, &r);
     if (r < 0)
         return r;
@@ -219,7 +230,10 @@ static void on_unsubscribed(struct control *control, int r)
 
 int peer_on_unsubscribe(struct peer *peer, const struct wire_packet *packet)
 {
-    int r;
+    int r = route_before(peer);
+    if (r < 0)
+        return r;
+
     size_t count = count_filters(peer, packet, &r);
     if (r < 0)
         return r;

@@ -85,7 +85,9 @@ static ssize_t write_below(struct channel *channel, const struct iovec *pieces, 
         n = tls_write(channel->tls, pieces, count, &wants, &channel->peer);
     } else {
         struct msghdr message = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count};
-        n = sendmsg(channel->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        n = count == 1
+                ? send(channel->watch.fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                : sendmsg(channel->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0)
             n = -errno;
     }

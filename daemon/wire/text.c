@@ -74,10 +74,28 @@ bool wire_utf8_is_valid(const char *text, size_t len)
     return true;
 }
 
+/* Is one of the eight bytes this one? */
+static bool word_has(uint64_t word, uint8_t byte)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    uint64_t zero_where = word ^ ones * byte;
+    return (zero_where - ones) & ~zero_where & high;
+}
+
 bool wire_topic_is_valid(const char *topic, size_t len)
 {
-    return len >= 1 && len <= WIRE_TEXT_MAX && !memchr(topic, '+', len) && !memchr(topic, '#', len) &&
-           !memchr(topic, '\0', len);
+    if (len < 1 || len > WIRE_TEXT_MAX)
+        return false;
+    const char *end = topic + len;
+    for (; end - topic >= 8; topic += 8) {
+        uint64_t word = word_at((const uint8_t *)topic);
+        if (word_has(word, '+') || word_has(word, '#') || word_has(word, 0))
+            return false;
+    }
+    for (; topic < end; topic++)
+        if (*topic == '+' || *topic == '#' || !*topic)
+            return false;
+    return true;
 }
 
 static bool plain_filter_is_valid(const char *filter, size_t len)

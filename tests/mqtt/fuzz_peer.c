@@ -1,6 +1,6 @@
 /* Sequences of packets through the connection's state machine: four clients of a broker in this process, a clock that
- * moves, a keeper that settles late. Bit 0 of the first byte says whether sessions are kept on disk. The rest is a program:
- * an operation a byte, then what it needs.
+ * moves, a keeper that settles late. The first byte says what the broker has: bit 0, sessions on disk; bit 1, an
+ * authentication method. The rest is a program: an operation a byte, then what it needs.
  *
  *      bits 0, 1   which client            bits 2 to 6   which operation (enum below)
  *      bit 7       the broker turns afterwards; without it the next operation comes in the same piece
@@ -90,6 +90,8 @@ static bool is_in_use(struct client *client, uint16_t id, bool use)
 static void look_at(struct client *client, const struct wire_packet *packet)
 {
     require(!client->said_goodbye);
+    if (packet->type == WIRE_AUTH) /* before CONNACK or behind it */
+        return;
     require(client->acked == (packet->type != WIRE_CONNACK));
     client->acked = true;
     client->said_goodbye =
@@ -213,6 +215,24 @@ static void send_connect(struct program *p, char who)
         props->packet_max = 20u + more;
         wire_set(props, WIRE_PACKET_MAX);
     }
+    if (what & 16) {
+        props->auth_method = text_of("swordfish");
+        wire_set(props, WIRE_AUTH_METHOD);
+    }
+    (void)send_packet(p, who, &packet, false);
+}
+
+static void send_auth(struct program *p, char who)
+{
+    static const char *const words[] = {"swordfish", "ask again", "", "shark"};
+    uint8_t what = next(p);
+    struct wire_packet packet = {.type = WIRE_AUTH,
+                                 .version = WIRE_MQTT5,
+                                 .reason = what & 4 ? WIRE_REAUTHENTICATE : WIRE_CONTINUE_AUTHENTICATION};
+    packet.props.auth_method = text_of(what & 8 ? "other" : "swordfish");
+    packet.props.auth_data = text_of(words[what & 3]);
+    wire_set(&packet.props, WIRE_AUTH_METHOD);
+    wire_set(&packet.props, WIRE_AUTH_DATA);
     (void)send_packet(p, who, &packet, false);
 }
 
@@ -325,10 +345,7 @@ static void step(struct program *p)
         break;
     case PING: (void)send_packet(p, who, &(struct wire_packet){.type = WIRE_PINGREQ}, false); break;
     case DISCONNECT: send_goodbye(p, who); break;
-    case AUTHENTICATE:
-        (void)send_packet(
-            p, who, &(struct wire_packet){.type = WIRE_AUTH, .version = WIRE_MQTT5, .reason = 0x19}, false);
-        break;
+    case AUTHENTICATE: send_auth(p, who); break;
     case RAW: send_raw(p, who); break;
     case DAMAGE: send_publish(p, who, true); break;
     case HANG_UP:
@@ -362,6 +379,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     options.broker.packet_max = 4096;
     options.broker.connect_timeout = 5000;
     options.store = len && data[0] & 1;
+    options.swordfish = len && data[0] & 2;
     p = (struct program){.at = data + !!len, .end = data + len, .house = house_new(&options)};
     for (int steps = 0; p.at < p.end && steps < STEPS_MAX; steps++)
         step(&p);

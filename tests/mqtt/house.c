@@ -90,8 +90,9 @@ struct house_options house_options(void)
 static void open_disk(struct house *house)
 {
     cleanup_free char *logs = str_printf("%s/logs", house->folder);
-    must(store_open(&house->store, house->loop, ":memory:", WORKER_INLINE) == 0, "store_open");
-    must(seglogs_open(&house->logs, house->loop, logs, WORKER_INLINE) == 0, "seglogs_open");
+    enum worker_mode mode = house->options.threads ? WORKER_THREAD : WORKER_INLINE;
+    must(store_open(&house->store, house->loop, ":memory:", mode) == 0, "store_open");
+    must(seglogs_open(&house->logs, house->loop, logs, mode) == 0, "seglogs_open");
     house->options.broker.store = house->store;
     house->options.broker.logs = house->logs;
 }
@@ -319,6 +320,10 @@ void house_turn(struct house *house)
         if (!busy)
             breathe(house);
         busy = loop_turn(house->loop, 0) > 0;
+        if (!busy && house->options.threads && !house->disk_is_slow) {
+            quiesce_disk(house);
+            busy = loop_turn(house->loop, 0) > 0;
+        }
         for (int i = 0; i < HOUSE_CLIENTS; i++) {
             busy |= client_flush(&house->clients[i]);
             busy |= client_fetch(&house->clients[i]);

@@ -23,6 +23,7 @@ enum { HOUSE_CLIENTS = 26, HOUSE_PATH_BYTES = 108 };
 struct house_options {
     struct broker_options broker;
     bool store;       /* retained messages and durable sessions are kept: house_restart() finds them */
+    bool threads;     /* the disk has threads of its own, as in the daemon */
     bool websocket;   /* they come by WebSocket, over TCP; else by a Unix socket */
     bool swordfish;   /* offers that authentication method */
     const char *node; /* who comes in is this node; else */
@@ -43,7 +44,8 @@ struct house {
     struct house_client clients[HOUSE_CLIENTS];
     struct house_keeper *keeper;
     char folder[64], path[HOUSE_PATH_BYTES];
-    uint16_t port; /* of WebSocket */
+    uint16_t port;     /* of WebSocket */
+    bool disk_is_slow; /* with threads: house_turn() does not wait for them */
 };
 
 struct house_options house_options(void);

@@ -19,7 +19,6 @@ struct speaker {
 };
 
 struct play {
-    const struct script *script;
     unsigned version; /* SCRIPT_… */
     struct house *house;
     struct arena arena;
@@ -452,40 +451,56 @@ static bool nothing_is_left(struct play *p)
     return true;
 }
 
-static int play_all(const struct script *script, const struct script_case *played, unsigned version,
-                    bool really, char **why)
+static void begin(struct play *p)
 {
-    struct play p = {.script = script, .version = version};
-    arena_init(&p.arena);
+    arena_init(&p->arena);
     for (int i = 0; i < HOUSE_CLIENTS; i++)
-        p.speakers[i].version = version_of(&p);
+        p->speakers[i].version = version_of(p);
     logged[0] = '\0';
     log_capture(on_log);
+}
 
-    int line = played->line;
-    const char *written = played->name;
-    bool fine = !really || open_house(&p, played);
+static void end(struct play *p)
+{
+    if (p->house)
+        p->house = house_free(p->house);
+    log_capture(NULL);
+    arena_done(&p->arena);
+}
+
+/* Where it stopped is in *line and *written. */
+static bool play_steps(struct play *p, const struct script_case *played, int *line, const char **written)
+{
+    bool fine = true;
     for (size_t i = 0; i < played->count && fine;) {
         const struct script_step *step = &played->steps[i];
         size_t done = 1;
-        line = step->line;
-        written = step->text;
+        *line = step->line;
+        *written = step->text;
         if (step->verb == EXPECT_ANY_ORDER)
-            fine = (done = expect_group(&p, step, played->count - i)) > 0;
-        else if (step->versions & version)
-            fine = play_step(&p, step);
+            fine = (done = expect_group(p, step, played->count - i)) > 0;
+        else if (step->versions & p->version)
+            fine = play_step(p, step);
         i += done;
     }
+    return fine;
+}
+
+static int play_all(const struct script *script, const struct script_case *played, unsigned version,
+                    bool really, char **why)
+{
+    struct play p = {.version = version};
+    begin(&p);
+    int line = played->line;
+    const char *written = played->name;
+    bool fine = (!really || open_house(&p, played)) && play_steps(&p, played, &line, &written);
     if (fine && p.house && !nothing_is_left(&p)) {
         written = "the end of the case";
         fine = false;
     }
     if (!fine)
         *why = str_printf("%s:%d: %s\n    %s\n%s", script->name, line, written, p.why, logged);
-    if (p.house)
-        p.house = house_free(p.house);
-    log_capture(NULL);
-    arena_done(&p.arena);
+    end(&p);
     return fine ? 0 : -EPROTO;
 }
 
@@ -497,4 +512,48 @@ int play(const struct script *script, const struct script_case *played, unsigned
 int play_check(const struct script *script, const struct script_case *played, unsigned version, char **why)
 {
     return play_all(script, played, version, false, why);
+}
+
+/* ---- a piece at a time --------------------------------------------------------------------------------------------- */
+
+struct play *play_open(const struct house_options *options, unsigned version)
+{
+    struct play *p = mem_new(struct play);
+    p->version = version;
+    begin(p);
+    p->house = house_new(options);
+    return p;
+}
+
+struct house *play_house(struct play *p)
+{
+    return p->house;
+}
+
+int play_lines(struct play *p, const char *lines, char **why)
+{
+    cleanup_free char *text = str_printf("case a piece\n3.1\n3.1.1\n5.0\n%s", lines);
+    struct script script;
+    int line = 0;
+    const char *written = "";
+    int r = script_parse(&script, "a piece", text, strlen(text), why);
+    if (r < 0)
+        return r;
+    if (!play_steps(p, script.cases, &line, &written)) {
+        *why = str_printf("%s\n    %s\n%s", written, p->why, logged);
+        r = -EPROTO;
+    }
+    logged[0] = '\0';
+    script_done(&script);
+    return r;
+}
+
+int play_close(struct play *p, char **why)
+{
+    int r = nothing_is_left(p) ? 0 : -EPROTO;
+    if (r < 0)
+        *why = str_printf("at the end: %s\n%s", p->why, logged);
+    end(p);
+    free(p);
+    return r;
 }

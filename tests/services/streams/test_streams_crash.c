@@ -35,14 +35,14 @@ int __wrap_fdatasync(int fd)
 
 static const struct stream_options options[] = {{.name = "s", .uplink = "cloud", .segment_bytes = 4096}};
 
-struct publisher {
+struct writer {
     struct receipt receipt;
     struct seen *seen;
 };
 
 static void on_taken(struct receipt *receipt, int r)
 {
-    struct publisher *publisher = container_of(receipt, struct publisher, receipt);
+    struct writer *publisher = container_of(receipt, struct writer, receipt);
     if (r == 0)
         publisher->seen->taken++;
     free(publisher);
@@ -53,7 +53,7 @@ static void publish(struct streams_rig *rig, struct seen *seen, unsigned number)
     static const char topic[] = "$gatehouse/streams/s/append";
     char payload[40];
     int len = snprintf(payload, sizeof payload, "%u in a longer text", number);
-    struct publisher *publisher = mem_new(struct publisher);
+    struct writer *publisher = mem_new(struct writer);
     publisher->seen = seen;
     receipt_init(&publisher->receipt, on_taken);
     cleanup(msg_unref_p) struct msg *msg = msg_new(topic, strlen(topic), payload, (size_t)len);

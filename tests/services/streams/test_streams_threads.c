@@ -61,14 +61,14 @@ static void say(struct house *house, bool up)
             BUS_KEEP);
 }
 
-struct publisher {
+struct writer {
     struct receipt receipt;
     unsigned *taken;
 };
 
 static void on_taken(struct receipt *receipt, int r)
 {
-    struct publisher *publisher = container_of(receipt, struct publisher, receipt);
+    struct writer *publisher = container_of(receipt, struct writer, receipt);
     CHECK_INT(r, 0);
     (*publisher->taken)++;
     free(publisher);
@@ -79,7 +79,7 @@ static void publish(struct house *house, size_t stream)
     char payload[16], topic[64];
     int len = snprintf(payload, sizeof payload, "%u", house->published[stream]++);
     (void)snprintf(topic, sizeof topic, "$gatehouse/streams/%s/append", options[stream].name);
-    struct publisher *publisher = mem_new(struct publisher);
+    struct writer *publisher = mem_new(struct writer);
     publisher->taken = &house->taken[stream];
     receipt_init(&publisher->receipt, on_taken);
     cleanup(msg_unref_p) struct msg *msg = msg_new(topic, strlen(topic), payload, (size_t)len);

@@ -1,0 +1,39 @@
+#include "mqtt/peak.h"
+
+#include "net/conn.h"
+
+#include <malloc.h>
+
+enum {
+    SMALLEST = 200 /* connections worth the trouble */,
+    MOST = 4 /* three of four have gone */,
+    WAIT_MS = 1000
+};
+
+static void on_time(struct timer *timer)
+{
+    struct peak *peak = container_of(timer, struct peak, timer);
+    peak->highest = peak->now;
+    peak->given_back++;
+    conn_give_back();
+    (void)malloc_trim(0);
+}
+
+void peak_init(struct peak *peak, struct loop *loop)
+{
+    *peak = (struct peak){.loop = loop, .timer.fire = on_time};
+}
+
+void peak_done(struct peak *peak)
+{
+    timer_stop(peak->loop, &peak->timer);
+}
+
+void peak_note(struct peak *peak, size_t connections)
+{
+    peak->now = connections;
+    if (connections > peak->highest)
+        peak->highest = connections;
+    if (peak->highest >= SMALLEST && connections <= peak->highest / MOST && !timer_is_running(&peak->timer))
+        timer_start(peak->loop, &peak->timer, WAIT_MS);
+}
