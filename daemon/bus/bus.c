@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "bus/retain.h"
 #include "bus/retain_store.h"
+#include "bus/route.h"
 #include "bus/share.h"
 #include "bus/trie.h"
 #include "store/store.h"
@@ -12,43 +13,16 @@
 #include <errno.h>
 #include <string.h>
 
-/* Two structures carry the speed. The queue is a ring of (message, receipt): publishing is two stores. The route cache
- * maps a topic to the finished list of who gets it, so a repeated topic costs one hash look-up instead of a walk; each
- * route remembers the generation of the trie it was made from and is made anew when the trie has changed since.
+/* Two structures carry the speed. The queue is a ring of (message, receipt): publishing is two stores. The routes (route.h)
+ * are finished lists of who gets a topic.
  *
  * While a route is being walked, its subscribers may go: bus_unsubscribe() blanks them in the route under way. */
 
 enum {
     HOPS_MAX = 16,
-    ROUTES_MAX = 4096, /* cached topics; the cache starts anew beyond */
     QUEUE_FIRST = 256,
     REASON_QUOTA_EXCEEDED = 0x97,
     REASON_UNSPECIFIED = 0x80,
-};
-
-/* What the subscriptions of one subscriber that matched add up to. */
-struct terms {
-    bool any;
-    bool retain_as_published;
-    uint8_t qos;
-    uint32_t id_count;
-};
-
-struct target {
-    struct subscriber *subscriber; /* NULL: a group's, or went away while the route was being walked */
-    struct share *share;           /* one of its members gets the message */
-    struct terms all,
-        own;           /* own: for its own messages, which subscriptions with No Local do not let through */
-    uint32_t first_id; /* in route->ids: those without No Local first */
-};
-
-struct route {
-    struct map_key key; /* the topic */
-    uint64_t generation;
-    struct target *targets;
-    size_t count, size;
-    uint32_t *ids;
-    size_t id_count, id_size;
 };
 
 struct queued {
@@ -68,17 +42,13 @@ struct bus {
     struct task drain;
 
     struct trie_node trie;
-    uint64_t generation;
-    struct map routes;
-    struct route *last_route; /* found last; NULL: none */
-
+    struct routes routes;
     struct route *walking;
 
     struct retain retain;
 };
 
 static void on_drain(struct task *task);
-static void forget_routes(struct bus *bus);
 
 static int64_t wall_minus_mono(const struct bus *bus)
 {
@@ -103,6 +73,7 @@ int bus_new(struct bus **ret, struct loop *loop, const struct bus_options *optio
     bus->store = options->store;
     bus->drain.run = on_drain;
     trie_init(&bus->trie);
+    bus->routes.trie = &bus->trie;
     retain_init(&bus->retain, options->retained_max ? options->retained_max : 100000,
                 options->retained_bytes_max ? options->retained_bytes_max : (size_t)64 << 20);
     if (bus->store) {
@@ -127,8 +98,7 @@ struct bus *bus_free(struct bus *bus)
         bus->head = (bus->head + 1) & (bus->queue_size - 1);
     }
     free(bus->queue);
-    forget_routes(bus);
-    map_done(&bus->routes);
+    routes_done(&bus->routes);
     trie_done(&bus->trie);
     retain_done(&bus->retain);
     free(bus);
@@ -219,198 +189,10 @@ void bus_reply(struct bus *bus, const struct msg *request, const char *text)
     enqueue(bus, msg, NULL, false);
 }
 
-/* ---- routes ----------------------------------------------------------------------------------------------------- */
-
-static void release_shares(struct route *route)
-{
-    for (size_t i = 0; i < route->count; i++)
-        route->targets[i].share = bus_share_unref(route->targets[i].share);
-}
-
-static void route_done(struct route *route)
-{
-    release_shares(route);
-    free(route->targets);
-    free(route->ids);
-    route->targets = NULL;
-    route->ids = NULL;
-    route->count = route->size = route->id_count = route->id_size = 0;
-}
-
-static void forget_routes(struct bus *bus)
-{
-    map_for_each(i, key, &bus->routes)
-    {
-        struct route *route = container_of(key, struct route, key);
-        route_done(route);
-        free(route);
-    }
-    map_done(&bus->routes);
-    bus->last_route = NULL;
-}
-
-/* A growing list of pointers. */
-struct pointers {
-    void **at;
-    size_t count, size;
-};
-
-static void pointers_add(struct pointers *pointers, void *pointer)
-{
-    if (pointers->count == pointers->size) {
-        pointers->size = pointers->size ? 2 * pointers->size : 64;
-        void **at = realloc(pointers->at, pointers->size * sizeof *at);
-        if (!at)
-            abort();
-        pointers->at = at;
-    }
-    pointers->at[pointers->count++] = pointer;
-}
-
-/* All that matched, the subscriptions to be grouped by subscriber. */
-struct matches {
-    struct trie_visitor visitor;
-    struct pointers found, shares;
-};
-
-static void on_match(struct trie_visitor *visitor, struct subscription *subscription)
-{
-    pointers_add(&container_of(visitor, struct matches, visitor)->found, subscription);
-}
-
-static void on_match_shared(struct trie_visitor *visitor, struct share *share)
-{
-    pointers_add(&container_of(visitor, struct matches, visitor)->shares, share);
-}
-
-static void add_id(struct route *route, uint32_t id)
-{
-    if (route->id_count == route->id_size) {
-        route->id_size = route->id_size ? 2 * route->id_size : 4;
-        uint32_t *ids = realloc(route->ids, route->id_size * sizeof *ids);
-        if (!ids)
-            abort();
-        route->ids = ids;
-    }
-    route->ids[route->id_count++] = id;
-}
-
-static void terms_add(struct terms *terms, const struct subscription *s)
-{
-    terms->any = true;
-    terms->retain_as_published |= s->retain_as_published;
-    terms->id_count += s->id != 0;
-    if (s->qos > terms->qos)
-        terms->qos = s->qos;
-}
-
-static void add_ids(struct route *route, const struct target *target, const struct pointers *found,
-                    bool no_local)
-{
-    for (size_t i = 0; i < found->count; i++) {
-        const struct subscription *s = found->at[i];
-        if (s->subscriber == target->subscriber && s->id && s->no_local == no_local)
-            add_id(route, s->id);
-    }
-}
-
-/* First each subscriber once, with what its subscriptions add up to; then the identifiers, subscriber by subscriber; then
- * the groups. */
-static void route_fill(struct route *route, const struct matches *matches)
-{
-    const struct pointers *found = &matches->found;
-    size_t all = found->count + matches->shares.count;
-    release_shares(route);
-    route->count = route->id_count = 0;
-    if (all > route->size) {
-        free(route->targets);
-        route->targets = mem_new_bytes(all * sizeof *route->targets);
-        route->size = all;
-    }
-    for (size_t i = 0; i < found->count; i++) {
-        const struct subscription *s = found->at[i];
-        if (!s->subscriber->mark) {
-            route->targets[route->count++] = (struct target){.subscriber = s->subscriber};
-            s->subscriber->mark = (unsigned)route->count;
-        }
-        struct target *target = &route->targets[s->subscriber->mark - 1];
-        terms_add(&target->all, s);
-        if (!s->no_local)
-            terms_add(&target->own, s);
-    }
-    for (size_t t = 0; t < route->count; t++) {
-        struct target *target = &route->targets[t];
-        target->subscriber->mark = 0;
-        target->first_id = (uint32_t)route->id_count;
-        if (target->all.id_count) {
-            add_ids(route, target, found, false);
-            add_ids(route, target, found, true);
-        }
-    }
-    for (size_t i = 0; i < matches->shares.count; i++)
-        route->targets[route->count++] = (struct target){.share = bus_share_ref(matches->shares.at[i])};
-}
-
-static bool is_route_of(const struct route *route, const struct msg *msg)
-{
-    return route->key.len == msg->topic_len && memcmp(route->key.text, msg->topic, msg->topic_len) == 0;
-}
-
-static struct route *route_for(struct bus *bus, const struct msg *msg)
-{
-    struct route *last = bus->last_route; /* who publishes mostly publishes again */
-    if (last && last->generation == bus->generation && is_route_of(last, msg))
-        return last;
-    struct map_key *key = map_get(&bus->routes, msg->topic, msg->topic_len);
-    struct route *route = key ? container_of(key, struct route, key) : NULL;
-    if (route && route->generation == bus->generation)
-        return bus->last_route = route;
-
-    if (!route) {
-        if (bus->routes.count >= ROUTES_MAX)
-            forget_routes(bus);
-        route = mem_new_bytes(sizeof *route + msg->topic_len);
-        memcpy(route + 1, msg->topic, msg->topic_len);
-        route->key.text = (char *)(route + 1);
-        route->key.len = msg->topic_len;
-        map_put(&bus->routes, &route->key);
-    }
-    struct matches matches = {.visitor = {on_match, on_match_shared}};
-    trie_match(&bus->trie, msg->topic, msg->topic_len, &matches.visitor);
-    route_fill(route, &matches);
-    free(matches.found.at);
-    free(matches.shares.at);
-    route->generation = bus->generation;
-    return bus->last_route = route;
-}
-
-struct ear {
-    struct trie_visitor visitor;
-    bool hears;
-};
-
-static void on_ear(struct trie_visitor *visitor, struct subscription *subscription)
-{
-    (void)subscription;
-    container_of(visitor, struct ear, visitor)->hears = true;
-}
-
-static void on_ear_shared(struct trie_visitor *visitor, struct share *share)
-{
-    (void)share;
-    container_of(visitor, struct ear, visitor)->hears = true;
-}
-
 /* Makes no route: topics that nobody hears would push others out of the cache. */
 bool bus_is_heard(struct bus *bus, const char *topic, size_t topic_len)
 {
-    struct map_key *key = map_get(&bus->routes, topic, topic_len);
-    struct route *route = key ? container_of(key, struct route, key) : NULL;
-    if (route && route->generation == bus->generation)
-        return route->count > 0;
-    struct ear ear = {.visitor = {on_ear, on_ear_shared}};
-    trie_match(&bus->trie, topic, topic_len, &ear.visitor);
-    return ear.hears;
+    return routes_has_listener(&bus->routes, topic, topic_len);
 }
 
 /* ---- routing ---------------------------------------------------------------------------------------------------- */
@@ -521,7 +303,7 @@ static void route_one(struct bus *bus, struct queued *queued)
     }
     if (msg->retain)
         retain_message(bus, msg, queued->receipt, queued->keep_in_memory);
-    struct route *route = route_for(bus, msg);
+    struct route *route = routes_find(&bus->routes, msg);
     if (route->count)
         deliver_all(bus, route, msg, queued->receipt);
     else
@@ -558,7 +340,7 @@ void bus_subscribe(struct bus *bus, struct subscription *subscription, const cha
     assert(!subscription->node);
     subscription->filter = str_copy_n(filter, filter_len);
     trie_add(&bus->trie, subscription, filter, filter_len);
-    bus->generation++;
+    bus->routes.generation++;
     bus->counters.subscriptions++;
 }
 
@@ -579,7 +361,7 @@ void bus_unsubscribe(struct bus *bus, struct subscription *subscription)
     trie_remove(subscription);
     free((char *)subscription->filter);
     subscription->filter = NULL;
-    bus->generation++;
+    bus->routes.generation++;
     bus->counters.subscriptions--;
 }
 

@@ -28,7 +28,7 @@ struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context)
 
 struct ssl_st *tls_accept(struct ssl_ctx_st *context)
 {
-    return part->accept(context);
+    return part->accept_context(context);
 }
 
 struct ssl_st *tls_free(struct ssl_st *tls)
