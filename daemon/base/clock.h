@@ -17,5 +17,11 @@ struct clock {
 int64_t clock_mono(const struct clock *clock);
 int64_t clock_wall(const struct clock *clock);
 
+/* Wall time before 2020 is that of a clock nobody has set. How long ago that was cannot be said. */
+static inline bool clock_was_set(int64_t wall)
+{
+    return wall >= INT64_C(1577836800000);
+}
+
 /* Moves a clock that is moved by hand; negative milliseconds move the wall only, as a correction does. */
 void clock_move(struct clock *clock, int64_t ms);

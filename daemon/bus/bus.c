@@ -163,6 +163,25 @@ void bus_say(struct bus *bus, const char *topic, const char *text, enum bus_reta
     enqueue(bus, msg, NULL, retain == BUS_KEEP);
 }
 
+void bus_ask(struct bus *bus, const char *topic, const char *text, const char *answer_topic)
+{
+    /* Response Topic: one property, 0x08 and a length of two bytes [MQTT 5, 3.3.2.3.5]. */
+    size_t len = strlen(answer_topic);
+    assert(len <= MSG_TOPIC_MAX);
+    cleanup_free uint8_t *bytes = mem_new_bytes(len + 3);
+    bytes[0] = 0x08;
+    bytes[1] = (uint8_t)(len >> 8);
+    bytes[2] = (uint8_t)len;
+    memcpy(bytes + 3, answer_topic, len);
+    struct msg_props props = {bytes, len + 3, 3, len, SIZE_MAX, 0};
+    cleanup(msg_unref_p) struct msg *msg = msg_new_props(topic, strlen(topic), &props, text, strlen(text));
+    if (!msg)
+        return;
+    msg->qos = 1;
+    msg->born = loop_now(bus->loop);
+    enqueue(bus, msg, NULL, false);
+}
+
 void bus_reply(struct bus *bus, const struct msg *request, const char *text)
 {
     if (!request->response_topic)

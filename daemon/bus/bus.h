@@ -93,6 +93,8 @@ void bus_route(struct bus *bus);
  * BUS_KEEP retains in memory only. */
 enum bus_retain { BUS_PASS, BUS_KEEP, BUS_STORE };
 void bus_say(struct bus *bus, const char *topic, const char *text, enum bus_retain retain);
+/* The house asks: the same as a request, whose answer is to be published at `answer_topic`. */
+void bus_ask(struct bus *bus, const char *topic, const char *text, const char *answer_topic);
 /* Answers a request at its response topic, with its correlation data. Without response topic: nothing happens. */
 void bus_reply(struct bus *bus, const struct msg *request, const char *text);
 

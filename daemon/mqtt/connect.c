@@ -272,6 +272,9 @@ static void on_kept(struct control *control, int r)
     struct connecting *connecting = container_of(control, struct connecting, control);
     struct peer *peer = control->peer;
     if (peer && r < 0) {
+        peer->will_wanted = false; /* what was refused leaves nothing */
+        if (!connecting->session_present)
+            peer->session->expiry_s = 0;
         r = peer_refuse_connect(peer,
                                 r == -ENOSPC || r == -EDQUOT ? WIRE_QUOTA_EXCEEDED : WIRE_SERVER_UNAVAILABLE,
                                 "its session could not be kept");

@@ -79,7 +79,8 @@ struct broker {
     struct subscriber subscriber; /* answers status requests */
     struct subscription status;
     bool stopping;
-    bool closing; /* nobody will hear anything any more */
+    bool closing;    /* nobody will hear anything any more */
+    bool passing_on; /* what is delivered has been acknowledged: it is taken, whether there is room or not */
 };
 
 struct door {

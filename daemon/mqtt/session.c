@@ -174,6 +174,7 @@ static void pass_on(struct session *session, bool connected)
 {
     struct bus *bus = session->broker->bus;
     struct traffic *traffic = session->traffic;
+    session->broker->passing_on = true;
     list_for_each_safe (link, &traffic->again) {
         struct mail *mail = list_entry(link, struct mail, link);
         if (mail->share && mail->qos == 1 &&
@@ -189,6 +190,7 @@ static void pass_on(struct session *session, bool connected)
             spool_done(durable_spool(session->broker->durable), mail);
         (void)mail_free(mail);
     }
+    session->broker->passing_on = false;
 }
 
 static void end_traffic(struct session *session)

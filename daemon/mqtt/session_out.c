@@ -247,9 +247,10 @@ void session_on_deliver(struct subscriber *subscriber, struct msg *msg, const st
         return;
     }
     struct traffic *traffic = session_traffic(session);
-    bool full = is_full(session, msg);
+    bool must = session->broker->passing_on;
+    bool full = !must && is_full(session, msg);
     bool may_wait = receipt && (session->peer || session->broker->options.queue_full == BROKER_QUEUE_WAIT);
-    if ((full && !may_wait) || (session->disk && spool_is_full(spool_of(session)))) {
+    if ((full && !may_wait) || (!must && session->disk && spool_is_full(spool_of(session)))) {
         refuse(session, receipt, WIRE_QUOTA_EXCEEDED);
         return;
     }

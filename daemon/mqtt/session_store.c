@@ -12,12 +12,12 @@ static void bind_number(sqlite3_stmt *st, int at, uint64_t number)
     (void)sqlite3_bind_int64(st, at, (sqlite3_int64)number);
 }
 
+/* An older session of the same client that could not be removed goes with this, too. */
 int session_store_put(struct store_db *db, const struct session_row *row)
 {
     sqlite3_stmt *st =
-        store_statement(db, "INSERT INTO session (number, client_id, expiry_s, away_since) "
-                            "VALUES (?1, ?2, ?3, ?4) "
-                            "ON CONFLICT (number) DO UPDATE SET expiry_s = ?3, away_since = ?4");
+        store_statement(db, "INSERT OR REPLACE INTO session (number, client_id, expiry_s, away_since) "
+                            "VALUES (?1, ?2, ?3, ?4)");
     if (!st)
         return -EIO;
     bind_number(st, 1, row->number);
@@ -175,10 +175,20 @@ static int load_wills(struct store_db *db, struct session_loader *loader)
     return r;
 }
 
+/* Subscriptions of sessions that were replaced. */
+static int remove_orphans(struct store_db *db)
+{
+    sqlite3_stmt *st = store_statement(db, "DELETE FROM session_subscription WHERE session NOT IN "
+                                           "(SELECT number FROM session)");
+    return st ? store_execute(db, st) : -EIO;
+}
+
 int session_store_load(struct store_db *db, void *arg)
 {
     struct session_loader *loader = arg;
-    int r = load_last_number(db, loader);
+    int r = remove_orphans(db);
+    if (r >= 0)
+        r = load_last_number(db, loader);
     if (r >= 0)
         r = load_sessions(db, loader);
     if (r >= 0)

@@ -24,6 +24,25 @@ static const struct {
 
 };
 
+static void put_certificates(struct json_writer *w, const struct broker *broker)
+{
+    json_key(w, "certificates");
+    json_begin_array(w);
+    list_for_each (link, &broker->doors) {
+        const struct door *door = list_entry(link, struct door, link);
+        int64_t expires = listener_expires(door->listener);
+        if (!expires)
+            continue;
+        json_begin_object(w);
+        json_key(w, "listener");
+        json_put_string(w, door_name(door));
+        json_key(w, "expires");
+        json_put_int(w, expires);
+        json_end_object(w);
+    }
+    json_end_array(w);
+}
+
 static void on_request(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
                        struct receipt *receipt)
 {
@@ -47,6 +66,7 @@ static void on_request(struct subscriber *subscriber, struct msg *msg, const str
     list_for_each (link, &broker->doors)
         json_put_string(&w, door_name(list_entry(link, struct door, link)));
     json_end_array(&w);
+    put_certificates(&w, broker);
     json_end_object(&w);
     bus_reply(broker->bus, msg, json_writer_text(&w, NULL));
     arena_done(&arena);

@@ -246,7 +246,7 @@ int peer_on_unsubscribe(struct peer *peer, const struct wire_packet *packet)
         struct wire_text text = filter.filter;
         bool existed = session_unsubscribe(session, text.text, text.len);
         unsubscribing->codes[unsubscribing->count++] = existed ? WIRE_SUCCESS : WIRE_NO_SUBSCRIPTION_EXISTED;
-        if (existed && session->disk)
+        if (session->disk) /* even then: an earlier UNSUBSCRIBE may not have reached the disk */
             durable_unsubscribe(peer->broker->durable, session->disk->number, text.text, text.len,
                                 &unsubscribing->control.receipt);
     }

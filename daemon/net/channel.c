@@ -203,17 +203,22 @@ const char *channel_filter_name(const struct channel *channel)
     return channel->tls && !channel->secured ? "TLS" : "WebSocket";
 }
 
-void channel_finish(struct channel *channel)
+bool channel_finish(struct channel *channel)
 {
-    enum { UNREAD_BYTES = 4096, UNREAD_READS = 64 };
     if (channel->tls)
         tls_say_goodbye(channel->tls);
     (void)shutdown(channel->watch.fd, SHUT_WR);
-    /* Closing with input unread would send a reset, and a reset takes from the peer what it has not read yet: perhaps
-     * the packet that says why. */
+    return channel_read_away(channel);
+}
+
+bool channel_read_away(struct channel *channel)
+{
+    enum { UNREAD_BYTES = 4096, UNREAD_READS = 64 };
     uint8_t unread[UNREAD_BYTES];
-    for (int i = 0; i < UNREAD_READS && recv(channel->watch.fd, unread, sizeof unread, MSG_DONTWAIT) > 0; i++)
-        ;
+    ssize_t n = 1;
+    for (int i = 0; i < UNREAD_READS && n > 0; i++)
+        n = recv(channel->watch.fd, unread, sizeof unread, MSG_DONTWAIT);
+    return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 const char *channel_certificate_name(const struct channel *channel)

@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 
 struct channel {
-    struct watch watch; /* has the descriptor; the connection says what to do when it is ready */
+    struct watch watch;          /* has the descriptor; the connection says what to do when it is ready */
     struct ssl_st *tls;          /* NULL: plain */
     struct websocket *websocket; /* NULL: none */
     struct address peer;
@@ -47,7 +47,10 @@ bool channel_can_tell(const struct channel *channel, int fault);
 /* Nothing more will come behind the output: a good-bye is owed that says why. */
 void channel_leave(struct channel *channel, int why);
 /* Nothing more will be written: says so to the peer, after everything that was. */
-void channel_finish(struct channel *channel);
+bool channel_finish(struct channel *channel);
+/* Takes what the peer still sends, for nobody. Both: false when it has closed. Closing with input unread would send a reset,
+ * and a reset takes from the peer what it has not read yet: perhaps the packet that says why. */
+bool channel_read_away(struct channel *channel);
 
 /* Common name of the peer's verified certificate, NULL without one. Valid as long as the channel. */
 const char *channel_certificate_name(const struct channel *channel);

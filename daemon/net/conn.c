@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "net/channel.h"
 #include "net/output.h"
+#include "net/tail.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -34,16 +35,13 @@ enum {
     COPY_MAX = 1024,       /* output by reference begins above this */
     HANDSHAKE_LIMIT_MS = 10000,
     CLOSE_LIMIT_MS = 5000,
+    LINGER_LIMIT_MS = 1000,
+
     NAMES = 4, /* of peers, valid at the same time */
 };
 
 /* Connections live on one thread, and received() cannot lead to another read: one buffer serves all of them. */
 static uint8_t shared[SHARED_BYTES];
-
-struct tail {
-    size_t len, size; /* bytes that have come; and that are to come */
-    uint8_t bytes[];
-};
 
 /* The time that the handshake or closing may take. */
 struct limit {
@@ -54,8 +52,10 @@ struct limit {
 enum state {
     CONN_HANDSHAKE,
     CONN_UP,
-    CONN_CLOSING, /* nothing is read and nothing new is written */
-    CONN_ENDED    /* closed() is under way */
+    CONN_CLOSING,   /* nothing is read and nothing new is written */
+    CONN_LINGERING, /* the last words are out; what still comes is read away until the peer closes, too */
+
+    CONN_ENDED /* closed() is under way */
 };
 
 struct conn {
@@ -138,7 +138,9 @@ static void ask_events(struct conn *conn)
     if (conn->state == CONN_ENDED)
         return;
     unsigned events = conn->channel.write_wants;
-    if (conn->state == CONN_HANDSHAKE || reads(conn))
+    if (conn->state == CONN_LINGERING)
+        events = EPOLLIN;
+    else if (conn->state == CONN_HANDSHAKE || reads(conn))
         events |= conn->channel.read_wants;
     int r = loop_watch(conn->loop, &conn->channel.watch, events);
     if (r < 0)
@@ -201,11 +203,17 @@ static void end(struct conn *conn, int why)
     route(conn);
 }
 
-/* Everything is out. */
-static void finish(struct conn *conn)
+/* Everything is out. Who was told something is given the time to read it. */
+static void finish(struct conn *conn, bool told)
 {
-    channel_finish(&conn->channel);
-    end(conn, conn->why);
+    if (!channel_finish(&conn->channel) || !told) {
+        end(conn, conn->why);
+        return;
+    }
+    conn->state = CONN_LINGERING;
+    limit_stop(conn);
+    limit_start(conn, LINGER_LIMIT_MS);
+    ask_events(conn);
 }
 
 /* No more reading; ends with `why` as soon as the output is written. */
@@ -213,15 +221,14 @@ static void wind_up(struct conn *conn, int why)
 {
     if (conn->state >= CONN_CLOSING)
         return;
-    bool shaking = conn->state == CONN_HANDSHAKE;
-    conn->state = CONN_CLOSING;
-    conn->why = why;
-    if (shaking) /* before the handshake nothing can be said */
+    if (conn->state == CONN_HANDSHAKE) /* before it is through nothing can be said */
         output_done(&conn->output);
     else
         channel_leave(&conn->channel, why);
+    conn->state = CONN_CLOSING;
+    conn->why = why;
     if (!has_output(conn)) {
-        finish(conn);
+        finish(conn, false);
         return;
     }
     limit_start(conn, CLOSE_LIMIT_MS);
@@ -254,29 +261,10 @@ static void on_limit(struct timer *timer)
     if (conn->state == CONN_HANDSHAKE)
         log_info("%s: %s: no handshake within %d s", conn_peer(conn), channel_filter_name(&conn->channel),
                  HANDSHAKE_LIMIT_MS / 1000);
-    end(conn, -ETIMEDOUT);
+    end(conn, conn->state == CONN_LINGERING ? conn->why : -ETIMEDOUT);
 }
 
 /* ---- in: what is kept ---------------------------------------------------------------------------------------------- */
-
-static bool must_gather(const struct tail *tail)
-{
-    return tail && tail->len < tail->size;
-}
-
-/* A tail of that size that begins with some bytes, instead of the present one. */
-static int tail_set(struct conn *conn, size_t size, const uint8_t *bytes, size_t len)
-{
-    struct tail *tail = malloc(sizeof *tail + size);
-    if (!tail)
-        return -ENOMEM;
-    tail->len = len;
-    tail->size = size;
-    memcpy(tail->bytes, bytes, len);
-    free(conn->tail);
-    conn->tail = tail;
-    return 0;
-}
 
 /* Keeps what the user did not use, after he has said what he expects. */
 static int keep(struct conn *conn, const uint8_t *rest, size_t len)
@@ -285,12 +273,12 @@ static int keep(struct conn *conn, const uint8_t *rest, size_t len)
         return 0;
     if (conn->paused) { /* maybe whole packets: no more than one read, and he gets it again as it is */
         conn->unfed = true;
-        return tail_set(conn, len, rest, len);
+        return tail_set(&conn->tail, len, rest, len);
     }
     size_t size = size_max(len, conn->expect);
     if (size > conn->limits->tail_max || (len > CONN_UNEXPECTED_MAX && conn->expect <= len))
         return -EMSGSIZE;
-    return tail_set(conn, size > GATHER_MIN ? size : len, rest, len);
+    return tail_set(&conn->tail, size > GATHER_MIN ? size : len, rest, len);
 }
 
 /* Gives bytes to the user, and keeps what he leaves. There is no tail now; the bytes are not in it. */
@@ -332,7 +320,7 @@ static int feed_behind(struct conn *conn, const uint8_t *bytes, size_t len)
         return keep(conn, bytes, len);
     /* The user left something of what he had expected: rare, so join them with a copy. */
     struct tail *first = steal(conn->tail);
-    int r = tail_set(conn, first->len + len, first->bytes, first->len);
+    int r = tail_set(&conn->tail, first->len + len, first->bytes, first->len);
     free(first);
     if (r < 0)
         return r;
@@ -347,7 +335,7 @@ static int feed_behind(struct conn *conn, const uint8_t *bytes, size_t len)
 static int take_input(struct conn *conn)
 {
     struct tail *tail = conn->tail;
-    bool gathers = must_gather(tail);
+    bool gathers = tail_must_gather(tail);
     size_t kept = tail && !gathers ? tail->len : 0; /* less than the shared buffer: keep() sees to it */
     size_t missing = gathers ? tail->size - tail->len : 0;
     struct iovec pieces[2] = {{shared + kept, sizeof shared - kept}};
@@ -371,7 +359,7 @@ static int take_input(struct conn *conn)
         return feed(conn, shared, kept + (size_t)n);
     }
     tail->len += size_min((size_t)n, missing);
-    if (must_gather(tail))
+    if (tail_must_gather(tail))
         return 0;
     int r = feed_tail(conn);
     return r < 0 ? r : feed_behind(conn, shared, (size_t)n - missing);
@@ -447,6 +435,11 @@ static void on_ready(struct watch *watch, unsigned events)
         shake_hands(conn);
         return;
     }
+    if (conn->state == CONN_LINGERING) {
+        if (!channel_read_away(&conn->channel))
+            end(conn, conn->why);
+        return;
+    }
     if (events & (EPOLLHUP | EPOLLERR)) {
         if (conn->state == CONN_CLOSING) {
             end(conn, conn->why ? conn->why : -ECONNRESET); /* nobody is left to write to */
@@ -474,10 +467,8 @@ static void write_out(struct conn *conn)
 {
     while (has_output(conn) && !conn->channel.write_wants) {
         struct iovec pieces[CHANNEL_PIECES_MAX];
-        size_t len = 0;
-        int count = output_len(&conn->output)
-                        ? output_pieces(&conn->output, pieces, CHANNEL_PIECES_MAX, &len)
-                        : 0;
+        size_t len;
+        int count = output_pieces(&conn->output, pieces, CHANNEL_PIECES_MAX, &len);
         ssize_t n = channel_write(&conn->channel, pieces, count, len);
         if (n < 0) {
             end(conn, (int)n);
@@ -495,13 +486,12 @@ static void write_out(struct conn *conn)
             conn->user->drained(conn->user);
     }
     if (conn->state == CONN_CLOSING && !has_output(conn))
-        finish(conn);
+        finish(conn, true);
 }
 
 static void flush(struct conn *conn)
 {
-    bool shaking = conn->state == CONN_HANDSHAKE;
-    if (!shaking && conn->state != CONN_ENDED && !conn->channel.write_wants)
+    if ((conn->state == CONN_UP || conn->state == CONN_CLOSING) && !conn->channel.write_wants)
         write_out(conn);
     if (has_input(conn)) /* in the next turn: others have input, too */
         route(conn);
@@ -517,11 +507,6 @@ static bool takes_output(struct conn *conn)
     return true;
 }
 
-static void note_level(struct conn *conn)
-{
-    conn->above |= conn_is_congested(conn);
-}
-
 uint8_t *conn_room(struct conn *conn, size_t len)
 {
     if (!takes_output(conn))
@@ -535,7 +520,7 @@ uint8_t *conn_room(struct conn *conn, size_t len)
 void conn_wrote(struct conn *conn, size_t len)
 {
     output_wrote(&conn->output, len);
-    note_level(conn);
+    conn->above |= conn_is_congested(conn);
 }
 
 void conn_write(struct conn *conn, const void *bytes, size_t len)
@@ -556,7 +541,12 @@ void conn_write_msg(struct conn *conn, struct msg *msg, const uint8_t *bytes, si
     if (!takes_output(conn))
         return;
     output_add_msg(&conn->output, msg, bytes, len);
-    note_level(conn);
+    conn->above |= conn_is_congested(conn);
+}
+
+void conn_give_back(void)
+{
+    output_give_back();
 }
 
 size_t conn_pending(const struct conn *conn)

@@ -76,12 +76,15 @@ bool conn_is_congested(const struct conn *conn);
 void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);
 
-/* Writes what is queued (for at most 5 s), then ends. */
+/* Writes what is queued (for at most 5 s), waits a second for the peer to read it and close, then ends. */
 void conn_close(struct conn *conn);
 /* Ends without writing; closed(why) comes in this turn or the next. */
 void conn_abort(struct conn *conn, int why);
 /* Ends at once without any callback; for shutdown, not from inside a callback of this connection. */
 struct conn *conn_free(struct conn *conn);
+
+/* Frees what connections keep for each other, until it is wanted again. */
+void conn_give_back(void);
 
 /* Who is there: "127.0.0.1:51234", "unix:pid=12,uid=0". Valid until the fourth call after this one. */
 const char *conn_peer(const struct conn *conn);

@@ -292,6 +292,11 @@ const char *listener_name(const struct listener *listener)
     return listener->name;
 }
 
+int64_t listener_expires(const struct listener *listener)
+{
+    return listener->tls ? tls_context_expires(listener->tls) : 0;
+}
+
 int listener_reload(struct listener *listener, char **why)
 {
     if (!listener_has_tls(&listener->uri))

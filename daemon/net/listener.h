@@ -12,6 +12,20 @@
  *      origin=https://a.example,http://b:81  these, written as a browser does: lower case, the port only if it is not 80
  *                                            or 443
  *      origin=*                              all: every site that somebody here visits can then connect through his browser
+ *
+ * Further keys, for all that it makes sense for:
+ *
+ *      cert=FILE&key=FILE&cert=FILE&key=FILE several certificates: each client is shown the one for the name that it asks
+ *                                            for (SNI), else the first
+ *      certs=FOLDER                          more of them, NAME.pem and NAME.key
+ *      fd=NAME                               the socket that systemd has passed under that name; it must have the address
+ *                                            that the URI says. Without fd= one that has it is taken over, too
+ *      proxy=1&proxy-from=10.0.0.0/8,::1     a load balancer is in front: connections must come from one of these (without
+ *                                            proxy-from=, from this machine) and begin with a PROXY header, version 2
+ *      connect-rate=N                        so many connections a second, and N at once after a quiet second; others wait
+ *                                            in the backlog (1024 of them, then the kernel lets them try again)
+ *      connections-per-address=N             at the same time, of who is behind the proxy if there is one; an IPv6 address
+ *                                            counts as its /64. Others are closed at once
  */
 #pragma once
 
@@ -81,6 +95,9 @@ define_cleanup(struct listener *, listener_close)
 const struct listener_uri *listener_uri(const struct listener *listener);
 /* The URI with the real port, for the log line `listening on URI`: without the query. */
 const char *listener_name(const struct listener *listener);
+
+/* When the first of the certificates it shows expires, seconds since 1970; 0: it shows none. */
+int64_t listener_expires(const struct listener *listener);
 
 /* A connection that accepted() has brought is gone; from: conn_address(). listener may be NULL: closed since. */
 void listener_left(struct listener *listener, const struct address *from);

@@ -73,6 +73,16 @@ void output_done(struct output *output)
     output->len = 0;
 }
 
+void output_give_back(void)
+{
+    while (pool) {
+        struct piece *piece = pool;
+        pool = piece->next;
+        free(piece);
+    }
+    pool_count = 0;
+}
+
 static size_t room_left(const struct piece *piece)
 {
     return piece->msg ? 0 : piece->size - (size_t)(piece->at - piece->own) - piece->len;
@@ -113,7 +123,7 @@ int output_pieces(const struct output *output, struct iovec *pieces, int max, si
     int count = 0;
     *len = 0;
     const struct piece *piece = output->last;
-    while (count < max) {
+    while (piece && count < max) {
         piece = piece->next;
         if (piece->len) { /* else it is room that was not used yet */
             pieces[count++] = (struct iovec){(void *)piece->at, piece->len};

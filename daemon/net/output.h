@@ -17,6 +17,8 @@ struct output {
 
 /* Begins as zero. */
 void output_done(struct output *output);
+/* Frees the pool. */
+void output_give_back(void);
 
 static inline size_t output_len(const struct output *output)
 {
@@ -28,7 +30,7 @@ uint8_t *output_room(struct output *output, size_t len);
 void output_wrote(struct output *output, size_t len);
 void output_add_msg(struct output *output, struct msg *msg, const uint8_t *bytes, size_t len);
 
-/* The first pieces for a gathered write, when there are any; *len is their sum. */
+/* The first pieces for a gathered write; *len is their sum. */
 int output_pieces(const struct output *output, struct iovec *pieces, int max, size_t *len);
 /* So many bytes are gone; 0 gives room back that was not used. */
 void output_take(struct output *output, size_t len);

@@ -41,6 +41,8 @@ struct tls_options {
 int tls_server_context(struct ssl_ctx_st **ret, const struct tls_options *options, struct ssl_ctx_st *before,
                        char **why) must_check;
 struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context);
+/* When the first of its certificates expires, seconds since 1970; 0: that is not known. */
+int64_t tls_context_expires(const struct ssl_ctx_st *context);
 
 /* The accepting side of a connection; NULL: no memory. conn_new() gives it its descriptor. */
 struct ssl_st *tls_accept(struct ssl_ctx_st *context);

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* A server's context, one for each certificate. The first is the listener's; it owns the others and hands a handshake to
  * the one whose certificate is for the name that the client asks for:
@@ -198,13 +199,14 @@ static void on_context_gone(void *context, void *data, CRYPTO_EX_DATA *all, int 
         hosts_free(data);
 }
 
+static int hosts_index = -1; /* of a context's data */
+
 /* Connections hold contexts, also after a reload: the others live as long as the first one. */
 static void give_hosts(SSL_CTX *first, struct hosts *hosts)
 {
-    static int index = -1;
-    if (index < 0)
-        index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_context_gone);
-    if (!SSL_CTX_set_ex_data(first, index, hosts))
+    if (hosts_index < 0)
+        hosts_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_context_gone);
+    if (!SSL_CTX_set_ex_data(first, hosts_index, hosts))
         abort(); /* a pointer in a list: the rule of mem_new() */
     (void)SSL_CTX_set_tlsext_servername_callback(first, choose_host);
     (void)SSL_CTX_set_tlsext_servername_arg(first, hosts);
@@ -299,4 +301,22 @@ struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context)
 {
     SSL_CTX_free(context);
     return NULL;
+}
+
+static int64_t expires(const SSL_CTX *context)
+{
+    struct tm at;
+    const X509 *certificate = SSL_CTX_get0_certificate(context);
+    return certificate && ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &at) == 1 ? (int64_t)timegm(&at) : 0;
+}
+
+int64_t tls_context_expires(const struct ssl_ctx_st *context)
+{
+    const struct hosts *hosts = hosts_index < 0 ? NULL : SSL_CTX_get_ex_data(context, hosts_index);
+    int64_t first = expires(context);
+    for (size_t i = 0; hosts && i < hosts->count; i++) {
+        int64_t at = expires(hosts->contexts[i]);
+        first = at < first ? at : first;
+    }
+    return first;
 }

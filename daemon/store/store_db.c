@@ -185,7 +185,7 @@ int store_step(struct store_db *db, sqlite3_stmt *statement)
     if (!statement)
         return db->prepare_fault;
     if (db->in_batch && !db->savepoint && !sqlite3_stmt_readonly(statement)) {
-        int r = db->unsynced ? store_db_sync_file(db) : 0;
+        int r = db->lost = db->unsynced ? store_db_sync_file(db) : 0;
         if (r == 0)
             r = run_own(db, "SAVEPOINT item");
         if (r < 0) {

@@ -28,7 +28,7 @@ struct store_db {
 
     bool in_batch;
     bool savepoint;  /* the item has begun to write */
-    int lost;        /* SQLite gave up the whole transaction, and why; 0 while it stands */
+    int lost;        /* why the whole transaction is given up, by SQLite or because the file cannot be synced; 0: it stands */
     bool complained; /* a fault was logged and no commit has succeeded since */
     int wal_pages;
 

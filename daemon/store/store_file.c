@@ -66,7 +66,8 @@ static bool has_wal(const struct store_db *db)
 /* Writes the schema to a file that is there and empty. */
 static int build(const char *path)
 {
-    static const char *const pragmas[] = {"PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF"};
+    static const char *const pragmas[] = {"PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = OFF",
+                                          "PRAGMA synchronous = OFF"};
     sqlite3 *sqlite = NULL;
     int rc = sqlite3_open_v2(path, &sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     for (size_t i = 0; rc == SQLITE_OK && i < array_size(pragmas); i++)

@@ -15,15 +15,17 @@ CREATE TABLE session_subscription (
     PRIMARY KEY (session, filter)
 ) STRICT, WITHOUT ROWID;
 
--- Wills of clients that are connected, or whose delay has not passed: a will that is still here at start is published.
+-- Wills of clients that are connected, or whose delay has not passed: a will that is still here at start is published. An
+-- older one of a client that is back stays until those who get it have it.
 CREATE TABLE will (
-    client_id  TEXT    NOT NULL PRIMARY KEY,
-    number     INTEGER NOT NULL,          -- of this will: an older one's end must not remove a newer one
+    client_id  TEXT    NOT NULL,
+    number     INTEGER NOT NULL,
     topic      TEXT    NOT NULL,
     payload    BLOB    NOT NULL,
     properties BLOB    NOT NULL,          -- forwardable MQTT 5 properties as on the wire
     qos        INTEGER NOT NULL,
     retain     INTEGER NOT NULL,
     expiry_s   INTEGER,                   -- Message Expiry Interval; NULL for none
-    delay_s    INTEGER NOT NULL           -- Will Delay Interval
+    delay_s    INTEGER NOT NULL,          -- Will Delay Interval
+    PRIMARY KEY (client_id, number)
 ) STRICT, WITHOUT ROWID;

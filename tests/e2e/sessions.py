@@ -46,10 +46,7 @@ class Node:
             self.session = None  # until CONNACK tells
 
     def connect_packet(self):
-        return raw.connect(self.name, self.version, self.clean, will=self.will(), props=self.props())
-
-    def will(self):
-        return None
+        return raw.connect(self.name, self.version, self.clean, props=self.props())
 
     def props(self):
         if self.version != 5:
@@ -324,7 +321,7 @@ class Receiver(Node):
 
     def take(self, flow, sender, number, message):
         """The order is that of first deliveries. A sender that resumes leaves nothing out; one that does not may have lost
-        what was not acknowledged, and all() looks for the rest."""
+        what was not acknowledged; missing() looks for the rest. What is from before we subscribed may be sent again late."""
         name = f"{sender.name} {number}"
         before = flow.ids.get(number)
         if before is not None:
@@ -333,7 +330,7 @@ class Receiver(Node):
                 self.fail_if(before != message.packet_id, f"{name} comes again with packet id {message.packet_id}, was {before}")
                 self.fail_if(not message.again, f"{name} comes again without DUP")
             self.repetitions += 1
-        elif self.group is None:
+        elif self.group is None and not (number in sender.repeated and number <= (flow.due or number)):
             last = flow.last if flow.last is not None else flow.due
             self.fail_if(flow.last is not None and number < flow.last, f"{name} comes after {flow.last}")
             self.fail_if(sender.durable and last is not None and number > last + 1, f"{name} comes after {last}")
@@ -456,7 +453,7 @@ class Churner(Node):
         self.rng = rng
         self.topic, self.fence = f"churn/{name}/topic", f"churn/{name}/fence"
         self.granted = None  # 0: no subscription; 1 or 2: its QoS; None: it is not known
-        self.wanted = self.before = self.change_id = None
+        self.wanted = self.before = None  # while it is being changed
         self.is_listening = False
         self.probe = self.changes = 0
         self.heard = None
@@ -480,10 +477,10 @@ class Churner(Node):
     def change(self):
         """Away with the subscription, or to another QoS."""
         self.wanted = self.rng.choice([qos for qos in (0, 1, 2) if qos != self.granted])
-        self.change_id = self.next_id()
         self.before, self.granted = self.granted, None
-        self.send(raw.subscribe(self.change_id, [(self.topic, self.wanted)], self.version) if self.wanted else
-                  raw.unsubscribe(self.change_id, [self.topic], self.version))
+        packet_id = self.next_id()
+        self.send(raw.subscribe(packet_id, [(self.topic, self.wanted)], self.version) if self.wanted else
+                  raw.unsubscribe(packet_id, [self.topic], self.version))
 
     def look(self):
         self.probe += 1
@@ -544,20 +541,14 @@ class Testator(Node):
         self.qos, self.delay = qos, delay
         self.number = 0  # of the connection
         self.due, self.never = set(), set()
-        self.withdrawn = set()  # never, as soon as we know that it is on disk
-
-    def will(self):
-        self.number += 1
-        return f"will/{self.name}", payload_of(self.number), self.qos, False
 
     def connect_packet(self):
+        self.number += 1
+        will = f"will/{self.name}", payload_of(self.number), self.qos, False
         delay = struct.pack("!BI", raw.WILL_DELAY, self.delay) if self.delay else b""
-        return raw.connect(self.name, self.version, self.clean, will=self.will(), props=self.props(), will_props=delay)
+        return raw.connect(self.name, self.version, self.clean, will=will, props=self.props(), will_props=delay)
 
     def on_connected(self, present):
-        """What was withdrawn before is on disk now: changes are stored in their order."""
-        self.never |= self.withdrawn
-        self.withdrawn.clear()
         if self.delay:
             self.never.add(self.number)  # we are always back before
 
@@ -567,16 +558,9 @@ class Testator(Node):
         super().abort()
 
     def leave(self, reason=0):
-        was_connected = self.is_connected
-        if was_connected and not reason:
+        if not reason:
             self.is_connected = False  # no will
         super().leave(reason)
-        if was_connected and not reason:
-            self.withdrawn.add(self.number)
-
-    def forget_withdrawn(self):
-        """The gateway was killed: it may or may not have known."""
-        self.withdrawn.clear()
 
 
 class Heir(Receiver):
@@ -586,6 +570,11 @@ class Heir(Receiver):
         super().__init__(name, version, [("will/#", 1)], [])
         self.testators = {f"will/{testator.name}": testator for testator in testators}
         self.heard = {topic: set() for topic in self.testators}
+
+    def on_subscribed(self):
+        super().on_subscribed()
+        for testator in self.testators.values():  # whatever was published before, nobody heard
+            testator.due.clear()
 
     def on_publish(self, message):
         number = number_of(message, payload_of)

@@ -97,8 +97,28 @@ class Garbage:
         return self.rng.choice((b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
                                 b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00" * 300, b"\xff" * 300))
 
+    def frame(self, payload):
+        """Of WebSocket, with a mask that changes nothing."""
+        first = self.rng.choice((0x82, 0x82, 0x82, 0x82, 0x82, 0x02, 0x80, 0x89, 0x88, 0x81, self.rng.randrange(256)))
+        size = len(payload)
+        return bytes([first]) + (bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")) + bytes(4) + payload
+
+    def web(self):
+        """A WebSocket request, and behind it a damaged conversation in frames, or noise."""
+        request = (b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                   b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                   b"Sec-WebSocket-Protocol: mqtt\r\n\r\n")
+        if self.rng.random() < 0.2:
+            return request + self.noise()
+        data, frames = self.damaged(), []
+        while data:
+            size = self.rng.randrange(1, 300)
+            frames.append(self.frame(data[:size]))
+            data = data[size:]
+        return request + b"".join(frames)
+
     def burst(self, count):
-        kinds = (self.noise, self.damaged, self.damaged, self.behind_connect, self.too_long, self.other_protocol)
+        kinds = (self.noise, self.damaged, self.damaged, self.behind_connect, self.too_long, self.other_protocol, self.web)
         for _ in range(count):
             address, tls = self.rng.choice(self.doors)
             self.talk(address, tls, self.rng.choice(kinds)())
@@ -388,10 +408,11 @@ def main():
     with tempfile.TemporaryDirectory(prefix="gatehouse-e2e-") as folder:
         certificates, others = gateway.Certificates(folder), gateway.Certificates(folder, "others")
         unix = os.path.join(folder, "mqtt.sock")
-        with gateway.Gateway(suite.build, listen=(gateway.OPEN, certificates.door("&access=full"), f"unix://{unix}")) as gw:
+        with gateway.Gateway(suite.build, listen=(gateway.OPEN, certificates.door("&access=full"), f"unix://{unix}",
+                                                  "ws://127.0.0.1:0?access=open")) as gw:
             tls = certificates.context("pump")
             doors = [(gw.port(), None), (unix, None), (os.path.join(gw.runtime, "control.sock"), None),
-                     (gw.port("mqtts"), tls), (gw.port("mqtts"), None)]
+                     (gw.port("mqtts"), tls), (gw.port("mqtts"), None), (gw.port("ws"), None), (gw.port("ws"), None)]
             garbage = Garbage(gw, doors, random.Random(options.seed))
             suite.run("garbage on every listener disturbs nobody", garbage.run, options.seconds)
             suite.run("a first packet that is not CONNECT closes the connection", first_packet_is_not_connect, doors[:4])

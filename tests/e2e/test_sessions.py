@@ -33,6 +33,7 @@ from gateway import check
 from sessions import Churner, Fickle, Group, Heir, Receiver, Sender, Testator
 
 CONFIG = """queue-max = 1000000
+queue-size = 64M
 [stream kept]
 [route kept]
 filter = load/s/#
@@ -63,9 +64,9 @@ class Drill:
 
         self.steady = [Receiver("steady/1", 4, [("load/#", 1)], load), Receiver("steady/2", 5, [("load/#", 2)], load),
                        Receiver("bulky/1", 5, [("bulk/#", 1)], bulk), Receiver("bulky/2", 4, [("bulk/#", 2)], bulk),
-                       Receiver("slow/4", 4, [("load/#", 2)], load, pace=rng),
-                       Receiver("slow/5", 5, [("load/#", 2)], load, pace=rng),
-                       Receiver("narrow", 5, [("load/#", 2)], load, receive_max=3),
+                       Receiver("slow/4", 4, [("load/a/#", 1), ("load/b/#", 2)], load[:2], pace=rng),
+                       Receiver("slow/5", 5, [("load/c/#", 2), ("load/d/#", 1)], load[2:4], pace=rng),
+                       Receiver("narrow", 5, [("load/b/#", 2), ("load/e/#", 1)], [load[1], load[4]], receive_max=3),
                        Receiver("overlapping", 5, [("load/#", 1), ("load/b/+", 2), ("load/+/0", 0)], load),
                        Receiver("sharing/1", 5, [("$share/group/load/#", 2)], load, group=self.group)]
         self.flapping = [Receiver("flapping/1", 5, [("load/#", 1)], load), Receiver("flapping/2", 4, [("load/#", 2)], load),
@@ -100,7 +101,7 @@ class Drill:
         if way == "abort" or not node.is_connected:
             self.let_go(node, node.abort)
         elif way == "leave":
-            self.let_go(node, node.leave)
+            self.leave(node)
         elif way == "last words" and node.version == 5:
             self.let_go(node, lambda: node.leave(4))
         else:
@@ -109,6 +110,12 @@ class Drill:
             node.abort()
             self.attach(node)
             other.close()
+
+    def leave(self, node):
+        self.let_go(node, node.leave)
+        if isinstance(node, Testator):
+            with self.gw.client("witness", clean=False):  # changes of sessions are stored in their order
+                node.never.add(node.number)
 
     def turn(self, is_over):
         """The clients at work until is_over(packets)."""
@@ -167,8 +174,6 @@ class Drill:
     def detach(self, node):
         if node.is_attached():
             self.let_go(node, node.detach)
-        if isinstance(node, Testator):
-            node.forget_withdrawn()
 
     def audit_retained(self):
         with self.gw.client("auditor") as auditor:
@@ -198,9 +203,12 @@ class Drill:
         self.wait(lambda: not self.missing(), self.missing)
 
     def wait(self, what, sentence):
-        """Until what() is true, which is asked now and then only: it may take long to say."""
-        end = time.monotonic() + gateway.LONG
+        """Until what() is true, as long as messages arrive. It is asked now and then only: it may take long to say."""
+        end = before = 0
         while not what():
+            arrivals = sum(node.arrivals for node in self.receivers)
+            end = end if arrivals == before else time.monotonic() + gateway.LONG
+            before = arrivals
             check(time.monotonic() < end, sentence())
             pause = time.monotonic() + 0.1
             self.turn(lambda _, pause=pause: time.monotonic() > pause)

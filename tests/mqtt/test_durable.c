@@ -242,6 +242,19 @@ TEST(a_message_of_the_largest_size_waits_as_well)
     talk_end(&talk);
 }
 
+/* It was never sent, and what was not acknowledged may have been. */
+TEST(only_what_may_have_been_sent_comes_with_dup)
+{
+    struct talk talk;
+    talk_begin(&talk, NULL);
+    TALK(&talk, "A connects session-expiry=1000", "A subscribes a qos=2", "B connects clean",
+         "B> PUBLISH a 1 qos=1 id=1", "B< PUBACK id=1", "A< PUBLISH a 1 qos=1 id=1", "wait 1s", "A> close",
+         "wait 1s", "B> PUBLISH a 2 qos=1 id=2", "B< PUBACK id=2", "B> PUBLISH a 3 qos=2 id=3",
+         "B< PUBREC id=3", "restart", "restart", "A resumes session-expiry=1000",
+         "A< PUBLISH a 1 qos=1 id=1 dup", "A< PUBLISH a 2 qos=1 id=2", "A< PUBLISH a 3 qos=2 id=3");
+    talk_end(&talk);
+}
+
 TEST(a_message_that_was_read_back_may_wait_again)
 {
     struct talk talk;

@@ -56,7 +56,7 @@ static void read_whole(struct reader *reader, const uint8_t *data, size_t len)
 {
     bool within = false;
     size_t at = 0;
-    *reader = (struct reader){0};
+    reader->len = reader->code = reader->pings = 0;
     while (at < len) {
         const uint8_t *head = data + at;
         for (size_t n = 1; n <= 14 && n <= len - at && !reader->code; n++) {

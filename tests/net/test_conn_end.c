@@ -177,7 +177,9 @@ TEST(closing_writes_what_is_queued_first)
     INSIDE(&recorder, conn_close(recorder.conn));
     net_turn(rig);
     CHECK_INT(recorder.closed, 0);
-    CHECK_INT((int64_t)count_to_the_end(rig, raw), 600000);
+        CHECK_INT((int64_t)count_to_the_end(rig, raw), 600000);
+    CHECK_INT(recorder.closed, 0); /* the peer has not closed its side: it is given the time to read all of that */
+    net_wait(rig, 1000);
     CHECK_INT(recorder.closed, 1);
     CHECK_INT(recorder.why, 0);
     net_wait(rig, 100000); /* no timer is left */

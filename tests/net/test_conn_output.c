@@ -249,7 +249,8 @@ TEST(a_user_may_close_when_he_hears_of_draining)
     conn_write(recorder.conn, buffer, 400000);
     net_turn(rig);
     CHECK_INT((int64_t)read_all(rig, raw, 30000), 400003);
-    CHECK_MEM(got + 400000, 3, "end", 3);
+        CHECK_MEM(got + 400000, 3, "end", 3);
+    net_wait(rig, 1000);
     CHECK_INT(recorder.closed, 1);
     CHECK_INT(recorder.why, 0);
 }

@@ -82,6 +82,12 @@ static bool is_turned_away(int fd)
     return recv(fd, &byte, 1, 0) <= 0;
 }
 
+static bool is_turned_away_yet(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
 TEST(an_address_has_so_many_connections_at_the_same_time)
 {
     cleanup(door_done) struct door door = {0};
@@ -89,6 +95,7 @@ TEST(an_address_has_so_many_connections_at_the_same_time)
     door_must_open(&door, "mqtt://127.0.0.1:0?access=open&connections-per-address=2");
     cleanup(fd_close_p) int first = knock_tcp(&door), second = knock_tcp(&door), third = knock_tcp(&door),
                             fourth = knock_tcp(&door);
+    CHECK(first >= 0 && second >= 0);
     while (counters_of(&door).accepted < 4)
         CHECK(loop_turn(door.rig->loop, 0) >= 0);
     CHECK_INT(door.count, 2);
@@ -102,6 +109,7 @@ TEST(an_address_has_so_many_connections_at_the_same_time)
     while (counters_of(&door).accepted < 6)
         CHECK(loop_turn(door.rig->loop, 0) >= 0);
     CHECK_INT(door.count, 3);
+    CHECK(!is_turned_away_yet(fifth));
     CHECK(is_turned_away(sixth));
     CHECK_INT(log_lines.count, 2);
 }
@@ -115,6 +123,7 @@ TEST(where_nothing_is_limited_leaving_is_nothing)
     listener_left(door.listener, &from);
     listener_left(NULL, &from);
     cleanup(fd_close_p) int guest = knock_tcp(&door);
+    CHECK(guest >= 0);
     net_turn_until(door.rig, &door.count);
     CHECK_INT(door.from[0].family, AF_INET);
     CHECK_INT(counters_of(&door).refused_per_address, 0);

@@ -356,10 +356,13 @@ TEST(closing_says_goodbye_behind_the_last_words)
     conn_close(scene.recorder.conn);
     far_settle(&scene.far, scene.rig);
     CHECK_MEM(scene.far.bytes, scene.far.len, buffer, 600000);
-    CHECK(scene.far.goodbye);
+        CHECK(scene.far.goodbye);
+    net_wait(scene.rig, 1000);
     CHECK_INT(scene.recorder.closed, 1);
     CHECK_INT(scene.recorder.why, 0);
 }
+
+
 
 TEST(a_goodbye_is_an_end_and_so_is_its_absence)
 {

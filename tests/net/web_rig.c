@@ -153,6 +153,9 @@ void web_expect_end(struct web *web)
     web_take(web);
     CHECK_MEM(web->bytes, web->len, "", 0);
     CHECK(web->ended);
+    fd_close_p(&web->raw);
+    net_turn(web->rig);
+    CHECK_INT(web->recorder.closed, 1);
 }
 
 unsigned web_payloads(struct web *web, uint8_t **ret, size_t *len)

@@ -50,7 +50,8 @@ void web_send_raw(struct web *web, const void *bytes, size_t len);
 
 /* Turns and takes what comes, until nothing more does. */
 void web_take(struct web *web);
-/* What comes next are these bytes; is a frame with this first byte and that payload; is nothing; is the end. */
+/* What comes next are these bytes; is a frame with this first byte and that payload; is nothing; is the end, after which the
+ * client closes, too, and the connection is gone. */
 void web_expect_raw(struct web *web, const void *bytes, size_t len);
 void web_expect(struct web *web, uint8_t first, const void *payload, size_t len);
 void web_expect_nothing(struct web *web);

@@ -29,7 +29,7 @@ static struct {
     int64_t room;                    /* bytes that may still be written; -1: no limit */
     int full;                        /* what a write says without room */
     int64_t bad_from, bad_to;        /* offsets that cannot be read */
-    unsigned syncs, writes;
+    unsigned syncs, writes, file_syncs; /* the last: fsync() */
 } disk;
 
 static void disk_reset(void)
@@ -56,6 +56,7 @@ int __wrap_fdatasync(int fd)
 
 int __wrap_fsync(int fd)
 {
+    disk.file_syncs++;
     return fails(&disk.fsync) ? -1 : __real_fsync(fd);
 }
 
@@ -144,6 +145,37 @@ TEST(a_turn_of_reads_alone_syncs_nothing)
     disk_reset();
     rig_check_records(&rig, 0, 3, 100);
     CHECK_INT(disk.syncs + disk.writes, 0);
+    rig_done(&rig);
+}
+
+TEST(a_start_waits_for_no_disk_and_its_first_record_syncs_the_folders)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    CHECK_INT(disk.syncs + disk.file_syncs, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 1, 100), 0);
+    CHECK_INT(disk.syncs, 1);
+    CHECK_INT(disk.file_syncs, 3); /* the log's, that of all logs, and what it is in */
+    CHECK_INT(rig_append(&rig, rig.log, 1, 1, 100), 0);
+    CHECK_INT(disk.file_syncs, 3);
+
+    rig_reopen(&rig); /* the start before may have ended too early for that: once more */
+    disk_reset();
+    CHECK_INT(rig_append(&rig, rig.log, 2, 1, 100), 0);
+    CHECK_INT(disk.file_syncs, 3);
+    rig_done(&rig);
+}
+
+TEST(a_record_whose_folders_cannot_be_synced_is_not_acknowledged)
+{
+    struct seglog_rig rig;
+    init(&rig, 0);
+    disk.fsync = EIO;
+    CHECK_INT(rig_append(&rig, rig.log, 0, 1, 100), -EIO);
+    CHECK_INT(seglog_next(rig.log), 0);
+    disk_reset();
+    CHECK_INT(rig_append(&rig, rig.log, 0, 1, 100), 0);
+    CHECK(disk.file_syncs >= 3);
     rig_done(&rig);
 }
 

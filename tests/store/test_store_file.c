@@ -246,6 +246,40 @@ TEST(an_empty_file_beside_a_log_with_data_is_damage_not_a_new_database)
     rig_done(&rig);
 }
 
+TEST(a_log_with_data_whose_file_is_gone_is_damage_not_a_new_database)
+{
+    struct rig rig;
+    rig_init(&rig);
+    fill_and_die(&rig, 50);
+    cleanup_free char *wal = str_printf("%s-wal", rig.path);
+    off_t before = size_of(wal);
+    CHECK_INT(unlink(rig.path), 0);
+    CHECK_INT(rig_open(&rig), -EUCLEAN);
+    CHECK_LOGGED("it is gone, but there is a WAL with data");
+    CHECK_INT(size_of(wal), before);
+    CHECK_INT(size_of(rig.path), -1);
+    rig_done(&rig);
+}
+
+TEST(a_start_that_was_cut_short_is_not_in_the_way)
+{
+    struct rig rig;
+    rig_init(&rig);
+    cleanup_free char *beside = str_printf("%s.new", rig.path);
+    overwrite(beside, 0, "half a database");
+    CHECK_INT(rig_open(&rig), 0);
+    CHECK_INT(size_of(beside), -1);
+    int rows = 1;
+    CHECK_INT(store_run_now(rig.store, fill, &rows), 0);
+    rig_done(&rig);
+
+    rig_init(&rig);
+    overwrite(rig.path, 0, ""); /* there, but nothing of it had reached the disk when the power went */
+    CHECK_INT(rig_open(&rig), 0);
+    CHECK_INT(store_run_now(rig.store, fill, &rows), 0);
+    rig_done(&rig);
+}
+
 /* ---- schema ------------------------------------------------------------------------------------------------------ */
 
 static const struct migration base = {
