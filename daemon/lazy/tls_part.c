@@ -7,6 +7,7 @@ LAZY_EXPORTED const struct tls_table gatehouse_tls = {
     .part = LAZY_PART,
     .server_context = tls_server_context,
     .context_free = tls_context_free,
+    .context_expires = tls_context_expires,
     .accept_context = tls_accept,
     .free = tls_free,
     .set_fd = tls_set_fd,

@@ -60,7 +60,7 @@ static void on_answered(struct mqtt_link_subscribe *ask, int r)
     struct uplink_filters *all = filter->all;
     assert(filter->state == ASKING);
     all->asking--;
-    all->changed = true;
+    all->changed = all->is_up; /* that it went down has been said */
     if (ask->off || r == -ENOTCONN)
         filter->state = WAITING; /* given back, or forgotten with the connection */
     else

@@ -225,7 +225,8 @@ TEST(the_status_is_retained_and_says_how_the_uplink_is)
     cleanup_free char *begin =
         str_printf("{\"name\":\"cloud\",\"uri\":\"%s\",\"state\":\"up\",\"since\":", rig->uri);
     CHECK(strncmp(rig->last, begin, strlen(begin)) == 0);
-    CHECK(strstr(rig->last, ",\"reason\":null,\"sent\":0,\"failed\":0}"));
+    CHECK(strstr(rig->last,
+                 ",\"reason\":null,\"sent\":0,\"failed\":0,\"received\":0,\"lost\":0,\"subscribed\":[]}"));
 }
 
 TEST(cutting_disconnects_until_it_is_restored)
@@ -277,7 +278,7 @@ TEST(the_list_counts_what_was_sent_and_what_was_not)
     UNTIL(&rig->cloud, rig->settled_count == 8);
     const char *answer = uplink_rig_ask(rig, "$gatehouse/ctl/uplink/list", "");
     CHECK(strncmp(answer, "{\"uplinks\":[{\"name\":\"cloud\",", 28) == 0);
-    CHECK(strstr(answer, "\"sent\":7,\"failed\":1}]}"));
+    CHECK(strstr(answer, "\"sent\":7,\"failed\":1,\"received\":0,\"lost\":0,\"subscribed\":[]}]}"));
 }
 
 TEST(a_command_for_nobody_is_refused)
