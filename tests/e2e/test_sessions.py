@@ -26,9 +26,8 @@ import tempfile
 import time
 
 import gateway
-import raw
 import seglog
-from drill import Sequence, payload_of
+from drill import Sequence
 from gateway import check
 from sessions import Churner, Fickle, Group, Heir, Receiver, Sender, Testator
 

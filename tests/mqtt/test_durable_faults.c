@@ -110,6 +110,32 @@ TEST(a_clean_start_that_could_not_be_kept_works_after_a_restart)
     talk_end(&talk);
 }
 
+static int count_orphans(struct store_db *db, void *count)
+{
+    sqlite3_stmt *st = store_statement(db, "SELECT count(*) FROM session_subscription WHERE session NOT IN "
+                                           "(SELECT number FROM session)");
+    int r = store_step(db, st);
+    *(int *)count = sqlite3_column_int(st, 0);
+    return r < 0 ? r : 0;
+}
+
+TEST(subscriptions_of_a_session_that_could_not_be_removed_go_at_the_next_start)
+{
+    struct talk talk;
+    begin(&talk);
+    TALK(&talk, "A connects session-expiry=1000", "A subscribes a qos=1", "A> close");
+    fail_next_commit(&talk, -EIO);
+    TALK(&talk, "A> CONNECT id=a clean session-expiry=1000", "A< CONNACK rc=0x88 ...", "A< closed",
+         "A connects clean session-expiry=1000", "A subscribes b qos=1");
+    int count = -1;
+    CHECK_INT(store_run_now(talk.house->store, count_orphans, &count), 0);
+    CHECK_INT(count, 1);
+    TALK(&talk, "restart");
+    CHECK_INT(store_run_now(talk.house->store, count_orphans, &count), 0);
+    CHECK_INT(count, 0);
+    talk_end(&talk);
+}
+
 TEST(that_a_client_has_gone_may_be_lost_and_its_session_is_not)
 {
     struct talk talk;
