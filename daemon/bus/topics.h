@@ -41,8 +41,6 @@
 #define TOPIC_CTL_UPLINK_LIST    "$gatehouse/ctl/uplink/list"
 #define TOPIC_CTL_UPLINK_CUT     "$gatehouse/ctl/uplink/cut"
 #define TOPIC_CTL_UPLINK_RESTORE "$gatehouse/ctl/uplink/restore"
-#define TOPIC_CTL_SYNC_LIST      "$gatehouse/ctl/sync/list"
-#define TOPIC_CTL_SYNC_EXPLAIN   "$gatehouse/ctl/sync/explain"
 #define TOPIC_CTL_PLUGIN_LIST    "$gatehouse/ctl/plugin/list"
 #define TOPIC_CTL_PLUGIN_RESTART "$gatehouse/ctl/plugin/restart"
 /* Where the command line has its answers sent; %s: its client id. */
