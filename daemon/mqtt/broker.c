@@ -59,6 +59,8 @@ int broker_new(struct broker **ret, struct bus *bus, const struct broker_options
     broker->conn_limits =
         (struct conn_limits){.tail_max = options->packet_max + TAIL_SLACK, .high_water = HIGH_WATER};
     list_init(&broker->peers);
+    list_init(&broker->last_words);
+
     list_init(&broker->doors);
     peak_init(&broker->peak, broker->loop);
     broker_status_open(broker);
@@ -114,7 +116,9 @@ struct broker *broker_free(struct broker *broker)
         (void)peer_free(list_entry(link, struct peer, link));
     list_for_each_safe (link, &broker->doors)
         (void)door_close(list_entry(link, struct door, link));
+    session_forget_last_words(broker);
     broker->durable = durable_close(broker->durable);
+
     sys_done(broker);
     broker_status_close(broker);
     peak_done(&broker->peak);

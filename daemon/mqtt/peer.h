@@ -76,6 +76,8 @@ struct broker {
     struct peak peak;        /* of connections */
 
     struct list peers, doors;
+    struct list last_words; /* wills that are being published */
+
     struct subscriber subscriber; /* answers status requests */
     struct subscription status;
     bool stopping;

@@ -21,7 +21,9 @@ static struct loop *loop_of(const struct session *session)
 
 /* A will that is being published: on disk until that is done. */
 struct last_words {
+    struct list link; /* in broker->last_words */
     struct receipt receipt;
+
     struct broker *broker;
     uint64_t number;
     size_t len;
@@ -35,7 +37,14 @@ static void on_published(struct receipt *receipt, int r)
               again would not help */
     if (words->number && !words->broker->closing)
         durable_remove_will(words->broker->durable, words->client_id, words->len, words->number);
+    list_remove(&words->link);
     free(words);
+}
+
+void session_forget_last_words(struct broker *broker)
+{
+    for (struct list *link; (link = list_pop(&broker->last_words));)
+        free(list_entry(link, struct last_words, link));
 }
 
 void session_publish_will(struct broker *broker, const char *client_id, size_t len, struct msg *will,
@@ -43,6 +52,8 @@ void session_publish_will(struct broker *broker, const char *client_id, size_t l
 {
     struct last_words *words = mem_new_bytes(sizeof *words + len);
     receipt_init(&words->receipt, on_published);
+    list_append(&broker->last_words, &words->link);
+
     words->broker = broker;
     words->number = number;
     words->len = len;

@@ -131,6 +131,8 @@ void session_restore(struct session *session, int64_t waited);
 /* Publishes a will; on disk it goes when it has been kept by everybody who gets it. */
 void session_publish_will(struct broker *broker, const char *client_id, size_t len, struct msg *will,
                           uint64_t number);
+/* The bus does not turn any more: those it still has queued are published at the next start. */
+void session_forget_last_words(struct broker *broker);
 
 /* A mail read back, the oldest first: it waits, or was under way. is_new: it came when the client was away. */
 void session_take_back(struct session *session, struct mail *mail, bool is_new);
