@@ -18,6 +18,9 @@ static void on_closed(struct conn_user *user, int why);
 static void on_timer(struct timer *timer);
 static void on_flow_settled(struct receipt *receipt, int r);
 
+static const struct conn_events events = {
+    .received = on_received, .drained = on_drained, .closed = on_closed};
+
 int peer_new(struct broker *broker, struct door *door, const struct endpoint *endpoint)
 {
     struct peer *peer = mem_new(struct peer);
@@ -26,7 +29,7 @@ int peer_new(struct broker *broker, struct door *door, const struct endpoint *en
     peer->version = WIRE_MQTT311;
     peer->packet_max = UINT32_MAX;
     peer->problem_info = true;
-    peer->user = (struct conn_user){.received = on_received, .drained = on_drained, .closed = on_closed};
+    peer->user.on = &events;
     peer->timer.fire = on_timer;
     receipt_init(&peer->flow, on_flow_settled);
     peer->last_heard = loop_now(broker->loop);

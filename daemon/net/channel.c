@@ -138,7 +138,7 @@ ssize_t channel_write(struct channel *channel, const struct iovec *pieces, int c
         return write_below(channel, pieces, count, len);
     struct iovec framed[CHANNEL_PIECES_MAX + WEBSOCKET_PIECES];
     size_t framed_len;
-    int n = websocket_frame(websocket, framed, pieces, count, len, &framed_len);
+    int n = websocket_frame(websocket, framed, pieces, len, &framed_len);
     ssize_t written = write_below(channel, framed, n, framed_len);
     return written < 0 ? written : (ssize_t)websocket_wrote(websocket, (size_t)written);
 }

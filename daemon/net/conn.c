@@ -288,7 +288,7 @@ static int feed(struct conn *conn, const uint8_t *bytes, size_t len)
     do {
         user = conn->user;
         conn->expect = 0;
-        ssize_t used = user->received(user, bytes, len);
+        ssize_t used = user->on->received(user, bytes, len);
         if (conn->state != CONN_UP)
             return 0; /* he has closed it, and what he wrote before is still to go out */
         if (used < 0)
@@ -382,7 +382,7 @@ static void on_task(struct task *task)
 {
     struct conn *conn = container_of(task, struct conn, task);
     if (conn->state == CONN_ENDED) {
-        conn->user->closed(conn->user, conn->why);
+        conn->user->on->closed(conn->user, conn->why);
         (void)conn_free(conn);
     } else if (!conn->routes) {
         flush(conn);
@@ -482,8 +482,8 @@ static void write_out(struct conn *conn)
         output_take(&conn->output, 0); /* room that was asked for and not used */
     if (conn->above && output_len(&conn->output) <= conn->limits->high_water / 2) {
         conn->above = false;
-        if (conn->user->drained && conn->state == CONN_UP)
-            conn->user->drained(conn->user);
+        if (conn->user->on->drained && conn->state == CONN_UP)
+            conn->user->on->drained(conn->user);
     }
     if (conn->state == CONN_CLOSING && !has_output(conn))
         finish(conn, true);

@@ -21,8 +21,10 @@
 
 struct conn;
 
-/* Whoever speaks through the connection embeds this and finds itself with container_of(). */
-struct conn_user {
+struct conn_user;
+
+/* What happens to a connection: one constant for all users of a kind. */
+struct conn_events {
     /* Bytes have come. Returns how many were used; the rest is kept and given again together with what follows, or
      * after conn_resume(), or at once to the user that conn_set_user() named. -errno ends the connection. May call
      * every conn_ function but conn_free(). */
@@ -32,6 +34,11 @@ struct conn_user {
     /* The end, called once, from the loop and never from inside a conn_ function; why is 0 (peer closed, or
      * conn_close() is through) or −errno. The conn still says who was there, and is gone when this returns. */
     void (*closed)(struct conn_user *user, int why);
+};
+
+/* Whoever speaks through the connection embeds this and finds itself with container_of(). */
+struct conn_user {
+    const struct conn_events *on;
 };
 
 /* Stay their owner's and outlive the connections that keep to them. */

@@ -5,6 +5,7 @@
 #include "net/listener_socket.h"
 #include "net/visitors.h"
 #include "net/websocket.h"
+#include "net/websocket_frame.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -109,8 +110,10 @@ int listener_open(struct listener **ret, struct loop *loop, const struct listene
     listener_uri_copy(&listener->uri, uri);
     set_name(listener);
     greeter_init(&listener->greeter, loop, listener->name, on_introduced);
-    if (listener_has_websocket(uri))
+    if (listener_has_websocket(uri)) {
         listener->site = websocket_site_new(uri->path, uri->origins, address_name_is_loopback(uri->host));
+        listener->site->cut = websocket_cut_mqtt;
+    }
     int r = make_tls(uri, &listener->tls, NULL, why);
     if (r >= 0)
         r = get_socket(listener, why);

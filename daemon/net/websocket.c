@@ -14,11 +14,24 @@
  *
  * Out: what has once been offered to the layer below stands, for TLS may have encrypted it already:
  *
- *      [ owed: answer, pong or close ][ head of a frame ][ output, `left_out` bytes of it ]
+ *      [ owed: answer, pong or close ][ head of a frame ][ output ][ head of the next ][ output ] …
  *
  * Only when all of it is written, the next of these is made up. */
 
 enum { FRAME_MAX = 256 * 1024 }; /* that we send: there are clients that gather the whole of one */
+
+/* A frame that goes: its head, and how much of the output belongs to it. */
+struct outgoing {
+    size_t left; /* bytes of output */
+    uint8_t head_len, head_at;
+    uint8_t head[WEBSOCKET_SERVER_HEAD_MAX];
+};
+
+/* The frames of one write. */
+struct batch {
+    unsigned count, at;
+    struct outgoing frames[WEBSOCKET_FRAMES];
+};
 
 struct owed {
     size_t len, at;
@@ -36,15 +49,15 @@ struct websocket {
     struct owed *owed;    /* is being written, or will be next */
     struct owed *pong;    /* waits for `owed` and the frame to be written */
     struct owed *control; /* payload of the control frame that is coming */
+    struct batch *batch;  /* is being written, behind what is owed */
     const char *why;      /* the rule that was broken; NULL: none */
     uint64_t left_in;     /* bytes of the frame that is coming */
-    size_t left_out;      /* bytes of output that belong to the frame that is going */
+    size_t left_out;      /* bytes of a packet that did not fit in its frame */
     uint32_t mask;
     uint16_t code; /* of the close frame; 0: there will be none */
     uint8_t opcode;
-    uint8_t head_in_len, head_out_len, head_out_at;
+    uint8_t head_in_len;
     uint8_t head_in[WEBSOCKET_CLIENT_HEAD_MAX];
-    uint8_t head_out[WEBSOCKET_SERVER_HEAD_MAX];
     bool within;  /* a message: its next fragment is a continuation */
     bool over;    /* nothing that comes counts any more */
     bool leaving; /* no output will follow what there is: the close frame may */
@@ -67,6 +80,7 @@ struct websocket *websocket_free(struct websocket *websocket)
     free(websocket->owed);
     free(websocket->pong);
     free(websocket->control);
+    free(websocket->batch);
     free(websocket);
     return NULL;
 }
@@ -355,47 +369,121 @@ static struct owed *close_new(unsigned code)
     return owed_new(close, len);
 }
 
+/* What is left of the output that is to be framed. */
+struct source {
+    const struct iovec *piece;
+    size_t at;  /* in the piece */
+    size_t len; /* in all */
+};
+
+static void skip(struct source *source, size_t len)
+{
+    source->len -= len;
+    source->at += len;
+    while (source->len && source->at >= source->piece->iov_len) {
+        source->at -= source->piece->iov_len;
+        source->piece++;
+    }
+}
+
+/* How much of the output is one packet, or what is left of one; all of it where that cannot be told. */
+static size_t next_cut(const struct websocket *websocket, const struct source *source)
+{
+    size_t len = websocket->left_out;
+    if (!len && websocket->site->cut)
+        len = websocket->site->cut((const uint8_t *)source->piece->iov_base + source->at,
+                                   source->piece->iov_len - source->at);
+    return len ? len : source->len;
+}
+
+static struct batch *batch_new(struct websocket *websocket, const struct iovec *pieces, size_t len)
+{
+    struct batch *batch = mem_new(struct batch);
+    struct source source = {.piece = pieces, .len = len};
+    skip(&source, 0);
+    while (source.len && batch->count < WEBSOCKET_FRAMES) {
+        size_t cut = next_cut(websocket, &source);
+        if (cut > source.len && batch->count)
+            break; /* the rest of the packet is not among these pieces */
+        struct outgoing *frame = &batch->frames[batch->count++];
+        frame->left = size_min(size_min(cut, source.len), FRAME_MAX);
+        websocket->left_out = cut - frame->left;
+        frame->head_len = (uint8_t)websocket_frame_encode(frame->head, WEBSOCKET_BINARY, frame->left);
+        skip(&source, frame->left);
+    }
+    return batch;
+}
+
 /* What is written next: a pong goes before output, the close frame after all of it. */
-static void make_up(struct websocket *websocket, size_t len)
+static void make_up(struct websocket *websocket, const struct iovec *pieces, size_t len)
 {
     assert(!len || !websocket->left);
     websocket->owed = steal(websocket->pong);
     if (len) {
-        websocket->left_out = size_min(len, FRAME_MAX);
-        websocket->head_out_len =
-            (uint8_t)websocket_frame_encode(websocket->head_out, WEBSOCKET_BINARY, websocket->left_out);
-        websocket->head_out_at = 0;
+        websocket->batch = batch_new(websocket, pieces, len);
     } else if (!websocket->owed && owes_close(websocket)) {
         websocket->owed = close_new(websocket->code);
         websocket->left = true;
     }
 }
 
-static size_t head_left(const struct websocket *websocket)
+static struct iovec head_left(struct outgoing *frame)
 {
-    return (size_t)(websocket->head_out_len - websocket->head_out_at);
+    return (struct iovec){frame->head + frame->head_at, (size_t)(frame->head_len - frame->head_at)};
 }
 
-int websocket_frame(struct websocket *websocket, struct iovec *framed, const struct iovec *pieces, int count,
-                    size_t len, size_t *framed_len)
+/* The frame's head and its part of the output. */
+static int add_frame(struct iovec *framed, struct outgoing *frame, struct source *source)
 {
-    if (!websocket->owed && !head_left(websocket) && !websocket->left_out)
-        make_up(websocket, len);
+    int n = 0;
+    if (frame->head_at < frame->head_len)
+        framed[n++] = head_left(frame);
+    for (size_t left = frame->left; left;) {
+        size_t len = size_min(left, source->piece->iov_len - source->at);
+        if (len)
+            framed[n++] = (struct iovec){(uint8_t *)source->piece->iov_base + source->at, len};
+        skip(source, len);
+        left -= len;
+    }
+    return n;
+}
+
+int websocket_frame(struct websocket *websocket, struct iovec *framed, const struct iovec *pieces, size_t len,
+                    size_t *framed_len)
+{
+    if (!websocket->owed && !websocket->batch)
+        make_up(websocket, pieces, len);
     int n = 0;
     if (websocket->owed)
         framed[n++] = (struct iovec){websocket->owed->bytes + websocket->owed->at,
                                      websocket->owed->len - websocket->owed->at};
-    if (head_left(websocket))
-        framed[n++] = (struct iovec){websocket->head_out + websocket->head_out_at, head_left(websocket)};
-    size_t left = websocket->left_out;
-    for (int i = 0; i < count && left; i++) {
-        framed[n] = (struct iovec){pieces[i].iov_base, size_min(left, pieces[i].iov_len)};
-        left -= framed[n++].iov_len;
-    }
+    struct batch *batch = websocket->batch;
+    struct source source = {.piece = pieces, .len = len};
+    for (unsigned i = batch ? batch->at : 0; batch && i < batch->count; i++)
+        n += add_frame(framed + n, &batch->frames[i], &source);
     *framed_len = 0;
     for (int i = 0; i < n; i++)
         *framed_len += framed[i].iov_len;
     return n;
+}
+
+/* Of n written bytes, those that the frames take: how many of them were output. */
+static size_t batch_wrote(struct batch *batch, size_t n)
+{
+    size_t output = 0;
+    while (n) {
+        assert(batch->at < batch->count);
+        struct outgoing *frame = &batch->frames[batch->at];
+        size_t of_head = size_min(n, head_left(frame).iov_len);
+        size_t of_output = size_min(n - of_head, frame->left);
+        frame->head_at = (uint8_t)(frame->head_at + of_head);
+        frame->left -= of_output;
+        output += of_output;
+        n -= of_head + of_output;
+        if (!frame->left && !head_left(frame).iov_len)
+            batch->at++;
+    }
+    return output;
 }
 
 size_t websocket_wrote(struct websocket *websocket, size_t n)
@@ -408,12 +496,12 @@ size_t websocket_wrote(struct websocket *websocket, size_t n)
         if (owed->at == owed->len)
             free(steal(websocket->owed));
     }
-    size_t taken = size_min(n, head_left(websocket));
-    websocket->head_out_at = (uint8_t)(websocket->head_out_at + taken);
-    n -= taken;
-    assert(n <= websocket->left_out);
-    websocket->left_out -= n;
-    return n;
+    struct batch *batch = websocket->batch;
+    assert(batch || !n);
+    size_t output = batch ? batch_wrote(batch, n) : 0;
+    if (batch && batch->at == batch->count)
+        free(steal(websocket->batch));
+    return output;
 }
 
 void websocket_leave(struct websocket *websocket, int why)

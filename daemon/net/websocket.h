@@ -4,7 +4,8 @@
  *      hello ──▶ read, frame ──▶ leave or an end in read() ──▶ frame until nothing is owed
  *
  * Frames and MQTT packets need not be aligned [MQTT-6.0.0-2]: what comes is one run of bytes, moved together where it was
- * read to, and what goes out in one write is one frame. Pings are answered between frames; when several wait, the last one
+ * read to. Out goes one frame a packet where the site can cut its output into packets, since there are clients that read one
+ * packet a frame and then wait (Paho C 1.3.12); else one frame a write. Pings are answered between frames; when several wait, the last one
  * (section 5.5.3), so nobody can make us keep more than one. Extensions are not offered.
  *
  * At rest it owns no buffers. */
@@ -40,12 +41,15 @@ void websocket_lost(struct websocket *websocket);
 /* Which rule was broken, by the request or by a frame. */
 const char *websocket_why(const struct websocket *websocket);
 
-enum { WEBSOCKET_PIECES = 2 }; /* what framing adds */
+enum {
+    WEBSOCKET_FRAMES = 32,                      /* in one write at most */
+    WEBSOCKET_PIECES = 1 + 2 * WEBSOCKET_FRAMES /* what framing adds: heads, and cuts through pieces */
+};
 
 /* What is to be written for output of these pieces, which are len bytes (0: only what is owed): into `framed`, which has
  * room for WEBSOCKET_PIECES more. *framed_len is their sum. What was not written must come first in the next call. */
-int websocket_frame(struct websocket *websocket, struct iovec *framed, const struct iovec *pieces, int count,
-                    size_t len, size_t *framed_len);
+int websocket_frame(struct websocket *websocket, struct iovec *framed, const struct iovec *pieces, size_t len,
+                    size_t *framed_len);
 /* So many bytes of that have been written: how many of them were output. */
 size_t websocket_wrote(struct websocket *websocket, size_t n);
 

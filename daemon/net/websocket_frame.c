@@ -112,6 +112,18 @@ uint32_t websocket_unmask(uint8_t *to, const uint8_t *from, size_t len, uint32_t
     return mask;
 }
 
+size_t websocket_cut_mqtt(const uint8_t *bytes, size_t len)
+{
+    enum { LENGTH_BYTES = 4 };
+    size_t n = 0;
+    for (size_t i = 1; i < len && i <= LENGTH_BYTES; i++) {
+        n |= (size_t)(bytes[i] & 0x7f) << 7 * (i - 1);
+        if (!(bytes[i] & 0x80))
+            return 1 + i + n;
+    }
+    return 0;
+}
+
 bool websocket_code_is_valid(unsigned code)
 {
     /* 1004 is reserved; 1005, 1006 and 1015 are never sent. From 3000 they belong to libraries and applications. */

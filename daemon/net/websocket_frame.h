@@ -46,5 +46,8 @@ size_t websocket_frame_encode(uint8_t head[WEBSOCKET_SERVER_HEAD_MAX], enum webs
 /* Copies and unmasks in one pass. `to` may overlap `from` when it is not behind it. Returns the mask for what follows. */
 uint32_t websocket_unmask(uint8_t *to, const uint8_t *from, size_t len, uint32_t mask);
 
+/* How long the MQTT packet is that begins there (MQTT 5, section 2.1); 0: its head is not all there, or is none. */
+size_t websocket_cut_mqtt(const uint8_t *bytes, size_t len);
+
 /* May a peer say that code in a close frame? */
 bool websocket_code_is_valid(unsigned code);

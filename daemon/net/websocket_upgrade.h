@@ -9,8 +9,10 @@ struct websocket_site {
     unsigned refs;
     char *path;
     char *origins; /* of pages that may come, with commas; "*": all; NULL: pages of the same host */
-    bool loopback; /* the listener's address is */
-    bool closed;   /* the listener is: who is still here leaves because we go away */
+    size_t (*cut)(const uint8_t *bytes,
+                  size_t len); /* output into packets: websocket_cut_mqtt(); NULL: not at all */
+    bool loopback;             /* the listener's address is */
+    bool closed;               /* the listener is: who is still here leaves because we go away */
 };
 
 struct websocket_site *websocket_site_new(const char *path, const char *origins, bool loopback);

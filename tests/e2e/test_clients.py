@@ -116,7 +116,6 @@ class Library:
 
 
 HOST = "127.0.0.1:{port}"
-# Not for Paho C 1.3: of several packets in one frame it takes the first and looks at the others when more comes.
 WEB = {"ws": ("ws", HOST + "/mqtt"), "wss": ("wss", HOST + "/mqtt")}
 
 
@@ -127,8 +126,8 @@ def libraries(build):
     return [
         Library("Paho Python", [python, os.path.join(HERE, "clients", "paho_python.py")],
                 {"tcp": ("mqtt", HOST), "tls": ("mqtts", HOST)} | WEB),
-        Library("Paho C sync", [os.path.join(clients, "paho_sync")], {"tcp": ("tcp", HOST), "tls": ("ssl", HOST)}),
-        Library("Paho C async", [os.path.join(clients, "paho_async")], {"tcp": ("tcp", HOST), "tls": ("ssl", HOST)}),
+        Library("Paho C sync", [os.path.join(clients, "paho_sync")], {"tcp": ("tcp", HOST), "tls": ("ssl", HOST)} | WEB),
+        Library("Paho C async", [os.path.join(clients, "paho_async")], {"tcp": ("tcp", HOST), "tls": ("ssl", HOST)} | WEB),
         Library("MQTT.js", [shutil.which("node") or "node", os.path.join(HERE, "clients", "mqttjs.cjs")],
                 {"tcp": ("mqtt", HOST), "tls": ("mqtts", HOST), "unix": ("unix", "{path}")} | WEB, {"NODE_PATH": npm}),
     ]

@@ -100,7 +100,9 @@ static void on_closed(struct conn_user *user, int why)
 
 void recorder_init(struct recorder *recorder)
 {
-    recorder->user = (struct conn_user){.received = on_received, .drained = on_drained, .closed = on_closed};
+    static const struct conn_events events = {
+        .received = on_received, .drained = on_drained, .closed = on_closed};
+    recorder->user.on = &events;
 }
 
 void recorder_done(struct recorder *recorder)

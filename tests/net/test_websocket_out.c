@@ -3,6 +3,7 @@
 
 #include "net/tls.h"
 #include "net/tls_rig.h"
+#include "net/websocket_frame.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -29,6 +30,55 @@ TEST(what_a_turn_wrote_goes_out_as_one_frame)
     conn_write(web.recorder.conn, "again", 5);
     web_expect(&web, WEB_BINARY, "again", 5);
     web_expect_nothing(&web);
+}
+
+TEST(each_packet_of_mqtt_has_a_frame_of_its_own)
+{
+    cleanup(web_done) struct web web = {0};
+    web_up(&web);
+    web.site->cut = websocket_cut_mqtt;
+    pattern(buffer, 1000, 1);
+    cleanup(msg_unref_p) struct msg *msg = msg_new("t", 1, buffer, 1000);
+    conn_write(web.recorder.conn, "\xd0\x00\x40\x02\x00\x01\x30\xeb\x07\x00\x01t", 12);
+    conn_write_msg(web.recorder.conn, msg, msg->payload, 1000);
+    conn_write(web.recorder.conn, "\xd0\x00", 2);
+    CHECK_INT(loop_turn(web.rig->loop, 0), 1);
+    uint8_t publish[6 + 1000] = {0x30, 0xeb, 0x07, 0x00, 0x01, 't'};
+    memcpy(publish + 6, buffer, 1000);
+    web_expect(&web, WEB_BINARY, "\xd0\x00", 2);
+    web_expect(&web, WEB_BINARY, "\x40\x02\x00\x01", 4);
+    web_expect(&web, WEB_BINARY, publish, sizeof publish);
+    web_expect(&web, WEB_BINARY, "\xd0\x00", 2);
+    web_expect_nothing(&web);
+}
+
+TEST(more_packets_than_go_out_in_one_write_are_still_one_frame_each)
+{
+    enum { PACKETS = 1000 };
+    cleanup(web_done) struct web web = {0};
+    web_up(&web);
+    web.site->cut = websocket_cut_mqtt;
+    for (int i = 0; i < PACKETS; i++)
+        conn_write(web.recorder.conn, (uint8_t[]){0x40, 2, (uint8_t)(i >> 8), (uint8_t)i}, 4);
+    for (int i = 0; i < PACKETS; i++)
+        web_expect(&web, WEB_BINARY, (uint8_t[]){0x40, 2, (uint8_t)(i >> 8), (uint8_t)i}, 4);
+    web_expect_nothing(&web);
+}
+
+TEST(a_packet_of_several_frames_is_not_cut_by_what_is_in_it)
+{
+    enum { LEN = 300000, FRAME = 256 * 1024 };
+    cleanup(web_done) struct web web = {0};
+    web_up(&web);
+    web.site->cut = websocket_cut_mqtt;
+    send_buffer(web.raw, BUFFER);
+    memset(buffer, 0, LEN); /* would be packets of two bytes */
+    memcpy(buffer, "\x30\xdc\xa7\x12", 4);
+    conn_write(web.recorder.conn, buffer, LEN);
+    conn_write(web.recorder.conn, "\xd0\x00", 2);
+    web_expect(&web, WEB_BINARY, buffer, FRAME);
+    web_expect(&web, WEB_BINARY, buffer + FRAME, LEN - FRAME);
+    web_expect(&web, WEB_BINARY, "\xd0\x00", 2);
 }
 
 TEST(a_lot_of_output_goes_out_in_frames_that_a_client_can_hold)
