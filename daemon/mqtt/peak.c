@@ -13,7 +13,7 @@ enum {
 static void on_time(struct timer *timer)
 {
     struct peak *peak = container_of(timer, struct peak, timer);
-    peak->highest = peak->now;
+    peak->before = peak->highest = peak->now;
     peak->given_back++;
     conn_give_back();
     (void)malloc_trim(0);
@@ -34,6 +34,8 @@ void peak_note(struct peak *peak, size_t connections)
     peak->now = connections;
     if (connections > peak->highest)
         peak->highest = connections;
-    if (peak->highest >= SMALLEST && connections <= peak->highest / MOST && !timer_is_running(&peak->timer))
+    bool many_came = connections >= peak->before + SMALLEST;
+    bool most_went = peak->highest >= SMALLEST && connections <= peak->highest / MOST;
+    if ((many_came || most_went) && !timer_is_running(&peak->timer))
         timer_start(peak->loop, &peak->timer, WAIT_MS);
 }

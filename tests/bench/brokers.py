@@ -133,9 +133,9 @@ class Broker:
         log = self.folder / "log"
         try:
             with log.open("wb") as err:
-                began = time.monotonic()
                 self.process = subprocess.Popen(self.before + command, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
                                                 cwd=self.folder, env=self.environment, start_new_session=True)
+                began = time.monotonic()  # Popen() comes back when the program runs
         except OSError as e:
             raise Failed(f"{command[0]}: {e.strerror}") from e
         self.pid = self.process.pid

@@ -219,7 +219,7 @@ class Tables:
                    left, lambda x: f"{x:.2f} × idle")
             figure(row, f"CPU per {kind} connect, ms", lambda x: x["opening_cpu_s"] * 1000 / x["connections"])
             figure(row, f"CPU while all {kind} are idle, %", lambda x: x["held_cpu_s"] * 100 / x["held_s"])
-        figure(MEMORY, "start to accepting, ms", lambda x: x["start_ms"], rows.START_MS_MAX)
+        figure(MEMORY, "exec to accepting, ms", lambda x: x["start_ms"], rows.START_MS_MAX)
         self.table(f"Memory (PSS) and start, {self.options.connections} idle TCP and {self.options.tls_connections} "
                    "idle TLS connections:", ["", *self.names, "goal"], body)
 

@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTING_MAX = 64, TURN_EVENTS = 512 };
+enum { CONNECTING_MAX = 64, TURN_EVENTS = 512, LEAVING_S = 3 };
 
 /* Nothing has arrived for so long: nothing will. What waits for a disk may be kept waiting. */
 static const double quiet_s = 2, quiet_disk_s = 10;
@@ -156,21 +156,21 @@ static void start_holding(struct traffic *traffic, double now)
 {
     traffic->outcome->opening_s = now - traffic->start;
     traffic->outcome->opening_cpu_s = broker_cpu_since(traffic);
-    traffic->outcome->pss_open = broker_pss(traffic);
     traffic->phase = PHASE_HOLDING;
     mark_cpu(traffic);
     traffic->end = now + traffic->plan->seconds;
 }
 
-/* The broker gets as long again to give its memory back. */
+/* The broker gets a moment to give its memory back. */
 static void start_leaving(struct traffic *traffic, double now)
 {
     traffic->outcome->hold_cpu_s = broker_cpu_since(traffic);
+    traffic->outcome->pss_open = broker_pss(traffic);
     traffic->outcome->seconds = traffic->plan->seconds;
     for (unsigned i = 0; i < traffic->n_clients; i++)
         link_close(&traffic->clients[i].link);
     traffic->phase = PHASE_LEAVING;
-    traffic->end = now + traffic->plan->seconds;
+    traffic->end = now + LEAVING_S;
 }
 
 static void turn(struct traffic *traffic, double now)

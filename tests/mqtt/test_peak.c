@@ -40,16 +40,36 @@ TEST(memory_is_given_back_once_a_second_after_most_have_gone)
     scene_begin(&scene);
     go_to(&scene, 1000);
     wait(&scene, 5000);
+    CHECK_INT(scene.peak.given_back, 1);
     go_to(&scene, 251);
     wait(&scene, 5000);
-    CHECK_INT(scene.peak.given_back, 0);
+    CHECK_INT(scene.peak.given_back, 1);
     go_to(&scene, 0);
     wait(&scene, 999);
-    CHECK_INT(scene.peak.given_back, 0);
-    wait(&scene, 1);
     CHECK_INT(scene.peak.given_back, 1);
+    wait(&scene, 1);
+    CHECK_INT(scene.peak.given_back, 2);
+    wait(&scene, 5000);
+    CHECK_INT(scene.peak.given_back, 2);
+    CHECK(!timer_is_running(&scene.peak.timer));
+}
+
+TEST(what_handshakes_needed_is_given_back_once_a_second_after_many_have_come)
+{
+    cleanup(scene_done) struct scene scene;
+    scene_begin(&scene);
+    go_to(&scene, 199);
+    wait(&scene, 5000);
+    CHECK_INT(scene.peak.given_back, 0);
+    go_to(&scene, 1000);
+    wait(&scene, 1000);
+    CHECK_INT(scene.peak.given_back, 1);
+    go_to(&scene, 1199);
     wait(&scene, 5000);
     CHECK_INT(scene.peak.given_back, 1);
+    go_to(&scene, 1200);
+    wait(&scene, 1000);
+    CHECK_INT(scene.peak.given_back, 2);
     CHECK(!timer_is_running(&scene.peak.timer));
 }
 
