@@ -9,16 +9,21 @@
 #include "beside.h"
 #include "notify.h"
 #include "options.h"
+#include "settings.h"
 
 #include "base/log.h"
 #include "base/loop.h"
 #include "bus/bus.h"
 #include "config/config.h"
+#include "http/http_server.h"
 #include "mqtt/broker.h"
 #include "net/passed.h"
 #include "services/ctl/ctl.h"
 #include "services/functions/functions.h"
+#include "services/gwshadow/gwshadow.h"
+#include "services/metrics/metrics.h"
 #include "services/shadow/shadow.h"
+#include "services/shadowsync/shadowsync.h"
 #include "services/streams/streams.h"
 #include "services/uplink/uplink.h"
 #include "store/seglog.h"
@@ -51,11 +56,15 @@ struct house {
     struct seglogs *queues; /* of durable sessions: a flood of telemetry does not queue in front of them */
     struct bus *bus;
     struct broker *broker;
+    struct http_server *http;
     struct principal *local;
     struct ctl *ctl;
     struct shadow *shadow;
     struct streams *streams;
     struct uplinks *uplinks;
+    struct shadowsync *sync;
+    struct gwshadow *own_shadow;
+    struct metrics *metrics;
     struct functions *functions;
     struct door *doors[LISTENERS_MAX + 1];
     size_t door_count;
@@ -147,28 +156,12 @@ static int open_stores(struct house *house)
 
 static int open_broker(struct house *house)
 {
-    const struct config *config = &house->config;
-    struct broker_options options = broker_options();
-    options.packet_max = (size_t)config->packet_max;
-    options.inflight_max = (unsigned)config->inflight_max;
-    options.queue_max = (size_t)config->queue_max;
-    options.queue_bytes_max = (size_t)config->queue_bytes;
-    options.queued_bytes_max = (size_t)config->queued_bytes;
-    options.queue_full = strcmp(config->queue_full, "wait") == 0 ? BROKER_QUEUE_WAIT : BROKER_QUEUE_REFUSE;
-    options.subscriptions_max = (unsigned)config->subscriptions_max;
-    options.topic_levels_max = (unsigned)config->topic_levels_max;
-    options.alias_max = (uint16_t)config->alias_max;
-    options.session_expiry_s = (uint32_t)config->session_expiry_s;
-    options.session_expiry_max_s = (uint32_t)config->session_expiry_max_s;
-    options.keepalive_max_s = (unsigned)config->keepalive_max_s;
-    options.connections_max = (unsigned)config->connections_max;
-    options.spool_bytes_max = (uint64_t)config->queue_disk_bytes;
-    if (strcmp(config->profile, "aws") == 0)
-        broker_options_aws(&options);
-
+    struct broker_options options = settings_broker(&house->config);
     options.store = house->store;
     options.logs = house->queues;
     house->local = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
+    const struct http_options http = settings_http(&house->config);
+    house->http = http_server_new(house->bus, &http);
     return broker_new(&house->broker, house->bus, &options);
 }
 
@@ -252,6 +245,12 @@ static int open_uplinks(struct house *house)
     return r;
 }
 
+static int open_sync(struct house *house)
+{
+    cleanup_free struct sync_options *options = settings_syncs(&house->config);
+    return shadowsync_new(&house->sync, house->bus, house->store, options, house->config.sync_count);
+}
+
 static int on_door_wanted(void *self, void **door, const char *socket_path, struct principal *principal,
                           char **why)
 {
@@ -310,17 +309,29 @@ static int open_functions(struct house *house)
     return r;
 }
 
+static int open_shadow(struct house *house)
+{
+    const struct shadow_options options = settings_shadow(&house->config);
+    return shadow_new(&house->shadow, house->bus, house->store, &options);
+}
+
 static int open_services(struct house *house)
 {
     int r = ctl_new(&house->ctl, house->bus, house->store, house->config.name, GATEHOUSE_VERSION);
     if (r >= 0)
-        r = shadow_new(&house->shadow, house->bus, house->store, &(struct shadow_options){0});
+        r = open_shadow(house);
     if (r >= 0)
         r = open_streams(house);
     if (r >= 0)
         r = open_uplinks(house);
     if (r >= 0)
+        r = open_sync(house);
+    if (r >= 0)
         r = open_functions(house);
+    if (r >= 0 && house->config.shadow)
+        r = gwshadow_new(&house->own_shadow, house->bus, house->config.name);
+    if (r >= 0)
+        r = metrics_new(&house->metrics, house->bus);
     return r < 0 ? fault("services", "cannot be started", r) : 0;
 }
 
@@ -337,6 +348,19 @@ static int open_door(struct house *house, const struct listener_uri *uri, struct
     return 0;
 }
 
+static int open_http_door(struct house *house, const struct listener_uri *uri)
+{
+    const char *name;
+    char *why = NULL;
+    int r = http_server_listen(house->http, uri, &name, &why);
+    if (r < 0)
+        log_error("cannot listen: %s", why);
+    else
+        log_notice("listening on %s", name);
+    free(why);
+    return r;
+}
+
 static int open_door_uri(struct house *house, const char *text)
 {
     struct listener_uri uri;
@@ -347,7 +371,7 @@ static int open_door_uri(struct house *house, const char *text)
         free(why);
         return r;
     }
-    r = open_door(house, &uri, NULL);
+    r = listener_has_http(&uri) ? open_http_door(house, &uri) : open_door(house, &uri, NULL);
     listener_uri_done(&uri);
     return r;
 }
@@ -394,6 +418,7 @@ static void reload(struct house *house)
             log_error("%s keeps its certificates: %s", door_name(house->doors[i]), why);
         free(why);
     }
+    http_server_reload(house->http);
     log_notice("certificates read again; a changed configuration needs a restart");
     notify("READY=1");
 }
@@ -486,13 +511,14 @@ static int house_open(struct house *house)
 
 static bool is_quiet(const struct house *house)
 {
-    return broker_is_quiet(house->broker) && (!house->functions || functions_are_quiet(house->functions));
+    return broker_is_quiet(house->broker) && http_server_is_quiet(house->http) && (!house->functions || functions_are_quiet(house->functions));
 }
 
 static void wind_down(struct house *house)
 {
     if (house->functions)
         functions_stop(house->functions);
+    http_server_shutdown(house->http);
     broker_shutdown(house->broker);
     int64_t limit = loop_now(house->loop) + STOP_LIMIT_MS;
     while (!is_quiet(house) && loop_now(house->loop) < limit)
@@ -509,12 +535,16 @@ static void house_close(struct house *house)
         seglogs_quiesce(house->logs);
     if (house->queues)
         seglogs_quiesce(house->queues);
+    house->metrics = metrics_free(house->metrics);
+    house->own_shadow = gwshadow_free(house->own_shadow);
     house->functions = functions_free(house->functions);
+    house->sync = shadowsync_free(house->sync);
     house->uplinks = uplinks_free(house->uplinks);
     house->streams = streams_free(house->streams);
     house->shadow = shadow_free(house->shadow);
     house->ctl = ctl_free(house->ctl);
     house->broker = broker_free(house->broker);
+    house->http = http_server_free(house->http);
     (void)principal_unref(house->local);
     house->bus = bus_free(house->bus);
     house->queues = seglogs_close(house->queues);

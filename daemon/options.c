@@ -17,6 +17,7 @@ static void usage(FILE *out)
         "  --listen URI    in place of the configured listeners; may be given several times:\n"
         "                  mqtt://HOST:PORT?access=open   mqtts://HOST:PORT?cert=&key=&ca=   unix:///PATH\n"
         "                  ws://HOST:PORT/mqtt?access=open   wss://HOST:PORT/mqtt?cert=&key=&ca=&origin=\n"
+        "                  http://HOST:PORT?access=open   https://HOST:PORT?cert=&key=&ca=   unix:///PATH?http=1\n"
         "  --check         check the configuration and exit: 0 it is good, 78 it is not\n"
         "  --version       print the version and exit\n",
         out);

@@ -38,13 +38,13 @@ static inline char *reserve(struct json_writer *writer, size_t n)
     return writer->size - writer->len < n ? grow(writer, n) : writer->text + writer->len;
 }
 
-static void put_bytes(struct json_writer *writer, const char *bytes, size_t n)
+static inline void put_bytes(struct json_writer *writer, const char *bytes, size_t n)
 {
     memcpy(reserve(writer, n), bytes, n);
     writer->len += n;
 }
 
-static void put_char(struct json_writer *writer, char c)
+static inline void put_char(struct json_writer *writer, char c)
 {
     *reserve(writer, 1) = c;
     writer->len++;
@@ -139,7 +139,7 @@ static size_t quoted_size(const char *text, size_t len)
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
-static void begin_value(struct json_writer *writer)
+static inline void begin_value(struct json_writer *writer)
 {
     if (writer->comma)
         put_char(writer, ',');

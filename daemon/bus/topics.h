@@ -13,6 +13,8 @@
 #define TOPIC_SHADOW_NAMED_GET_FILTER    "$aws/things/+/shadow/name/+/get"
 #define TOPIC_SHADOW_NAMED_UPDATE_FILTER "$aws/things/+/shadow/name/+/update"
 #define TOPIC_SHADOW_NAMED_DELETE_FILTER "$aws/things/+/shadow/name/+/delete"
+#define TOPIC_SHADOW_NAMED_UPDATE_FORMAT "$aws/things/%s/shadow/name/%s/update"
+#define TOPIC_SHADOW_NAMED_DELETE_FORMAT "$aws/things/%s/shadow/name/%s/delete"
 
 /* Streams. Payload of append: the record. */
 #define TOPIC_STREAM_APPEND_FILTER "$gatehouse/streams/+/append"
@@ -36,11 +38,20 @@
 
 /* Commands, on the control socket: a request with a Response Topic; the answer is a JSON object. */
 #define TOPIC_CTL_GATEWAY_STATUS "$gatehouse/ctl/gateway/status"
+#define TOPIC_CTL_GATEWAY_METRICS "$gatehouse/ctl/gateway/metrics"
 #define TOPIC_CTL_BROKER_STATUS  "$gatehouse/ctl/broker/status"
+#define TOPIC_CTL_SHADOW_LOG     "$gatehouse/ctl/shadow/log"
+#define TOPIC_CTL_SHADOW_AT      "$gatehouse/ctl/shadow/at"
+#define TOPIC_CTL_SHADOW_DIFF    "$gatehouse/ctl/shadow/diff"
+#define TOPIC_CTL_SHADOW_BLAME   "$gatehouse/ctl/shadow/blame"
+#define TOPIC_CTL_SHADOW_REVERT  "$gatehouse/ctl/shadow/revert"
+#define TOPIC_CTL_SHADOW_LIST    "$gatehouse/ctl/shadow/list"
 #define TOPIC_CTL_STREAM_LIST    "$gatehouse/ctl/stream/list"
 #define TOPIC_CTL_UPLINK_LIST    "$gatehouse/ctl/uplink/list"
 #define TOPIC_CTL_UPLINK_CUT     "$gatehouse/ctl/uplink/cut"
 #define TOPIC_CTL_UPLINK_RESTORE "$gatehouse/ctl/uplink/restore"
+#define TOPIC_CTL_SYNC_LIST      "$gatehouse/ctl/sync/list"
+#define TOPIC_CTL_SYNC_EXPLAIN   "$gatehouse/ctl/sync/explain"
 #define TOPIC_CTL_PLUGIN_LIST    "$gatehouse/ctl/plugin/list"
 #define TOPIC_CTL_PLUGIN_RESTART "$gatehouse/ctl/plugin/restart"
 /* Where the command line has its answers sent; %s: its client id. */

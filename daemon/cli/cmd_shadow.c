@@ -3,14 +3,12 @@
 #include "base/utf8.h"
 #include "cli/ask.h"
 #include "cli/print.h"
+#include "cli/shadow.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CLASSIC_FORMAT "$aws/things/%s/shadow/%s"
-#define NAMED_FORMAT   "$aws/things/%s/shadow/name/%s/%s"
 
 enum {
     DOCUMENT_MAX = 1 << 20, /* with white space */
@@ -23,7 +21,7 @@ static bool name_is_good(const char *name)
     return *name && strlen(name) <= 128 && !strpbrk(name, "/+#") && wire_utf8_is_valid(name, strlen(name));
 }
 
-static int check_names(const struct call *call)
+int shadow_check_names(const struct call *call)
 {
     const char *thing = call->arguments[0], *name = call->values[OPTION_NAME];
     if (!name_is_good(thing))
@@ -31,6 +29,13 @@ static int check_names(const struct call *call)
     if (name && !name_is_good(name))
         return call_usage(call, "--name: expected the name of a shadow, without / + #, found \"%s\"", name);
     return CLI_DONE;
+}
+
+char *shadow_topic(const struct call *call, const char *action)
+{
+    const char *thing = call->arguments[0], *name = call->values[OPTION_NAME];
+    return name ? str_printf("$aws/things/%s/shadow/name/%s/%s", thing, name, action)
+                : str_printf("$aws/things/%s/shadow/%s", thing, action);
 }
 
 /* Sends a request document, with a token of ours in place of whatever it had, and takes the token out of the answer. */
@@ -41,9 +46,7 @@ static int shadow_call(const struct call *call, struct arena *arena, const char 
     int code = call_link(call, &link);
     if (code != CLI_DONE)
         return code;
-    const char *thing = call->arguments[0], *name = call->values[OPTION_NAME];
-    cleanup_free char *topic =
-        name ? str_printf(NAMED_FORMAT, thing, name, action) : str_printf(CLASSIC_FORMAT, thing, action);
+    cleanup_free char *topic = shadow_topic(call, action);
     cleanup_free char *token = str_printf("gatehouse-%d", (int)getpid());
     json_set(request, "clientToken", strlen("clientToken"), json_new_string(arena, token, strlen(token)));
 
@@ -67,7 +70,7 @@ static int shadow_call(const struct call *call, struct arena *arena, const char 
 
 int cmd_shadow_get(const struct call *call)
 {
-    int code = check_names(call);
+    int code = shadow_check_names(call);
     if (code != CLI_DONE)
         return code;
     struct arena arena;
@@ -150,7 +153,7 @@ static int read_document(const struct call *call, struct arena *arena, struct js
 
 int cmd_shadow_update(const struct call *call)
 {
-    int code = check_names(call);
+    int code = shadow_check_names(call);
     if (code != CLI_DONE)
         return code;
     struct arena arena;
@@ -166,7 +169,7 @@ int cmd_shadow_update(const struct call *call)
 
 int cmd_shadow_delete(const struct call *call)
 {
-    int code = check_names(call);
+    int code = shadow_check_names(call);
     if (code != CLI_DONE)
         return code;
     struct arena arena;

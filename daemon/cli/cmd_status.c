@@ -33,6 +33,70 @@ static void print_value(struct arena *arena, const struct json *value)
     print_text(stdout, text);
 }
 
+/* "damaged   shadow: 1997 rows saved, 3 lost (press-7, press-9/cfg, press-11)" */
+static void print_salvaged(struct arena *arena, const struct json *salvaged)
+{
+    (void)printf("damaged   %s in ", text_of_time(arena, (int64_t)number(salvaged, "at")));
+    print_value(arena, json_get(salvaged, "file"));
+    (void)fputs(", what could be read was saved\n", stdout);
+    json_for_each (table, json_get(salvaged, "tables")) {
+        bool unknown = json_is(json_get(table, "lost"), JSON_NULL);
+        if (!unknown && !number(table, "lost"))
+            continue;
+        (void)fputs("          ", stdout);
+        print_value(arena, json_get(table, "table"));
+        (void)printf(": %" PRIu64 " rows saved, ", number(table, "saved"));
+        if (unknown)
+            (void)puts("others are lost");
+        else
+            (void)printf("%" PRIu64 " lost", number(table, "lost"));
+        const char *before = " (";
+        json_for_each (key, json_get(table, "keys")) {
+            (void)fputs(before, stdout);
+            print_value(arena, key);
+            before = ", ";
+        }
+        if (!unknown)
+            (void)puts(json_first(json_get(table, "keys")) ? ")" : "");
+    }
+}
+
+/* "refused   subscribe: 3 not authorized" */
+static void print_refusals(struct arena *arena, const struct json *refusals)
+{
+    json_for_each (kind, refusals) {
+        if (!json_first(kind))
+            continue;
+        (void)fputs("refused   ", stdout);
+        print_text(stdout, arena_printf(arena, "%.*s", (int)kind->key_len, kind->key));
+        const char *before = ": ";
+        json_for_each (reason, kind) {
+            (void)fputs(before, stdout);
+            print_value(arena, reason);
+            (void)fputs(" ", stdout);
+            print_text(stdout, arena_printf(arena, "%.*s", (int)reason->key_len, reason->key));
+            before = ", ";
+        }
+        (void)fputs("\n", stdout);
+    }
+}
+
+static void print_listeners(struct arena *arena, const struct json *listeners)
+{
+    json_for_each (listener, listeners) {
+        (void)fputs("listens   ", stdout);
+        print_value(arena, json_get(listener, "uri"));
+        (void)printf(", %" PRIu64 " accepted", number(listener, "accepted"));
+        uint64_t refused = number(listener, "refusedPerAddress") + number(listener, "refusedProxy");
+        uint64_t delayed = number(listener, "heldBack") + number(listener, "exhausted");
+        if (refused)
+            (void)printf(", %" PRIu64 " refused", refused);
+        if (delayed)
+            (void)printf(", %" PRIu64 " times held back", delayed);
+        (void)fputs("\n", stdout);
+    }
+}
+
 static void print_gateway(struct arena *arena, const struct json *gateway, const struct json *broker)
 {
     const struct json *bus = json_get(gateway, "bus"), *store = json_get(gateway, "store");
@@ -47,18 +111,25 @@ static void print_gateway(struct arena *arena, const struct json *gateway, const
                  number(broker, "unauthorized"), number(broker, "protocolErrors"));
     uint64_t dropped = number(broker, "droppedQos0") + number(broker, "droppedQueueFull") +
                        number(broker, "droppedTooLarge") + number(broker, "droppedExpired");
-    (void)printf("messages  %" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " dropped; %" PRIu64
+    (void)printf("messages  %" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " waited for; %" PRIu64
                  " retained (%s)\n",
-                 number(broker, "received"), number(broker, "sent"), dropped, number(bus, "retained"),
-                 text_of_size(arena, number(bus, "retainedBytes")));
+                 number(broker, "received"), number(broker, "sent"), number(broker, "waits"),
+                 number(bus, "retained"), text_of_size(arena, number(bus, "retainedBytes")));
+    if (dropped)
+        (void)printf("dropped   %" PRIu64 ": %" PRIu64 " of QoS 0 for slow clients, %" PRIu64
+                     " for full queues, %" PRIu64 " larger than the client takes, %" PRIu64 " expired\n",
+                     dropped, number(broker, "droppedQos0"), number(broker, "droppedQueueFull"),
+                     number(broker, "droppedTooLarge"), number(broker, "droppedExpired"));
     (void)printf("database  %s, %" PRIu64 " writes in %" PRIu64 " commits, %" PRIu64 " failures\n",
                  text_of_size(arena, number(store, "bytes")), number(store, "writes"),
                  number(store, "commits"), number(store, "failures"));
-    json_for_each (listener, json_get(broker, "listeners")) {
-        (void)fputs("listens   ", stdout);
-        print_value(arena, listener);
-        (void)fputs("\n", stdout);
-    }
+    bool damaged = false;
+    if (json_bool(json_get(store, "damaged"), &damaged) && damaged)
+        (void)puts("damaged   something in the database cannot be read; the next start saves what can be");
+    json_for_each (salvaged, json_get(store, "salvaged"))
+        print_salvaged(arena, salvaged);
+    print_refusals(arena, json_get(broker, "refusals"));
+    print_listeners(arena, json_get(broker, "listeners"));
 }
 
 static void print_list(const struct json *rows, const struct column *columns)
@@ -87,6 +158,18 @@ static void print_all(struct arena *arena, struct json *const *answers, bool as_
     print_list(answers[STREAMS], stream_columns);
     print_list(answers[UPLINKS], uplink_columns);
     print_list(answers[PLUGINS], plugin_columns);
+}
+
+int cmd_metrics(const struct call *call)
+{
+    cleanup(link_close_p) struct link *link = NULL;
+    cleanup_free char *text = NULL;
+    int code = call_link(call, &link);
+    if (code == CLI_DONE)
+        code = link_request(link, "$gatehouse/ctl/gateway/metrics", "", &text);
+    if (code == CLI_DONE)
+        (void)fputs(text, stdout);
+    return code;
 }
 
 int cmd_status(const struct call *call)

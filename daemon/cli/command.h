@@ -88,11 +88,20 @@ int call_usage(const struct call *call, const char *format, ...) printf_like(2, 
 /* ---- the commands --------------------------------------------------------------------------------------------------- */
 
 int cmd_status(const struct call *call);
+int cmd_metrics(const struct call *call);
 int cmd_pub(const struct call *call);
 int cmd_sub(const struct call *call);
 int cmd_shadow_get(const struct call *call);
 int cmd_shadow_update(const struct call *call);
 int cmd_shadow_delete(const struct call *call);
+int cmd_shadow_list(const struct call *call);
+int cmd_shadow_log(const struct call *call);
+int cmd_shadow_at(const struct call *call);
+int cmd_shadow_diff(const struct call *call);
+int cmd_shadow_blame(const struct call *call);
+int cmd_shadow_revert(const struct call *call);
+int cmd_shadow_watch(const struct call *call);
+int cmd_shadow_sync(const struct call *call);
 int cmd_stream_list(const struct call *call);
 int cmd_plugin_list(const struct call *call);
 int cmd_plugin_restart(const struct call *call);

@@ -35,7 +35,7 @@ char *text_of_span(struct arena *arena, int64_t seconds)
     return arena_printf(arena, "%" PRId64 " s", seconds);
 }
 
-static const char *text_of_time(struct arena *arena, int64_t wall_ms)
+const char *text_of_time(struct arena *arena, int64_t wall_ms)
 {
     time_t seconds = (time_t)(wall_ms / 1000);
     struct tm local;

@@ -34,5 +34,7 @@ void print_text(FILE *out, const char *text);
 /* 1536 as "1.5 KiB"; seconds as "2 h 5 min". In the arena. */
 char *text_of_size(struct arena *arena, uint64_t bytes);
 char *text_of_span(struct arena *arena, int64_t seconds);
+/* Wall time as local time. */
+const char *text_of_time(struct arena *arena, int64_t wall_ms);
 /* RFC 4648, with padding. In the arena. */
 char *text_of_base64(struct arena *arena, const uint8_t *bytes, size_t len);

@@ -54,6 +54,14 @@ static const struct key gateway_keys[] = {
     ROW(TEXT, "profile", config, profile, "oasis", 1, NAME_MAX_LEN),
 
     ROW(NUMBER, "connections-max", config, connections_max, "10000", 1, 1000000),
+    ROW(SWITCH, "shadow", config, shadow, "yes", 0, 1),
+};
+
+static const struct key shadow_keys[] = {
+    ROW(BYTES, "cache", config, shadow_cache_bytes, "16M", 65536, TIB(1)),
+    ROW(NUMBER, "history-count", config, shadow_history_count, "100", 0, 100000),
+    ROW(TIME, "history-age", config, shadow_history_age_s, "30d", 60, 3153600000),
+    ROW(BYTES, "history-size", config, shadow_history_bytes, "256K", 4096, MIB(64)),
 };
 
 static const struct key listener_keys[] = {
@@ -86,6 +94,16 @@ static const struct key route_keys[] = {
     ROW(TEXT, "topic", config_route, topic, "${topic}", 1, TOPIC_MAX),
 };
 
+static const struct key sync_keys[] = {
+    ROW(TEXT, "uplink", config_sync, uplink, NULL, 1, NAME_MAX_LEN),
+    ROW(TEXT, "shadow", config_sync, shadow, NULL, 1, TOPIC_MAX),
+    ROW(TEXT, "direction", config_sync, direction, "both", 1, NAME_MAX_LEN),
+    ROW(TEXT, "policy", config_sync, policy, "", 0, TOPIC_MAX),
+    ROW(NUMBER, "rate", config_sync, rate, "30", 1, 60000),
+    ROW(NUMBER, "burst", config_sync, burst, "10", 2, 10000),
+    ROW(TIME, "every", config_sync, every_s, "15m", 1, 7 * 24 * 3600),
+};
+
 static const struct key plugin_keys[] = {
     ROW(TEXT, "path", config_plugin, path, NULL, 1, TEXT_MAX),
     ROW(TEXT, "publish", config_plugin, publish, "", 0, TOPIC_MAX),
@@ -112,10 +130,12 @@ struct kind {
 
 static const struct kind kinds[] = {
     {"gateway", gateway_keys, array_size(gateway_keys), false, false, 0, 0, 0},
+    {"shadow", shadow_keys, array_size(shadow_keys), false, false, 0, 0, 0},
     LIST(listener, false),
     LIST(uplink, false),
     LIST(stream, false),
     LIST(route, false),
+    LIST(sync, false),
     LIST(plugin, true),
 };
 
@@ -279,11 +299,11 @@ static const struct kind *kind_of(const struct ini_section *section)
 static const char *title_expected(const struct kind *kind, const struct ini_section *section)
 {
     if (!kind)
-        return "[gateway], [listener NAME], [uplink NAME], [stream NAME], [route NAME] or [plugin NAME]";
+        return "[gateway], [shadow], [listener NAME], [uplink NAME], [stream NAME], [route NAME], [sync NAME] or [plugin NAME]";
     if (kind->named && !name_is_valid(section->name))
         return "a name of 1 to 64 letters, digits, _ or - behind the kind of section";
     if (!kind->named && *section->name)
-        return "[gateway] without a name";
+        return strcmp(kind->name, "gateway") == 0 ? "[gateway] without a name" : "[shadow] without a name";
     return NULL;
 }
 
@@ -301,11 +321,18 @@ static void *add_element(struct config *config, const struct kind *kind, const c
     return element;
 }
 
+/* Sections that are one each have their defaults when nobody wrote them. */
+static void take_defaults(struct config *config, const struct kind *kind)
+{
+    static struct ini_section none = {.kind = (char *)"", .name = (char *)"", .file = "defaults"};
+    for (size_t i = 0; i < config->ini.count; i++)
+        if (kind_of(&config->ini.sections[i]) == kind && !*config->ini.sections[i].name)
+            return;
+    take_section(config, kind, &none, config);
+}
+
 static void take_all(struct config *config)
 {
-    static struct ini_section no_gateway = {
-        .kind = (char *)"gateway", .name = (char *)"", .file = "defaults"};
-    bool gateway_seen = false;
     for (size_t i = 0; i < config->ini.count; i++) {
         struct ini_section *section = &config->ini.sections[i];
         const struct kind *kind = kind_of(section);
@@ -316,17 +343,14 @@ static void take_all(struct config *config)
                                                 expected, found));
             continue;
         }
-        void *into = config;
-        if (kind->named)
-            into = add_element(config, kind, section->name);
-        else
-            gateway_seen = true;
+        void *into = kind->named ? add_element(config, kind, section->name) : config;
         if (kind->open)
             ((struct config_plugin *)into)->section = section;
         take_section(config, kind, section, into);
     }
-    if (!gateway_seen)
-        take_section(config, &kinds[0], &no_gateway, config);
+    for (size_t i = 0; i < array_size(kinds); i++)
+        if (!kinds[i].named)
+            take_defaults(config, &kinds[i]);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */

@@ -34,6 +34,12 @@ struct config_route {
     char *name, *filter, *stream, *topic;
 };
 
+struct config_sync {
+    char *name, *uplink, *shadow, *policy;
+    char *direction; /* both, up, down */
+    int64_t rate, burst, every_s;
+};
+
 struct config_plugin {
     char *name, *path, *publish, *subscribe;
     int64_t memory_bytes;
@@ -45,13 +51,17 @@ struct config {
     int64_t packet_max, inflight_max, subscriptions_max, topic_levels_max, alias_max;
     int64_t queue_max, queue_bytes, queued_bytes, queue_disk_bytes;
     int64_t session_expiry_s, session_expiry_max_s, keepalive_max_s, connections_max;
+    bool shadow; /* of the gateway itself */
+
+    int64_t shadow_cache_bytes, shadow_history_count, shadow_history_age_s, shadow_history_bytes;
 
     struct config_listener *listeners;
     struct config_uplink *uplinks;
     struct config_stream *streams;
     struct config_route *routes;
+    struct config_sync *syncs;
     struct config_plugin *plugins;
-    size_t listener_count, uplink_count, stream_count, route_count, plugin_count;
+    size_t listener_count, uplink_count, stream_count, route_count, sync_count, plugin_count;
     struct ini ini;
     char **faults; /* sentences */
     size_t fault_count;

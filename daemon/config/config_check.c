@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "cloud/mqtt_link.h"
 #include "net/listener.h"
+#include "services/shadowsync/sync_policy.h"
+#include "services/shadowsync/sync_topic.h"
 #include "services/streams/stream_topic.h"
 #include "wire/mqtt.h"
 
@@ -89,6 +91,21 @@ static void check_route(struct config *config, const struct config_route *route)
         fault(config, "route", route->name, "topic", expected);
 }
 
+static void check_sync(struct config *config, const struct config_sync *sync)
+{
+    struct sync_pattern patterns[SYNC_PATTERNS_MAX];
+    if (*sync->uplink && !section_of(config, "uplink", sync->uplink))
+        fault(config, "sync", sync->name, "uplink", "the name of an [uplink]");
+    if (*sync->shadow && sync_patterns_parse(patterns, sync->shadow) < 0)
+        fault(config, "sync", sync->name, "shadow",
+              "THING or THING/NAME, each may be +; at most 64 with blanks between them");
+    if (sync_direction_of(sync->direction) < 0)
+        fault(config, "sync", sync->name, "direction", "both, up or down");
+    const char *expected = sync_policy_check(sync->policy);
+    if (expected)
+        fault(config, "sync", sync->name, "policy", expected);
+}
+
 static bool filters_are_good(const char *filters)
 {
     for (const char *at = filters; *at;) {
@@ -123,6 +140,8 @@ void config_check(struct config *config)
         check_stream(config, &config->streams[i]);
     for (size_t i = 0; i < config->route_count; i++)
         check_route(config, &config->routes[i]);
+    for (size_t i = 0; i < config->sync_count; i++)
+        check_sync(config, &config->syncs[i]);
     for (size_t i = 0; i < config->plugin_count; i++)
         check_plugin(config, &config->plugins[i]);
 }

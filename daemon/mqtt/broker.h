@@ -86,6 +86,10 @@ struct broker_counters {
     uint64_t unauthorized;   /* PUBLISH and SUBSCRIBE refused by policy */
     uint64_t dropped_qos0, dropped_queue_full, dropped_too_large, dropped_expired;
     uint64_t refused_queue_full;
+    uint64_t
+        left_early; /* connections that ended before CONNECT: handshakes that failed, and those who only knock */
+    uint64_t
+        waits; /* times that nothing was read from a client for a while: the disk or a receiver was behind */
     size_t connections, sessions;
 };
 

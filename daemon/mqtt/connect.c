@@ -34,6 +34,7 @@ static void send_connack(struct peer *peer, struct wire_packet *connack)
 int peer_refuse_connect(struct peer *peer, uint8_t reason, const char *why)
 {
     peer->broker->counters.refused++;
+    refusals_count(&peer->broker->refusals, REFUSED_CONNECT, reason);
     struct wire_packet connack = {.reason = reason};
     if (peer->version == WIRE_MQTT5 &&
         reason != WIRE_UNSUPPORTED_VERSION) /* who knows what that one can read */

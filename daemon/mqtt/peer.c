@@ -43,6 +43,7 @@ int peer_new(struct broker *broker, struct door *door, const struct endpoint *en
     peak_note(&broker->peak, broker->counters.connections);
     if (broker->counters.connections > broker->options.connections_max) {
         broker->counters.refused++;
+        refusals_count(&broker->refusals, REFUSED_CONNECT, WIRE_QUOTA_EXCEEDED);
         peer_close(peer, 0, "more connections than connections-max allows");
         return 0;
     }
@@ -119,6 +120,7 @@ void peer_close(struct peer *peer, uint8_t reason, const char *why)
         return;
     if (why)
         log_info("%s (%s): closed: %s", peer_name(peer), conn_peer(peer->conn), why);
+    refusals_count(&peer->broker->refusals, REFUSED_CONNECTION, reason);
     send_disconnect(peer, reason, why);
     peer->state = PEER_CLOSING;
     timer_stop(peer->broker->loop, &peer->timer);
@@ -138,6 +140,8 @@ static void on_closed(struct conn_user *user, int why)
     struct peer *peer = container_of(user, struct peer, user);
     if (peer->state == PEER_CONNECTED && why < 0)
         log_info("%s (%s): connection lost: %s", peer_name(peer), conn_peer(peer->conn), strerror(-why));
+    if (peer->state == PEER_NEW)
+        peer->broker->counters.left_early++;
     if (peer->door)
         listener_left(peer->door->listener, conn_address(peer->conn));
     peer->conn = NULL; /* gone with this call */
@@ -158,6 +162,7 @@ static void on_timer(struct timer *timer)
     struct peer *peer = container_of(timer, struct peer, timer);
     if (peer->state < PEER_CONNECTED) {
         peer->broker->counters.refused++;
+        refusals_count(&peer->broker->refusals, REFUSED_CONNECT, WIRE_CONNECT_TIME);
         peer_close(peer, 0,
                    peer->state == PEER_NEW       ? "no CONNECT came in time"
                    : peer->state == PEER_PROVING ? "its authentication was not finished in time"
@@ -180,6 +185,7 @@ void peer_pause_if_needed(struct peer *peer)
     unsigned limit = peer->broker->options.unsettled_max;
     if (!peer->paused && peer->conn && (peer->unsettled > limit || peer->flow.holds > limit)) {
         peer->paused = true;
+        peer->broker->counters.waits++;
         conn_pause(peer->conn);
     }
 }

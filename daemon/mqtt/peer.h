@@ -12,6 +12,7 @@
 #include "mqtt/alias.h"
 #include "mqtt/auth.h"
 #include "mqtt/peak.h"
+#include "mqtt/refusals.h"
 #include "mqtt/session.h"
 #include "net/conn.h"
 #include "wire/mqtt.h"
@@ -69,6 +70,7 @@ struct broker {
     struct broker_options options;
     struct conn_limits conn_limits;
     struct broker_counters counters;
+    struct refusals refusals;
     struct map sessions;
     struct durable *durable; /* NULL: no disk */
     struct sys *sys;         /* NULL: nobody has ever subscribed to $SYS */

@@ -31,12 +31,14 @@ static void answer(struct peer *peer, const struct ack *ack)
 {
     if (ack->r == 0) {
         peer_send_ack(peer, ack->type, ack->packet_id, WIRE_SUCCESS, NULL);
-    } else if (peer->version == WIRE_MQTT5) {
-        uint8_t reason = reason_of(ack->r);
-        peer_send_ack(peer, ack->type, ack->packet_id, reason, ack->r < 0 ? "it could not be kept" : NULL);
-    } else {
-        peer_close(peer, 0, ack->r < 0 ? "a message could not be kept" : wire_reason_text(reason_of(ack->r)));
+        return;
     }
+    uint8_t reason = reason_of(ack->r);
+    refusals_count(&peer->broker->refusals, REFUSED_PUBLISH, reason);
+    if (peer->version == WIRE_MQTT5)
+        peer_send_ack(peer, ack->type, ack->packet_id, reason, ack->r < 0 ? "it could not be kept" : NULL);
+    else
+        peer_close(peer, 0, ack->r < 0 ? "a message could not be kept" : wire_reason_text(reason));
 }
 
 /* After a reconnect the client may finish what it began before, which was not counted. */
@@ -221,6 +223,7 @@ static uint8_t judge(struct peer *peer, const struct wire_packet *packet, struct
 static int refuse_publish(struct peer *peer, const struct wire_packet *packet, uint8_t reason,
                           const char *why)
 {
+    refusals_count(&peer->broker->refusals, REFUSED_PUBLISH, reason);
     if (packet->qos == 2)
         session_forget_received(peer->session, packet->packet_id);
     if (peer->version == WIRE_MQTT5 && packet->qos) {

@@ -21,8 +21,38 @@ static const struct {
     {"droppedTooLarge", offsetof(struct broker_counters, dropped_too_large)},
     {"droppedExpired", offsetof(struct broker_counters, dropped_expired)},
     {"refusedQueueFull", offsetof(struct broker_counters, refused_queue_full)},
-
+    {"leftEarly", offsetof(struct broker_counters, left_early)},
+    {"waits", offsetof(struct broker_counters, waits)},
 };
+
+static void put(struct json_writer *w, const char *key, uint64_t value)
+{
+    json_key(w, key);
+    json_put_uint(w, value);
+}
+
+static void put_listeners(struct json_writer *w, const struct broker *broker)
+{
+    json_key(w, "listeners");
+    json_begin_array(w);
+    list_for_each (link, &broker->doors) {
+        const struct door *door = list_entry(link, struct door, link);
+        struct listener_counters counted;
+        if (!door->listener)
+            continue; /* closed already, we are stopping */
+        listener_counters(door->listener, &counted);
+        json_begin_object(w);
+        json_key(w, "uri");
+        json_put_string(w, door_name(door));
+        put(w, "accepted", counted.accepted);
+        put(w, "heldBack", counted.held_back);
+        put(w, "refusedPerAddress", counted.refused_per_address);
+        put(w, "refusedProxy", counted.refused_proxy);
+        put(w, "exhausted", counted.exhausted);
+        json_end_object(w);
+    }
+    json_end_array(w);
+}
 
 static void put_certificates(struct json_writer *w, const struct broker *broker)
 {
@@ -30,7 +60,7 @@ static void put_certificates(struct json_writer *w, const struct broker *broker)
     json_begin_array(w);
     list_for_each (link, &broker->doors) {
         const struct door *door = list_entry(link, struct door, link);
-        int64_t expires = listener_expires(door->listener);
+        int64_t expires = door->listener ? listener_expires(door->listener) : 0;
         if (!expires)
             continue;
         json_begin_object(w);
@@ -53,19 +83,14 @@ static void on_request(struct subscriber *subscriber, struct msg *msg, const str
     struct json_writer w;
     json_writer_init(&w, &arena);
     json_begin_object(&w);
-    json_key(&w, "connections");
-    json_put_uint(&w, broker->counters.connections);
-    json_key(&w, "sessions");
-    json_put_uint(&w, broker->counters.sessions);
-    for (size_t i = 0; i < array_size(counters); i++) {
-        json_key(&w, counters[i].name);
-        json_put_uint(&w, *(const uint64_t *)((const char *)&broker->counters + counters[i].offset));
-    }
-    json_key(&w, "listeners");
-    json_begin_array(&w);
-    list_for_each (link, &broker->doors)
-        json_put_string(&w, door_name(list_entry(link, struct door, link)));
-    json_end_array(&w);
+    put(&w, "connections", broker->counters.connections);
+    put(&w, "sessions", broker->counters.sessions);
+    put(&w, "queuedBytes", broker->queued_bytes);
+    for (size_t i = 0; i < array_size(counters); i++)
+        put(&w, counters[i].name, *(const uint64_t *)((const char *)&broker->counters + counters[i].offset));
+    json_key(&w, "refusals");
+    refusals_put(&broker->refusals, &w);
+    put_listeners(&w, broker);
     put_certificates(&w, broker);
     json_end_object(&w);
     bus_reply(broker->bus, msg, json_writer_text(&w, NULL));

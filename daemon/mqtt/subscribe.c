@@ -125,6 +125,7 @@ static void want(struct peer *peer, struct wanted *wanted, const struct wire_pac
     uint8_t qos = filter->qos < options->qos_max ? filter->qos : options->qos_max;
     wanted->code = qos;
     if (reason) {
+        refusals_count(&peer->broker->refusals, REFUSED_SUBSCRIBE, reason);
         log_info("%s: SUBSCRIBE to %.*s refused: %s", peer_name(peer), filter->filter.len,
                  filter->filter.text, wire_reason_text(reason));
         wanted->code = peer->version == WIRE_MQTT5 ? reason : 0x80;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EVERY_MS = 10000, VALUE_BYTES = 32 };
+enum { EVERY_MS = 10000, VALUE_BYTES = 32, TOPIC_BYTES = 64 };
 
 static const struct {
     const char *topic;
@@ -28,16 +28,31 @@ static const struct {
     {"$SYS/broker/messages/dropped/too-large", offsetof(struct broker_counters, dropped_too_large)},
     {"$SYS/broker/messages/dropped/expired", offsetof(struct broker_counters, dropped_expired)},
     {"$SYS/broker/messages/refused/queue-full", offsetof(struct broker_counters, refused_queue_full)},
+    {"$SYS/broker/clients/left-early", offsetof(struct broker_counters, left_early)},
+    {"$SYS/broker/clients/waits", offsetof(struct broker_counters, waits)},
 };
 
-enum { COUNTED = sizeof figures / sizeof figures[0], GAUGES = 5 };
+/* Of all listeners together; one by one they are in the answer to the request. */
+static const struct {
+    const char *topic;
+    size_t offset; /* in struct listener_counters */
+} knocks[] = {
+    {"$SYS/broker/connections/accepted", offsetof(struct listener_counters, accepted)},
+    {"$SYS/broker/connections/held-back", offsetof(struct listener_counters, held_back)},
+    {"$SYS/broker/connections/refused-per-address", offsetof(struct listener_counters, refused_per_address)},
+    {"$SYS/broker/connections/refused-proxy", offsetof(struct listener_counters, refused_proxy)},
+    {"$SYS/broker/connections/exhausted", offsetof(struct listener_counters, exhausted)},
+};
+
+enum { COUNTED = array_size(figures), KNOCKS = array_size(knocks), GAUGES = 5 };
 
 struct sys {
     struct broker *broker;
     struct timer timer;
     unsigned listeners;
-    uint64_t last[COUNTED + GAUGES];
-    bool said; /* last is what was said last */
+    uint64_t last[COUNTED + GAUGES + KNOCKS];
+    struct refusals refusals;
+    bool said; /* those are what was said last */
 };
 
 static void say(struct sys *sys, size_t i, const char *topic, uint64_t value)
@@ -48,6 +63,41 @@ static void say(struct sys *sys, size_t i, const char *topic, uint64_t value)
     char text[VALUE_BYTES];
     (void)snprintf(text, sizeof text, "%" PRIu64, value);
     bus_say(sys->broker->bus, topic, text, BUS_KEEP);
+}
+
+static void say_knocks(struct sys *sys, size_t at)
+{
+    for (size_t i = 0; i < KNOCKS; i++) {
+        uint64_t sum = 0;
+        list_for_each (link, &sys->broker->doors) {
+            const struct door *door = list_entry(link, struct door, link);
+            struct listener_counters counted;
+            if (!door->listener)
+                continue; /* closed already, we are stopping */
+            listener_counters(door->listener, &counted);
+            sum += *(const uint64_t *)((const char *)&counted + knocks[i].offset);
+        }
+        say(sys, at + i, knocks[i].topic, sum);
+    }
+}
+
+/* "$SYS/broker/refused/subscribe/0x87": those that there are. */
+static void say_refusals(struct sys *sys)
+{
+    const struct refusals *now = &sys->broker->refusals;
+    for (int kind = 0; kind < REFUSED_KINDS; kind++) {
+        for (unsigned i = 0; i < REFUSED_REASONS; i++) {
+            uint32_t count = now->counts[kind][i];
+            if (count == sys->refusals.counts[kind][i])
+                continue;
+            char topic[TOPIC_BYTES], text[VALUE_BYTES];
+            (void)snprintf(topic, sizeof topic, "$SYS/broker/refused/%s/0x%02x", refused_text(kind),
+                           0x80 + i);
+            (void)snprintf(text, sizeof text, "%" PRIu32, count);
+            bus_say(sys->broker->bus, topic, text, BUS_KEEP);
+        }
+    }
+    sys->refusals = *now;
 }
 
 static void say_all(struct sys *sys)
@@ -62,6 +112,8 @@ static void say_all(struct sys *sys)
     say(sys, COUNTED + 2, "$SYS/broker/subscriptions/count", bus->subscriptions);
     say(sys, COUNTED + 3, "$SYS/broker/retained messages/count", bus->retained);
     say(sys, COUNTED + 4, "$SYS/broker/store/messages/bytes", broker->queued_bytes);
+    say_knocks(sys, COUNTED + GAUGES);
+    say_refusals(sys);
     if (!sys->said)
         bus_say(broker->bus, "$SYS/broker/version", "gatehouse version " GATEHOUSE_VERSION, BUS_KEEP);
     sys->said = true;

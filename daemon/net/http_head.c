@@ -253,17 +253,27 @@ static const struct {
     int status;
     const char *phrase;
 } phrases[] = {
+    {200, "OK"},
     {400, "Bad Request"},
+    {401, "Unauthorized"},
     {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {413, "Content Too Large"},
+    {415, "Unsupported Media Type"},
+    {417, "Expectation Failed"},
     {426, "Upgrade Required"},
+    {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
     {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
     {505, "HTTP Version Not Supported"},
 };
 
-static const char *phrase_of(int status)
+const char *http_phrase(int status)
 {
     for (size_t i = 0; i < array_size(phrases); i++)
         if (phrases[i].status == status)
@@ -276,7 +286,7 @@ size_t http_refusal(char answer[HTTP_REFUSAL_MAX], int status, const char *heade
     int n = snprintf(answer, HTTP_REFUSAL_MAX,
                      "HTTP/1.1 %d %s\r\n%sConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
                      "Content-Length: %zu\r\n\r\n%s\n",
-                     status, phrase_of(status), headers, strlen(why) + 1, why);
+                     status, http_phrase(status), headers, strlen(why) + 1, why);
     assert(n > 0 && n < HTTP_REFUSAL_MAX);
     return (size_t)n;
 }

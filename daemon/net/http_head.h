@@ -45,6 +45,9 @@ bool http_head_has(const struct http_head *head, const char *name, const char *w
 /* The next item of a comma-separated list, without blanks; false at its end. */
 bool http_list_next(struct http_text *list, struct http_text *item);
 
+/* What a status is called, "Not Found". */
+const char *http_phrase(int status);
+
 enum { HTTP_REFUSAL_MAX = 512 };
 
 /* An answer that ends the connection, with `why` as its only line: how many bytes. headers: "" or lines with CR LF. */

@@ -77,7 +77,7 @@ static int make_tls(const struct listener_uri *uri, struct ssl_ctx_st **ret, str
         .count = uri->cert_count,
         .folder = uri->folder,
         .ca = uri->ca,
-        .speaks = listener_has_websocket(uri) ? TLS_HTTP : TLS_MQTT,
+        .speaks = listener_has_websocket(uri) ? TLS_HTTP : listener_has_http(uri) ? TLS_REST : TLS_MQTT,
     };
     return listener_has_tls(uri) ? tls_server_context(ret, &options, before, why) : 0;
 }

@@ -2,7 +2,10 @@
  *
  *      mqtt://127.0.0.1:1883?access=open        mqtts://0.0.0.0:8883?cert=server.pem&key=server.key&ca=ca.pem
  *      ws://127.0.0.1:9001/mqtt?access=open     wss://0.0.0.0:443/mqtt?cert=…&key=…&ca=…&origin=https://hmi.example
- *      unix:///run/gatehouse/mqtt.sock
+ *      http://127.0.0.1:8080?access=open        https://0.0.0.0:8443?cert=…&key=…&ca=…
+ *      unix:///run/gatehouse/mqtt.sock          unix:///run/gatehouse/http.sock?http=1
+ *
+ * http, https, and http=1 on a Unix socket: requests and answers in place of MQTT.
  *
  * ws and wss are MQTT over WebSocket, for browsers above all; the path is /mqtt unless another is given. A browser says
  * whose page it is that wants to connect (Origin), other programs say nothing of the kind and are let in. Which pages may:
@@ -33,7 +36,15 @@
 #include "net/conn.h"
 #include "net/tls.h"
 
-enum listener_scheme { LISTENER_MQTT, LISTENER_MQTTS, LISTENER_WS, LISTENER_WSS, LISTENER_UNIX };
+enum listener_scheme {
+    LISTENER_MQTT,
+    LISTENER_MQTTS,
+    LISTENER_WS,
+    LISTENER_WSS,
+    LISTENER_HTTP,
+    LISTENER_HTTPS,
+    LISTENER_UNIX
+};
 /* open: no authentication, every topic allowed (development and tests; refused on a non-loopback address unless
  * i-know=1). full: who has authenticated may use every topic. node: who has authenticated as NAME may use NAME's topics. */
 enum listener_access { LISTENER_NODE, LISTENER_FULL, LISTENER_OPEN };
@@ -52,6 +63,7 @@ struct listener_uri {
     char *ca;             /* PEM file: client certificates are asked for and must be signed by one of these */
     char *path, *origins; /* of WebSocket; no origins: pages of the same host */
     unsigned mode;        /* Unix socket's permission bits, ?mode=0660 */
+    bool http;            /* Unix socket: HTTP is spoken there, not MQTT */
     char
         *fd_name; /* FileDescriptorName of a socket that systemd passes; NULL: by address, else one is made */
     bool proxy;   /* connections begin with a PROXY protocol header, version 2 */
@@ -68,12 +80,17 @@ void listener_uri_done(struct listener_uri *uri);
 
 static inline bool listener_has_tls(const struct listener_uri *uri)
 {
-    return uri->scheme == LISTENER_MQTTS || uri->scheme == LISTENER_WSS;
+    return uri->scheme == LISTENER_MQTTS || uri->scheme == LISTENER_WSS || uri->scheme == LISTENER_HTTPS;
 }
 
 static inline bool listener_has_websocket(const struct listener_uri *uri)
 {
     return uri->scheme == LISTENER_WS || uri->scheme == LISTENER_WSS;
+}
+
+static inline bool listener_has_http(const struct listener_uri *uri)
+{
+    return uri->scheme == LISTENER_HTTP || uri->scheme == LISTENER_HTTPS || uri->http;
 }
 
 /* "mqtt", "mqtts", … */

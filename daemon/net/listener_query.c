@@ -107,6 +107,13 @@ static int take_mode(struct listener_uri *uri, struct listener_query *query, con
     return 0;
 }
 
+static int take_http(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
+{
+    (void)query;
+    uri->http = strcmp(value, "1") == 0;
+    return uri->http ? 0 : listener_uri_wrong(why, "http: expected 1, found \"%s\"", value);
+}
+
 /* FileDescriptorName= in systemd.socket(5). */
 static int take_fd(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
 {
@@ -177,8 +184,10 @@ static int take_per_address(struct listener_uri *uri, struct listener_query *que
 
 enum kind { ANY, TLS, WEB, TCP, UNIX };
 
-static const char *const kinds[] = {
-    [TLS] = "mqtts:// or wss://", [WEB] = "ws:// or wss://", [TCP] = "HOST:PORT", [UNIX] = "unix://"};
+static const char *const kinds[] = {[TLS] = "mqtts://, wss:// or https://",
+                                    [WEB] = "ws:// or wss://",
+                                    [TCP] = "HOST:PORT",
+                                    [UNIX] = "unix://"};
 
 static const struct key {
     const char *name;
@@ -198,6 +207,7 @@ static const struct key {
     {"ca", TLS, take_ca},
     {"origin", WEB, take_origins},
     {"mode", UNIX, take_mode},
+    {"http", UNIX, take_http},
 };
 
 static bool fits(const struct key *key, const struct listener_uri *uri)

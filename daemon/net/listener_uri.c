@@ -14,13 +14,11 @@
 static const struct {
     const char *name;
     enum listener_scheme scheme;
-} schemes[] = {{"mqtt", LISTENER_MQTT},
-               {"mqtts", LISTENER_MQTTS},
-               {"ws", LISTENER_WS},
-               {"wss", LISTENER_WSS},
+} schemes[] = {{"mqtt", LISTENER_MQTT}, {"mqtts", LISTENER_MQTTS}, {"ws", LISTENER_WS},
+               {"wss", LISTENER_WSS},   {"http", LISTENER_HTTP},   {"https", LISTENER_HTTPS},
                {"unix", LISTENER_UNIX}};
 
-static const char *const later[] = {"http", "https", "serial"};
+static const char *const later[] = {"serial"};
 
 /* What fits in sun_path, and in a line of the log. */
 enum { PATH_BYTES = sizeof((struct sockaddr_un *)0)->sun_path - 1, SHOWN_MAX = 200 };
@@ -63,11 +61,14 @@ static int take_scheme(struct listener_uri *uri, const char **at, char **why)
         if (strlen(later[i]) == len && strncmp(later[i], *at, len) == 0)
             return listener_uri_wrong(
                 why,
-                "expected mqtt://, mqtts://, ws://, wss:// or unix://; %s:// is not available in this "
-                "version",
+                "expected mqtt://, mqtts://, ws://, wss://, http://, https:// or unix://; %s:// is not available "
+                "in this version",
                 later[i]);
     return listener_uri_wrong(
-        why, "expected mqtt://, mqtts://, ws:// or wss:// and HOST:PORT, or unix:///PATH, found \"%s\"", *at);
+        why,
+        "expected mqtt://, mqtts://, ws://, wss://, http:// or https:// and HOST:PORT, or unix:///PATH, "
+        "found \"%s\"",
+        *at);
 }
 
 static int take_port(struct listener_uri *uri, const char *text, size_t len, char **why)
@@ -167,9 +168,10 @@ static int take_access(struct listener_uri *uri, const struct listener_query *qu
     if (!authenticates)
         return listener_uri_wrong(why, "%s: expected access=open%s, since nobody can prove who he is",
                                   listener_has_tls(uri) ? "TLS without ca" : "plain TCP",
-                                  listener_has_tls(uri)        ? " or ca=FILE"
-                                  : uri->scheme == LISTENER_WS ? " (or wss:// with ca=)"
-                                                               : " (or mqtts:// with ca=)");
+                                  listener_has_tls(uri)          ? " or ca=FILE"
+                                  : uri->scheme == LISTENER_WS   ? " (or wss:// with ca=)"
+                                  : uri->scheme == LISTENER_HTTP ? " (or https:// with ca=)"
+                                                                 : " (or mqtts:// with ca=)");
     uri->access =
         query->full || (uri->scheme == LISTENER_UNIX && !query->node) ? LISTENER_FULL : LISTENER_NODE;
     return 0;

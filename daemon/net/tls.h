@@ -22,8 +22,9 @@ struct tls_files {
 };
 
 /* What is spoken behind TLS. A client that lists protocols (ALPN) and none of these is refused: mqtt and
- * x-amzn-mqtt-ca, or http/1.1. One that lists none is let in. */
-enum tls_speaks { TLS_MQTT, TLS_HTTP };
+ * x-amzn-mqtt-ca; http/1.1; or for requests that AWS IoT's endpoint would take, http/1.1 and x-amzn-http-ca. One that
+ * lists none is let in. */
+enum tls_speaks { TLS_MQTT, TLS_HTTP, TLS_REST };
 
 struct tls_options {
     const struct tls_files

@@ -35,6 +35,7 @@ static const struct protocols {
 } protocols[] = {
     [TLS_MQTT] = {(const unsigned char *)"\4mqtt\16x-amzn-mqtt-ca", 20},
     [TLS_HTTP] = {(const unsigned char *)"\10http/1.1", 9},
+    [TLS_REST] = {(const unsigned char *)"\10http/1.1\16x-amzn-http-ca", 24},
 };
 
 const char *tls_reason(unsigned long code)

@@ -1,6 +1,7 @@
 #include "store/store.h"
 
 #include "store/store_db.h"
+#include "store/store_salvage.h"
 
 #include <sys/stat.h>
 
@@ -87,8 +88,15 @@ void store_counters(const struct store *store, struct store_counters *ret)
         .batches = atomic_load_explicit(&db->batches, memory_order_relaxed),
         .items = atomic_load_explicit(&db->items, memory_order_relaxed),
         .failures = atomic_load_explicit(&db->failures, memory_order_relaxed),
+        .damaged = atomic_load_explicit(&db->is_damaged, memory_order_relaxed),
         .bytes = db->fd >= 0 && fstat(db->fd, &st) == 0 ? (uint64_t)st.st_size : 0,
     };
+}
+
+void store_reports(const struct store *store, void (*found)(void *self, const char *report), void *self)
+{
+    if (store->db.fd >= 0)
+        (void)store_each_report(store->path, found, self);
 }
 
 void store_fail_next_commit(struct store *store, int fault)

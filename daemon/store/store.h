@@ -2,14 +2,15 @@
  *
  * Work items submitted in one turn run inside one transaction and are committed with one sync (WAL, synchronous=FULL):
  * when done() is called with r == 0, the item's writes survive a power cut. An item that fails alone (r < 0 from run)
- * is undone alone; when the commit fails, all items of the batch carry that fault and nothing was kept.
+ * is undone alone (its run, if it writes, may be called twice: store_together()); when the commit fails, all items of the batch carry that fault and nothing was kept.
  *
  * Each service keeps its SQL in a file of its own (shadow_store.c, …): the functions there are the only ones that see a
  * struct store_db, on the store's thread. The schema is in schema/state/NNNN-name.sql, applied in order of number at
  * open, inside one transaction each, recorded in table `migration`.
  *
- * A file that is damaged is never deleted: open fails with -EUCLEAN after renaming nothing, says so, and the operator
- * decides. A newer schema than this program knows: -EPROTONOSUPPORT.
+ * A file that is damaged is never deleted: what can be read of it is saved into a new one, and it stays under another name
+ * until somebody moves it away (store_salvage.h). Where nothing can be read, open fails with -EUCLEAN, nothing is changed,
+ * and the operator decides. A newer schema than this program knows: -EPROTONOSUPPORT.
  */
 #pragma once
 
@@ -42,6 +43,10 @@ sqlite3_stmt *store_statement(struct store_db *db, const char *sql);
  * -EUCLEAN for corruption, -EBUSY, -EINVAL for a wrong statement, … (logged). Not sqlite3_step(): this one begins the
  * item's savepoint, and stops an item whose transaction SQLite has given up. */
 int store_step(struct store_db *db, sqlite3_stmt *statement);
+/* Called by an item before it writes, if it hardly ever fails: its first statement opens no savepoint, which costs as much
+ * as a small write. When it fails after all (r < 0 from run), it is undone alone like any other, but by beginning the
+ * batch again: the run of whoever wrote before it is called once more, and so is its own. */
+void store_together(struct store_db *db);
 /* For statements without result: steps to the end and resets. */
 int store_execute(struct store_db *db, sqlite3_stmt *statement) must_check;
 
@@ -49,8 +54,12 @@ int store_execute(struct store_db *db, sqlite3_stmt *statement) must_check;
 struct store_counters {
     uint64_t batches, items, failures;
     uint64_t bytes; /* size of the file */
+    bool damaged;   /* something in it could not be read; the next start looks for what can be saved */
 };
 void store_counters(const struct store *store, struct store_counters *ret);
+
+/* Reports of damaged files that are kept beside this one (store_salvage.h). */
+void store_reports(const struct store *store, void (*found)(void *self, const char *report), void *self);
 
 /* In tests: the next commit fails with this fault instead of happening. */
 void store_fail_next_commit(struct store *store, int fault);

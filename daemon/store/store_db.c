@@ -4,16 +4,20 @@
  *               reads          writes                          writes, then fails
  *
  * The savepoint is opened by an item's first statement that writes, so that reading costs nothing and a batch that only
- * read is committed without a sync. Measured on small inserts: about 0.7 µs an item, its copies of pages included.
+ * read is committed without a sync. Measured on small inserts: about 0.7 µs an item, its copies of pages included. Items
+ * that are many and hardly ever fail do without (store_together()); when one does, the batch is written again, with
+ * savepoints for all.
  *
  * SQLite answers some faults (disk full, I/O error, no memory) by rolling back the whole transaction. That is seen by
- * its autocommit flag: from then on nothing more of the batch runs, since a statement would be a transaction of its
- * own, and the commit gives the fault to every item. The next batch begins anew and works when the cause is gone.
+ * its autocommit flag: from then on nothing more of the batch writes, since a statement would be a transaction of its
+ * own, and the commit gives the fault to every item. What only reads still reads, what was committed before. The next
+ * batch begins anew and works when the cause is gone.
  */
 #include "store/store_db.h"
 
 #include "base/log.h"
 #include "store/store.h"
+#include "store/store_salvage.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -76,6 +80,9 @@ int store_fault(sqlite3 *sqlite, int rc)
 static int complain(struct store_db *db, int rc, const char *doing)
 {
     int r = store_fault(db->sqlite, rc);
+    if (r == -EUCLEAN && !atomic_exchange_explicit(&db->is_damaged, true, memory_order_relaxed) &&
+        db->fd >= 0)
+        store_suspect(db->path);
     if (r == -EINVAL || !db->complained)
         log_error("%s: %s: %s (%s)", db->path, doing, sqlite3_errmsg(db->sqlite), strerror(-r));
     if (r != -EINVAL)
@@ -178,21 +185,30 @@ static int run_own(struct store_db *db, const char *sql)
     return r;
 }
 
+/* The item is about to write for the first time. */
+static int begin_writing(struct store_db *db)
+{
+    int r = db->lost = db->unsynced ? store_db_sync_file(db) : 0;
+    if (r == 0 && !db->together)
+        r = run_own(db, "SAVEPOINT item");
+    if (r < 0)
+        notice_loss(db, r);
+    else
+        db->wrote = true;
+    return r;
+}
+
 int store_step(struct store_db *db, sqlite3_stmt *statement)
 {
-    if (db->lost)
-        return db->lost;
     if (!statement)
         return db->prepare_fault;
-    if (db->in_batch && !db->savepoint && !sqlite3_stmt_readonly(statement)) {
-        int r = db->lost = db->unsynced ? store_db_sync_file(db) : 0;
-        if (r == 0)
-            r = run_own(db, "SAVEPOINT item");
-        if (r < 0) {
-            notice_loss(db, r);
+    bool reads = sqlite3_stmt_readonly(statement);
+    if (db->lost && !reads)
+        return db->lost;
+    if (db->in_batch && !db->wrote && !reads) {
+        int r = begin_writing(db);
+        if (r < 0)
             return r;
-        }
-        db->savepoint = true;
     }
     int rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW)
@@ -204,6 +220,11 @@ int store_step(struct store_db *db, sqlite3_stmt *statement)
         (void)complain(db, rc, sqlite3_sql(statement));
     notice_loss(db, r);
     return r;
+}
+
+void store_together(struct store_db *db)
+{
+    db->together = !db->wrote && !db->alone;
 }
 
 int store_execute(struct store_db *db, sqlite3_stmt *statement)
@@ -228,6 +249,8 @@ int store_db_begin(void *resource)
 {
     struct store_db *db = resource;
     db->lost = 0;
+    db->alone = false;
+    db->written_count = 0;
     int r = run_own(db, "BEGIN");
     db->in_batch = r == 0;
     if (r < 0)
@@ -235,31 +258,72 @@ int store_db_begin(void *resource)
     return r;
 }
 
+static void remember(struct store_db *db, struct work *work)
+{
+    if (db->written_count == db->written_room) {
+        db->written_room = size_max(64, 2 * db->written_room);
+        struct work **written = realloc(db->written, db->written_room * sizeof *written);
+        if (!written)
+            abort();
+        db->written = written;
+    }
+    db->written[db->written_count++] = work;
+}
+
+/* The batch is lost with all that was written in it. */
+static void lose(struct store_db *db, struct work *work, int r)
+{
+    roll_back(db);
+    db->lost = r;
+    work->r = work->r < 0 ? work->r : r;
+}
+
+static void end_savepoint(struct store_db *db, struct work *work)
+{
+    int r = work->r < 0 ? run_own(db, "ROLLBACK TO item") : 0;
+    if (r == 0)
+        r = run_own(db, "RELEASE item");
+    if (r < 0) /* an item that cannot be taken back alone takes the batch with it */
+        lose(db, work, r);
+}
+
+static void run_item(struct store_db *db, struct work *work)
+{
+    db->wrote = db->together = false;
+    work->run(work, db);
+    reset_used(db);
+    if (db->wrote && !db->together && !db->lost)
+        end_savepoint(db, work);
+}
+
+/* An item that shares the batch's fate has failed. So the batch begins anew, and now everybody has a savepoint. What only
+ * read is not read again: it saw what is written again. */
+static void start_over(struct store_db *db, struct work *failed)
+{
+    roll_back(db);
+    int r = run_own(db, "BEGIN");
+    if (r < 0) {
+        lose(db, failed, r);
+        return;
+    }
+    db->alone = true;
+    for (size_t i = 0; i < db->written_count && !db->lost; i++)
+        run_item(db, db->written[i]);
+    if (!db->lost)
+        run_item(db, failed);
+}
+
 void store_db_run(void *resource, struct work *work)
 {
     struct store_db *db = resource;
     atomic_fetch_add_explicit(&db->items, 1, memory_order_relaxed);
-    if (db->lost) {
-        work->r = db->lost;
+    run_item(db, work);
+    if (db->lost || !db->wrote || db->alone)
         return;
-    }
-    db->savepoint = false;
-    work->run(work, db);
-    reset_used(db);
-    if (db->lost) {
-        work->r = work->r < 0 ? work->r : db->lost;
-        return;
-    }
-    if (!db->savepoint)
-        return;
-    int r = work->r < 0 ? run_own(db, "ROLLBACK TO item") : 0;
-    if (r == 0)
-        r = run_own(db, "RELEASE item");
-    if (r < 0) { /* an item that cannot be taken back alone takes the batch with it */
-        roll_back(db);
-        db->lost = r;
-        work->r = work->r < 0 ? work->r : r;
-    }
+    if (db->together && work->r < 0)
+        start_over(db, work);
+    else if (work->r >= 0)
+        remember(db, work);
 }
 
 int store_db_commit(void *resource)

@@ -26,9 +26,17 @@ struct store_db {
     struct kept_statement *used; /* those the current item asked for */
     int prepare_fault;           /* of the last statement that could not be prepared */
 
+    char damage[256];        /* what was found when it was opened */
+    bool is_hopeless;        /* nothing of it can be read */
+    _Atomic bool is_damaged; /* that was met while running */
+
     bool in_batch;
-    bool savepoint;  /* the item has begun to write */
-    int lost;        /* why the whole transaction is given up, by SQLite or because the file cannot be synced; 0: it stands */
+    bool wrote;            /* the item has begun to write */
+    bool together;         /* and has no savepoint */
+    bool alone;            /* everybody has one in this batch */
+    struct work **written; /* in this batch so far */
+    size_t written_count, written_room;
+    int lost; /* why the whole transaction is given up, by SQLite or because the file cannot be synced; 0: it stands */
     bool complained; /* a fault was logged and no commit has succeeded since */
     int wal_pages;
 

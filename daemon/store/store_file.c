@@ -9,11 +9,12 @@
  * never a WAL.
  *
  * Whoever finds damage changes nothing. Even closing would copy the WAL back and remove it, so SQLite is told not to
- * until everything is known to be good.
+ * until everything is known to be good. Then what can be read is saved (store_salvage.h), if there is anything.
  */
 #include "base/log.h"
 #include "store/migration.h"
 #include "store/store_db.h"
+#include "store/store_salvage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,12 +49,18 @@ static const char *advice(int fault)
     }
 }
 
-static int report_damage(const struct store_db *db, const char *what)
+/* Kept for what is done about it. */
+static int damaged(struct store_db *db, const char *what)
 {
-    log_error("%s: is damaged: %s; nothing was changed. Restore a backup, or save what can be read with "
-              "\"sqlite3 %s .recover\", or move the file (and its -wal) away to start empty",
-              db->path, what, db->path);
+    (void)snprintf(db->damage, sizeof db->damage, "%s", what);
     return -EUCLEAN;
+}
+
+/* Nothing of it can be read: SQLite must not even look at it. */
+static int hopeless(struct store_db *db, const char *what)
+{
+    db->is_hopeless = true;
+    return damaged(db, what);
 }
 
 static bool has_wal(const struct store_db *db)
@@ -114,7 +121,7 @@ static int take_file(struct store_db *db)
 {
     int r = 0, fd = open(db->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (fd < 0 && errno == ENOENT && has_wal(db))
-        return report_damage(db, "it is gone, but there is a WAL with data");
+        return hopeless(db, "it is gone, but there is a WAL with data");
     if (fd < 0 && errno == ENOENT) {
         r = create(db->path);
         fd = r < 0 ? -1 : open(db->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
@@ -146,21 +153,21 @@ static uint32_t big_endian(const uint8_t *p)
 }
 
 /* Was the file left in order? -EUCLEAN when SQLite must not touch it. Format: https://sqlite.org/fileformat2.html */
-static int look_at_file(const struct store_db *db, bool *was_clean)
+static int look_at_file(struct store_db *db, bool *was_clean)
 {
     struct stat st;
     if (fstat(db->fd, &st) < 0)
         return -errno;
-    *was_clean = !has_wal(db);
+    *was_clean = !has_wal(db) && !store_is_suspect(db->path);
     if (st.st_size == 0) /* SQLite would take it for new and delete the WAL */
-        return *was_clean ? 0 : report_damage(db, "it is empty, but there is a WAL with data");
+        return !has_wal(db) ? 0 : hopeless(db, "it is empty, but there is a WAL with data");
 
     uint8_t head[100];
     ssize_t n = pread(db->fd, head, sizeof head, 0);
     if (n < 0)
         return -errno;
     if (n < (ssize_t)sizeof head || memcmp(head, "SQLite format 3", 16) != 0)
-        return report_damage(db, "it is not an SQLite database");
+        return hopeless(db, "it is not an SQLite database");
     uint32_t page = (uint32_t)head[16] << 8 | head[17];
     if (page == 1)
         page = 65536;
@@ -206,7 +213,7 @@ static int configure(struct store_db *db)
         if (r == 0 && i == 0 && strcmp(value, db->fd < 0 ? "memory" : "wal") != 0)
             r = -ENOTSUP; /* SQLite answers with the mode that it could have */
         if (r == -EUCLEAN)
-            return report_damage(db, value);
+            return damaged(db, value);
         if (r < 0) {
             log_error("%s: %s: %s%s", db->path, pragmas[i], value, advice(r));
             return r;
@@ -220,7 +227,9 @@ static int check(struct store_db *db)
     char value[256];
     int r = ask(db, "PRAGMA quick_check(1)", value, sizeof value);
     if (r == -EUCLEAN || (r == 0 && strcmp(value, "ok") != 0))
-        return report_damage(db, value);
+        return damaged(db, value);
+    if (r == 0)
+        store_acquit(db->path);
     if (r < 0)
         log_error("%s: quick_check: %s", db->path, value);
     return r;
@@ -262,19 +271,38 @@ static int open_sqlite(struct store_db *db)
         return r;
     r = migrations_apply(db->sqlite, db->path, migrations, migrations_count);
     if (r == -EUCLEAN)
-        return report_damage(db, sqlite3_errmsg(db->sqlite));
+        return damaged(db, sqlite3_errmsg(db->sqlite));
+    return r;
+}
+
+static int open_file(struct store_db *db, const char *path)
+{
+    *db = (struct store_db){.path = path, .fd = -1};
+    int r = strcmp(path, IN_MEMORY) == 0 ? 0 : store_salvage_finish(path);
+    if (r == 0 && strcmp(path, IN_MEMORY) != 0)
+        r = take_file(db);
+    if (r == 0)
+        r = open_sqlite(db);
+    if (r < 0)
+        store_db_close(db, false);
     return r;
 }
 
 int store_db_open(struct store_db *db, const char *path)
 {
-    db->path = path;
-    db->fd = -1;
-    int r = strcmp(path, IN_MEMORY) == 0 ? 0 : take_file(db);
-    if (r == 0)
-        r = open_sqlite(db);
-    if (r < 0)
-        store_db_close(db, false);
+    /* Nobody asks how much SQLite has allocated, and counting it costs a lock for every piece. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    int r = open_file(db, path);
+    if (r != -EUCLEAN)
+        return r;
+    if (!db->is_hopeless && store_salvage(path, db->damage) == 0) {
+        store_acquit(path);
+        r = open_file(db, path);
+    }
+    if (r == -EUCLEAN)
+        log_error("%s: is damaged: %s; nothing was changed. Restore a backup, or save what can be read with "
+                  "\"sqlite3 %s .recover\", or move the file (and its -wal) away to start empty",
+                  path, db->damage, path);
     return r;
 }
 
@@ -286,6 +314,9 @@ void store_db_close(struct store_db *db, bool clean)
             free(db->slots[i]);
         }
     free(db->slots);
+    free(db->written);
+    db->written = NULL;
+    db->written_count = db->written_room = 0;
     db->slots = NULL;
     db->capacity = db->count = 0;
     if (clean) {

@@ -83,7 +83,7 @@ def status(gw):
     answer = gw.ask("status")
     check(set(answer) == {"gateway", "broker", "streams", "uplinks", "plugins"}, f"its members: {set(answer)}")
     check(answer["gateway"]["name"] == "test" and answer["gateway"]["pid"] == gw.process.pid, "it is this gateway")
-    check(f"mqtt://127.0.0.1:{gw.port()}" in answer["broker"]["listeners"], "with its listener")
+    check(f"mqtt://127.0.0.1:{gw.port()}" in [door["uri"] for door in answer["broker"]["listeners"]], "with its listener")
     check([s["name"] for s in answer["streams"]] == ["telemetry", "local"], "and its streams")
 
 

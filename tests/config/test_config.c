@@ -31,8 +31,13 @@ TEST(an_empty_file_is_the_defaults)
     CHECK_INT(config->queue_max, 10000);
     CHECK_INT(config->session_expiry_s, 7 * 86400);
     CHECK_INT(config->connections_max, 10000);
+    CHECK(config->shadow);
+    CHECK_INT(config->shadow_cache_bytes, 16 << 20);
+    CHECK_INT(config->shadow_history_count, 100);
+    CHECK_INT(config->shadow_history_age_s, 30 * 86400);
+    CHECK_INT(config->shadow_history_bytes, 256 << 10);
     CHECK_INT((int64_t)(config->listener_count + config->uplink_count + config->stream_count +
-                        config->route_count + config->plugin_count),
+                        config->route_count + config->sync_count + config->plugin_count),
               0);
 }
 
@@ -50,14 +55,18 @@ TEST(every_key_arrives)
 {
     cleanup(config_rig_free_p) struct config_rig *rig = config_rig_new();
     config_rig_take(
-        rig, "[gateway]\nname = plant-1\nlog = debug\npacket-max = 2M\ninflight-max = 7\n"
-             "queue-max = 8\nsession-expiry = 12h\nconnections-max = 9\n"
-             "[listener a]\nuri = unix:///run/a.sock\n"
-             "[uplink cloud]\nuri = mqtts://c.example:8883\nclient-id = id\nusername = me\n"
-             "password-file = p\nca = ca.pem\ncert = c.pem\nkey = k.pem\nkeepalive = 5m\nprotocol = 5\n"
-             "[stream s]\nuplink = cloud\npriority = 1\nsegment-size = 64K\nmax-size = 2T\nkeep = yes\n"
-             "[route r]\nfilter = dt/+/env\nstream = s\ntopic = p1/${topic}/${seq}\n"
-             "[plugin p]\npath = p.so\npublish = a/#  b\nsubscribe = c\nmemory-max = 8M\n");
+        rig,
+        "[gateway]\nname = plant-1\nlog = debug\npacket-max = 2M\ninflight-max = 7\n"
+        "queue-max = 8\nsession-expiry = 12h\nconnections-max = 9\nshadow = no\n"
+        "[shadow]\ncache = 1M\nhistory-count = 0\nhistory-age = 2h\nhistory-size = 8K\n"
+        "[listener a]\nuri = unix:///run/a.sock\n"
+        "[uplink cloud]\nuri = mqtts://c.example:8883\nclient-id = id\nusername = me\n"
+        "password-file = p\nca = ca.pem\ncert = c.pem\nkey = k.pem\nkeepalive = 5m\nprotocol = 5\n"
+        "[stream s]\nuplink = cloud\npriority = 1\nsegment-size = 64K\nmax-size = 2T\nkeep = yes\n"
+        "[route r]\nfilter = dt/+/env\nstream = s\ntopic = p1/${topic}/${seq}\n"
+        "[sync k]\nuplink = cloud\nshadow = + a/b\ndirection = up\npolicy = desired: local\n  reported.x: max\n"
+        "rate = 5\nburst = 6\nevery = 7m\n"
+        "[plugin p]\npath = p.so\npublish = a/#  b\nsubscribe = c\nmemory-max = 8M\n");
     check_good(rig);
     const struct config *config = &rig->config;
     CHECK_STR(config->name, "plant-1");
@@ -67,6 +76,11 @@ TEST(every_key_arrives)
     CHECK_INT(config->queue_max, 8);
     CHECK_INT(config->session_expiry_s, 43200);
     CHECK_INT(config->connections_max, 9);
+    CHECK(!config->shadow);
+    CHECK_INT(config->shadow_cache_bytes, 1 << 20);
+    CHECK_INT(config->shadow_history_count, 0);
+    CHECK_INT(config->shadow_history_age_s, 7200);
+    CHECK_INT(config->shadow_history_bytes, 8 << 10);
     CHECK_INT((int64_t)config->listener_count, 1);
     CHECK_STR(config->listeners[0].name, "a");
     CHECK_STR(config->listeners[0].uri, "unix:///run/a.sock");
@@ -96,6 +110,16 @@ TEST(every_key_arrives)
     CHECK_STR(route->filter, "dt/+/env");
     CHECK_STR(route->stream, "s");
     CHECK_STR(route->topic, "p1/${topic}/${seq}");
+    CHECK_INT((int64_t)config->sync_count, 1);
+    const struct config_sync *sync = &config->syncs[0];
+    CHECK_STR(sync->name, "k");
+    CHECK_STR(sync->uplink, "cloud");
+    CHECK_STR(sync->shadow, "+ a/b");
+    CHECK_STR(sync->direction, "up");
+    CHECK_STR(sync->policy, "desired: local reported.x: max");
+    CHECK_INT(sync->rate, 5);
+    CHECK_INT(sync->burst, 6);
+    CHECK_INT(sync->every_s, 420);
     CHECK_INT((int64_t)config->plugin_count, 1);
     const struct config_plugin *plugin = &config->plugins[0];
     CHECK_STR(plugin->name, "p");

@@ -25,10 +25,10 @@ static const struct {
      {"gatehouse.conf:2: expected text in UTF-8 without control characters, found \"name = f\\xfcr\""}},
     /* sections */
     {"[gatway]\nname = a\n",
-     {"gatehouse.conf:1: expected [gateway], [listener NAME], [uplink NAME], [stream NAME], [route NAME] or "
+     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [stream NAME], [route NAME], [sync NAME] or "
       "[plugin NAME], found [gatway]"}},
     {"[unknown]\n",
-     {"gatehouse.conf:1: expected [gateway], [listener NAME], [uplink NAME], [stream NAME], [route NAME] or "
+     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [stream NAME], [route NAME], [sync NAME] or "
       "[plugin NAME], found [unknown]"}},
     {"[stream]\n",
      {"gatehouse.conf:1: expected a name of 1 to 64 letters, digits, _ or - behind the kind of section, found "
@@ -42,13 +42,17 @@ static const struct {
       "[stream a1234567890123456789012345678901234567890123456789012345678901234]"}},
     {"[gateway main]\nname = a\n",
      {"gatehouse.conf:1: expected [gateway] without a name, found [gateway main]"}},
+    {"[shadow pump]\n", {"gatehouse.conf:1: expected [shadow] without a name, found [shadow pump]"}},
+    {"[shadow]\nhistory-age = 5s\n",
+     {"gatehouse.conf:2: [shadow] history-age: expected a time (in seconds, or with s, m, h or d) from 1m to 36500d, "
+      "found \"5s\""}},
     {"[stream a]\n[gateway]\n[stream a]\n",
      {"gatehouse.conf:3: [stream a]: expected once in a file, found it in line 1 already"}},
     /* keys */
     {"[gateway]\nnmae = a\n",
      {"gatehouse.conf:2: [gateway] nmae: unknown key: expected name, log, packet-max, inflight-max, subscriptions-max, topic-levels-max, alias-max, "
       "queue-max, queue-size, queues-size, queues-disk, queue-full, session-expiry, session-expiry-max, "
-      "keepalive-max, profile or connections-max, found \"a\""}},
+      "keepalive-max, profile, connections-max or shadow, found \"a\""}},
     {UPLINK "port = 8883\n",
      {"gatehouse.conf:3: [uplink cloud] port: unknown key: expected uri, client-id, username, password-file, "
       "ca, cert, key, keepalive or protocol, found \"8883\""}},
@@ -94,6 +98,17 @@ static const struct {
     {"[listener l]\nuri = mqtt://0.0.0.0:1883\n",
      {"gatehouse.conf:2: [listener l] uri: plain TCP: expected access=open (or mqtts:// with ca=), since nobody "
       "can prove who he is, found \"mqtt://0.0.0.0:1883\""}},
+    {"[sync s]\n",
+     {"gatehouse.conf:1: [sync s]: expected a key \"uplink\", found none",
+      "gatehouse.conf:1: [sync s]: expected a key \"shadow\", found none"}},
+    {UPLINK "[sync s]\nuplink = moon\nshadow = a/b/c\ndirection = left\npolicy = desired: mine\nburst = 1\n",
+     {"gatehouse.conf:8: [sync s] burst: expected a whole number from 2 to 10000, found \"1\"",
+      "gatehouse.conf:4: [sync s] uplink: expected the name of an [uplink], found \"moon\"",
+      "gatehouse.conf:5: [sync s] shadow: expected THING or THING/NAME, each may be +; at most 64 with blanks between them, "
+      "found \"a/b/c\"",
+      "gatehouse.conf:6: [sync s] direction: expected both, up or down, found \"left\"",
+      "gatehouse.conf:7: [sync s] policy: expected cloud, local, newest, max, min or union behind PATH:, found \"desired: "
+      "mine\""}},
     {"[stream s]\n[route r]\nstream = s\nfilter = a/#/b\n",
      {"gatehouse.conf:4: [route r] filter: expected an MQTT topic filter, not a shared one, found \"a/#/b\""}},
     {"[stream s]\n[route r]\nstream = s\nfilter = $share/a/b\n",
@@ -123,7 +138,7 @@ static const struct {
      {"gatehouse.conf:7: expected [KIND NAME], KEY = VALUE, or a comment that begins with #, found \"nonsense\"",
       "gatehouse.conf:3: [gateway] colour: unknown key: expected name, log, packet-max, inflight-max, subscriptions-max, topic-levels-max, alias-max, "
       "queue-max, queue-size, queues-size, queues-disk, queue-full, session-expiry, session-expiry-max, "
-      "keepalive-max, profile or connections-max, found \"red\"",
+      "keepalive-max, profile, connections-max or shadow, found \"red\"",
       "gatehouse.conf:6: [stream s] priority: expected a whole number from 1 to 10, found \"0\"",
       "gatehouse.conf:2: [gateway] log: expected error, warning, notice, info or debug, found \"loud\"",
       "gatehouse.conf:5: [stream s] uplink: expected the name of an [uplink], found \"cloud\"",

@@ -191,7 +191,6 @@ class House:
     def damaged_database(self):
         self.damaged("garbage", overwrite(0, b"this is not a database, it only looks like one"), "is damaged")
         self.damaged("torn", lambda path: os.truncate(path, os.path.getsize(path) // 2), "is damaged")
-        self.damaged("zeros", overwrite(4096, bytes(4096 * 3)), "is damaged")
         self.damaged("newer", from_the_future, "newer")
 
     def damaged_segment(self):

@@ -13,8 +13,9 @@ allowed() {
     identity) echo "base" ;;
     bus) echo "base store" ;;
     cloud) echo "base" ;;
-    config) echo "base net wire cloud services/streams" ;; # their syntax checks
+    config) echo "base net wire cloud services/streams services/shadowsync" ;; # their syntax checks
     mqtt) echo "base wire net bus identity store" ;;
+    http) echo "base wire net bus identity" ;;
     services/*) echo "base bus store cloud identity" ;;
     cli) echo "base wire" ;;
     lazy) echo "base net cloud main" ;; # passes calls on to what is loaded later

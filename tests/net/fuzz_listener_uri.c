@@ -70,7 +70,7 @@ static char *write_uri(const struct listener_uri *uri)
     bool v6 = uri->scheme != LISTENER_UNIX && strchr(uri->host, ':');
     char *text;
     if (uri->scheme == LISTENER_UNIX)
-        text = str_printf("unix://%s?mode=%o", uri->host, uri->mode);
+        text = str_printf("unix://%s?mode=%o%s", uri->host, uri->mode, uri->http ? "&http=1" : "");
     else
         text = str_printf("%s://%s%s%s:%u%s?i-know=1", listener_scheme_name(uri->scheme), v6 ? "[" : "",
                           uri->host, v6 ? "]" : "", uri->port, uri->path ? uri->path : "");

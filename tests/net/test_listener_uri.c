@@ -88,9 +88,45 @@ TEST(a_uri_of_websocket_has_a_path_and_says_whose_pages_may_come)
     }
 }
 
+static const struct {
+    const char *text;
+    enum listener_scheme scheme;
+    enum listener_access access;
+    bool tls;
+} http[] = {
+    {"http://127.0.0.1:8080?access=open", LISTENER_HTTP, LISTENER_OPEN, false},
+    {"http://[::1]:0?access=open", LISTENER_HTTP, LISTENER_OPEN, false},
+    {"https://0.0.0.0:8443?cert=a&key=k&ca=c", LISTENER_HTTPS, LISTENER_NODE, true},
+    {"https://0.0.0.0:8443?cert=a&key=k&ca=c&access=full", LISTENER_HTTPS, LISTENER_FULL, true},
+    {"unix:///run/gatehouse/http.sock?http=1", LISTENER_UNIX, LISTENER_FULL, false},
+};
+
+TEST(a_uri_says_that_http_is_spoken)
+{
+    for (size_t i = 0; i < array_size(http); i++) {
+        struct listener_uri uri;
+        char *why = NULL;
+        if (listener_uri_parse(&uri, http[i].text, &why) < 0)
+            FAIL("%s: %s", http[i].text, why);
+        CHECK(listener_has_http(&uri));
+        CHECK(!listener_has_websocket(&uri));
+        CHECK_INT(uri.scheme, http[i].scheme);
+        CHECK_INT(uri.access, http[i].access);
+        CHECK_INT(listener_has_tls(&uri), http[i].tls);
+        listener_uri_done(&uri);
+    }
+    for (size_t i = 0; i < array_size(good); i++) {
+        struct listener_uri uri;
+        char *why = NULL;
+        CHECK_INT(listener_uri_parse(&uri, good[i].text, &why), 0);
+        CHECK(!listener_has_http(&uri));
+        listener_uri_done(&uri);
+    }
+}
+
 /* ---- bad ----------------------------------------------------------------------------------------------------------- */
 
-#define SCHEMES "expected mqtt://, mqtts://, ws:// or wss:// and HOST:PORT, or unix:///PATH"
+#define SCHEMES "expected mqtt://, mqtts://, ws://, wss://, http:// or https:// and HOST:PORT, or unix:///PATH"
 #define FOR_TCP "access, i-know, fd, connect-rate, connections-per-address, proxy, proxy-from"
 
 static const struct {
@@ -101,10 +137,9 @@ static const struct {
     {"mqtt:/127.0.0.1", SCHEMES ", found \"mqtt:/127.0.0.1\""},
     {"MQTT://h:1", SCHEMES ", found \"MQTT://h:1\""},
     {"://h:1", SCHEMES ", found \"://h:1\""},
-    {"https://h:1",
-     "expected mqtt://, mqtts://, ws://, wss:// or unix://; https:// is not available in this version"},
     {"serial:///dev/ttyS0",
-     "expected mqtt://, mqtts://, ws://, wss:// or unix://; serial:// is not available in this version"},
+     "expected mqtt://, mqtts://, ws://, wss://, http://, https:// or unix://; serial:// is not available in this "
+     "version"},
 
     {"mqtt://", "expected HOST:PORT behind ://, found \"\""},
     {"mqtt://localhost", "expected HOST:PORT behind ://, found \"localhost\""},
@@ -140,13 +175,13 @@ static const struct {
     {"mqtt://h:1?acess=open", "expected " FOR_TCP " behind ?, found \"acess\""},
     {"mqtt://h:1?mode=0600", "mode: expected only with unix://"},
     {"mqtts://h:1?psk=1", "expected " FOR_TCP ", cert, key, certs, ca behind ?, found \"psk\""},
-    {"unix:///x?=", "expected access, i-know, fd, connect-rate, mode behind ?, found \"\""},
+    {"unix:///x?=", "expected access, i-know, fd, connect-rate, mode, http behind ?, found \"\""},
     {"mqtt://h:1?access=", "access: expected open, full or node, found \"\""},
     {"mqtt://h:1?access=Open", "access: expected open, full or node, found \"Open\""},
     {"mqtt://h:1?i-know=yes", "i-know: expected 1, found \"yes\""},
-    {"mqtt://h:1?cert=a.pem", "cert: expected only with mqtts:// or wss://"},
-    {"unix:///x?ca=a.pem", "ca: expected only with mqtts:// or wss://"},
-    {"ws://h:1?cert=a.pem", "cert: expected only with mqtts:// or wss://"},
+    {"mqtt://h:1?cert=a.pem", "cert: expected only with mqtts://, wss:// or https://"},
+    {"unix:///x?ca=a.pem", "ca: expected only with mqtts://, wss:// or https://"},
+    {"ws://h:1?cert=a.pem", "cert: expected only with mqtts://, wss:// or https://"},
     {"ws://h:1?x=y", "expected " FOR_TCP ", origin behind ?, found \"x\""},
     {"wss://h:1?x=y", "expected " FOR_TCP ", cert, key, certs, ca, origin behind ?, found \"x\""},
     {"mqtt://h:1?origin=*", "origin: expected only with ws:// or wss://"},
@@ -168,6 +203,16 @@ static const struct {
     {"mqtts://h:1?access=open", "mqtts: expected cert=FILE and key=FILE"},
     {"mqtts://h:1?cert=a&ca=b", "mqtts: expected cert=FILE and key=FILE"},
     {"wss://h:1?access=open", "wss: expected cert=FILE and key=FILE"},
+    {"https://h:1?ca=c", "https: expected cert=FILE and key=FILE"},
+    {"https://h:1/things?cert=a&key=k&ca=c", "expected a port from 0 to 65535 behind the host, found \"1/things\""},
+    {"https://h:1?cert=a&key=k",
+     "TLS without ca: expected access=open or ca=FILE, since nobody can prove who he is"},
+    {"http://127.0.0.1:1",
+     "plain TCP: expected access=open (or https:// with ca=), since nobody can prove who he is"},
+    {"http://0.0.0.0:1?access=open",
+     "access=open lets everybody who reaches 0.0.0.0 do everything: expected a loopback address, or &i-know=1"},
+    {"http://h:1?http=1", "http: expected only with unix://"},
+    {"unix:///x?http=yes", "http: expected 1, found \"yes\""},
     {"ws://127.0.0.1:9001",
      "plain TCP: expected access=open (or wss:// with ca=), since nobody can prove who he is"},
     {"ws://0.0.0.0:9001?access=open",

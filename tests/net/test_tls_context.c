@@ -171,6 +171,11 @@ static const struct {
     {TLS_HTTP, LIST("\2h2\10http/1.1"), "http/1.1"},
     {TLS_HTTP, LIST("\2h2"), NULL},
     {TLS_HTTP, LIST("\4mqtt"), NULL},
+    {TLS_HTTP, LIST("\16x-amzn-http-ca"), NULL},
+    {TLS_REST, NULL, 0, ""},
+    {TLS_REST, LIST("\16x-amzn-http-ca"), "x-amzn-http-ca"},
+    {TLS_REST, LIST("\2h2\10http/1.1"), "http/1.1"},
+    {TLS_REST, LIST("\16x-amzn-mqtt-ca"), NULL},
 };
 
 TEST(a_client_that_lists_protocols_gets_one_that_is_spoken_here_or_is_refused)

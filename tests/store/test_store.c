@@ -67,6 +67,7 @@ struct put {
     int k;
     int size;
     enum then then;
+    bool together;
     int done;
 };
 
@@ -81,6 +82,8 @@ static int insert(struct store_db *db, int k, int size)
 static void put_run(struct work *work, void *db)
 {
     struct put *put = container_of(work, struct put, work);
+    if (put->together)
+        store_together(db);
     work->r = insert(db, put->k, put->size);
     switch (put->then) {
     case SUCCEED: break;
@@ -213,6 +216,71 @@ TEST(an_item_that_fails_is_undone_alone)
     rig_done(&rig);
 }
 
+TEST(an_item_without_a_savepoint_that_fails_is_undone_alone_too)
+{
+    for (int which = 0; which < 32; which++) { /* every choice of those that have none */
+        struct rig rig;
+        rig_init(&rig, WORKER_INLINE);
+        struct put puts[] = {put_of(1, SUCCEED), put_of(2, FAIL_ALONE), put_of(3, SUCCEED),
+                             put_of(4, WRITE_TWICE), put_of(5, REFUSE)};
+        uint64_t before = batches(&rig);
+        for (int i = 0; i < 5; i++) {
+            puts[i].together = which >> i & 1;
+            store_submit(rig.store, &puts[i].work);
+        }
+        rig_turn_until_done(&rig, puts, array_size(puts));
+        CHECK_INT(puts[0].work.r, 0);
+        CHECK_INT(puts[1].work.r, -EPERM);
+        CHECK_INT(puts[2].work.r, 0);
+        CHECK_INT(puts[3].work.r, -EEXIST);
+        CHECK_INT(puts[4].work.r, 409);
+        CHECK(rig_has(&rig, 1) && !rig_has(&rig, 2) && rig_has(&rig, 3) && !rig_has(&rig, 4) &&
+              rig_has(&rig, 5));
+        CHECK_INT((int64_t)(batches(&rig) - before), 1 + 5); /* rig_has() is one each */
+        CHECK_INT(errors, 0);
+        rig_done(&rig);
+    }
+}
+
+/* The size limit of a process stands for a full disk: write() fails with EFBIG. */
+static void limit_file_size(rlim_t bytes)
+{
+    (void)signal(SIGXFSZ, SIG_IGN);
+    struct rlimit limit;
+    CHECK_INT(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void count_run(struct work *work, void *db)
+{
+    struct put *put = container_of(work, struct put, work);
+    int n = count_rows(db, NULL);
+    put->k = n;
+    work->r = n < 0 ? n : 0;
+}
+
+TEST(who_only_reads_behind_a_transaction_that_is_lost_reads_what_was_committed)
+{
+    struct rig rig;
+    rig_init(&rig, WORKER_INLINE);
+    struct put first = put_of(1, SUCCEED);
+    store_submit(rig.store, &first.work);
+    rig_turn_until_done(&rig, &first, 1);
+    struct put puts[] = {put_of(2, SUCCEED), put_of(3, SUCCEED), put_of(0, SUCCEED)};
+    puts[1].size = 4 << 20;
+    puts[2].work.run = count_run;
+    limit_file_size(256 << 10);
+    for (size_t i = 0; i < array_size(puts); i++)
+        store_submit(rig.store, &puts[i].work);
+    rig_turn_until_done(&rig, puts, array_size(puts));
+    limit_file_size(RLIM_INFINITY);
+    CHECK_INT(puts[1].work.r, -ENOSPC);
+    CHECK_INT(puts[2].work.r, -ENOSPC); /* as all of the batch */
+    CHECK_INT(puts[2].k, 1);
+    rig_done(&rig);
+}
+
 TEST(a_refusal_keeps_what_the_item_wrote)
 {
     struct rig rig;
@@ -318,17 +386,7 @@ TEST(a_cursor_left_open_does_not_outlive_its_item)
     rig_done(&rig);
 }
 
-/* The size limit of a process stands for a full disk: write() fails with EFBIG. */
-static void limit_file_size(rlim_t bytes)
-{
-    (void)signal(SIGXFSZ, SIG_IGN);
-    struct rlimit limit;
-    CHECK_INT(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = bytes;
-    CHECK_INT(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
-static void check_full_disk(enum worker_mode mode, enum then then)
+static void check_full_disk(enum worker_mode mode, enum then then, bool together)
 {
     struct rig rig;
     rig_init(&rig, mode);
@@ -340,8 +398,10 @@ static void check_full_disk(enum worker_mode mode, enum then then)
     struct put puts[] = {put_of(10, SUCCEED), put_of(11, then), put_of(13, SUCCEED)};
     puts[1].size = 4 << 20;
     limit_file_size(256 << 10);
-    for (size_t i = 0; i < array_size(puts); i++)
+    for (size_t i = 0; i < array_size(puts); i++) {
+        puts[i].together = together;
         store_submit(rig.store, &puts[i].work);
+    }
     rig_turn_until_done(&rig, puts, array_size(puts));
     for (size_t i = 0; i < array_size(puts); i++)
         CHECK_INT(puts[i].work.r, -ENOSPC);
@@ -363,17 +423,19 @@ static void check_full_disk(enum worker_mode mode, enum then then)
 
 TEST(a_full_disk_fails_the_whole_batch_and_works_again_with_space)
 {
-    check_full_disk(WORKER_INLINE, SUCCEED);
+    check_full_disk(WORKER_INLINE, SUCCEED, false);
+    check_full_disk(WORKER_INLINE, SUCCEED, true);
 }
 
 TEST(a_full_disk_fails_the_whole_batch_and_works_again_with_space_with_a_thread)
 {
-    check_full_disk(WORKER_THREAD, SUCCEED);
+    check_full_disk(WORKER_THREAD, SUCCEED, false);
 }
 
 TEST(an_item_that_overlooks_the_loss_of_its_transaction_does_not_write_outside_of_it)
 {
-    check_full_disk(WORKER_INLINE, IGNORE_FAULTS);
+    check_full_disk(WORKER_INLINE, IGNORE_FAULTS, false);
+    check_full_disk(WORKER_INLINE, IGNORE_FAULTS, true);
 }
 
 TEST(a_small_batch_that_meets_a_full_disk_at_its_commit_fails_whole)

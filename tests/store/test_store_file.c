@@ -204,12 +204,12 @@ TEST(a_truncated_file_is_noticed_at_once)
     int rows = 100;
     CHECK_INT(store_run_now(rig.store, fill, &rows), 0);
     rig.store = store_close(rig.store);
-    off_t half = size_of(rig.path) / 2 & ~4095;
+    off_t half = (size_of(rig.path) - 30 * 4096) & ~4095;
     CHECK_INT(truncate(rig.path, half), 0);
-    CHECK_INT(rig_open(&rig), -EUCLEAN);
-    CHECK_LOGGED("is damaged");
-    CHECK_LOGGED(".recover");
-    CHECK_INT(size_of(rig.path), half);
+    CHECK_INT(rig_open(&rig), 0);
+    CHECK_LOGGED("was damaged");
+    int saved = store_run_now(rig.store, count_rows, NULL);
+    CHECK(saved > 20 && saved < 100);
     rig_done(&rig);
 }
 

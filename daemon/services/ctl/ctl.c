@@ -3,6 +3,7 @@
 #include "base/json_write.h"
 #include "bus/topics.h"
 
+#include <string.h>
 #include <unistd.h>
 
 struct ctl {
@@ -35,6 +36,15 @@ static void put_bus(struct json_writer *w, const struct bus_counters *bus)
     json_end_object(w);
 }
 
+/* A report is a file that somebody may have edited. */
+static void put_report(void *self, const char *report)
+{
+    struct json_writer *w = self;
+    struct json *json;
+    if (json_parse(&json, w->arena, report, strlen(report), NULL) == 0 && json_is(json, JSON_OBJECT))
+        json_put(w, json);
+}
+
 static void put_store(struct json_writer *w, const struct store *store)
 {
     struct store_counters counters;
@@ -45,6 +55,12 @@ static void put_store(struct json_writer *w, const struct store *store)
     put(w, "writes", counters.items);
     put(w, "failures", counters.failures);
     put(w, "bytes", counters.bytes);
+    json_key(w, "damaged");
+    json_put_bool(w, counters.damaged);
+    json_key(w, "salvaged");
+    json_begin_array(w);
+    store_reports(store, put_report, w);
+    json_end_array(w);
     json_end_object(w);
 }
 

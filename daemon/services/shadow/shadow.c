@@ -9,6 +9,7 @@
 
 #include "base/topic.h"
 #include "bus/topics.h"
+#include "services/shadow/shadow_list.h"
 #include "services/shadow/shadow_twin.h"
 
 #include <errno.h>
@@ -30,11 +31,16 @@ static bool is_name(const char *text, size_t len, size_t max)
     return len >= 1 && len <= max;
 }
 
-/* The house may use names that begin with $, like AWS IoT's own $package. */
-static bool is_shadow_name(const struct topic_piece *name, bool from_house)
+bool shadow_thing_is_valid(const char *thing, size_t len)
 {
-    bool reserved = from_house && name->len && *name->text == '$';
-    return is_name(name->text + reserved, name->len - reserved, SHADOW_NAME_MAX - reserved);
+    return is_name(thing, len, SHADOW_THING_MAX);
+}
+
+/* The house may use names that begin with $, like AWS IoT's own $package. */
+bool shadow_name_is_valid(const char *name, size_t len, bool from_house)
+{
+    bool reserved = from_house && len && *name == '$';
+    return is_name(name + reserved, len - reserved, SHADOW_NAME_MAX - reserved);
 }
 
 /* ---- room --------------------------------------------------------------------------------------------------------- */
@@ -81,8 +87,19 @@ void request_done(struct shadow *shadow, struct request *request, int r)
     for (size_t i = 0; i < array_size(request->answers); i++)
         (void)msg_unref(request->answers[i]);
     (void)msg_unref(request->msg);
+    (void)msg_unref(request->asker);
     receipt_settle(request->receipt, r);
     free(request);
+}
+
+static struct request *new_request(struct shadow *shadow, enum shadow_verb verb, struct msg *msg)
+{
+    struct request *request = mem_new(struct request);
+    request->verb = verb;
+    request->msg = msg_ref(msg);
+    shadow->counters.waiting++;
+    shadow->waiting_bytes += msg_cost(msg);
+    return request;
 }
 
 /* ---- the door ----------------------------------------------------------------------------------------------------- */
@@ -104,9 +121,9 @@ static void on_request(struct subscriber *subscriber, struct msg *msg, const str
 
     shadow->counters.requests++;
     const struct shadow_refusal *refusal = NULL;
-    if (!is_name(pieces[0].text, pieces[0].len, SHADOW_THING_MAX))
+    if (!shadow_thing_is_valid(pieces[0].text, pieces[0].len))
         refusal = &bad_thing;
-    else if (n == 2 && !is_shadow_name(&pieces[1], msg->origin == 0))
+    else if (n == 2 && !shadow_name_is_valid(pieces[1].text, pieces[1].len, msg->origin == 0))
         refusal = &bad_name;
     else if (msg->payload_len > SHADOW_REQUEST_MAX)
         refusal = &too_large;
@@ -119,36 +136,46 @@ static void on_request(struct subscriber *subscriber, struct msg *msg, const str
         return;
     }
 
-    struct request *request = mem_new(struct request);
-    request->verb = door->verb;
-    request->msg = msg_ref(msg);
+    struct request *request = new_request(shadow, door->verb, msg);
     request->receipt = receipt;
     receipt_hold(receipt);
     request->client = client_of(shadow, msg->origin, &pieces[0], true);
     if (request->client)
         request->client->waiting++;
-    shadow->counters.waiting++;
-    shadow->waiting_bytes += msg_cost(msg);
     twin_enqueue(twin_of(shadow, pieces[0].text, pieces[0].len, pieces[1].text, pieces[1].len), request);
 }
 
-/* ---- tombstones --------------------------------------------------------------------------------------------------- */
+bool shadow_update_for(struct shadow *shadow, struct msg *update, struct msg *asker, struct shadow_key key)
+{
+    if (!has_room(shadow, NULL, update))
+        return false;
+    struct request *request = new_request(shadow, SHADOW_UPDATE, update);
+    request->asker = msg_ref(asker);
+    twin_enqueue(twin_of(shadow, key.thing, strlen(key.thing), key.name, strlen(key.name)), request);
+    return true;
+}
+
+/* ---- what is over ------------------------------------------------------------------------------------------------- */
 
 static void on_purged(struct work *work)
 {
     struct shadow *shadow = container_of(work, struct shadow, purge.work);
     timer_start(shadow->loop, &shadow->purge_timer,
-                work->r == 0 && shadow->purge.removed == SHADOW_PURGE_MAX ? PURGE_AGAIN : PURGE_EVERY);
+                work->r == 0 && shadow->purge.again ? PURGE_AGAIN : PURGE_EVERY);
 }
 
-/* Tombstones that are over are taken for none when they are read; removing their rows only gives room back. */
+/* Tombstones that are over are taken for none when they are read, and records that are too old are not shown; removing
+ * their rows only gives room back. */
 static void on_purge_timer(struct timer *timer)
 {
     struct shadow *shadow = container_of(timer, struct shadow, purge_timer);
+    int64_t now_s = loop_wall(shadow->loop) / 1000;
     shadow->purge = (struct shadow_purge){
         .work = {.run = shadow_store_purge, .done = on_purged},
         .first_s = SHADOW_CLOCK_IS_SET_S,
-        .last_s = loop_wall(shadow->loop) / 1000 - SHADOW_TOMBSTONE_S,
+        .tombstones_s = now_s - SHADOW_TOMBSTONE_S,
+        .history_s = shadow->history.age_s ? now_s - shadow->history.age_s : INT64_MIN,
+        .after = shadow->purge.again ? shadow->purge.after : 0,
     };
     store_submit(shadow->store, &shadow->purge.work);
 }
@@ -182,6 +209,12 @@ static void set_options(struct shadow *shadow, const struct shadow_options *opti
     set_default(&shadow->options.requests_of_client_max, 10);
     set_default(&shadow->options.named_max, 64);
     set_default(&shadow->options.document_bytes_max, SHADOW_DOCUMENT_MAX);
+    set_default(&shadow->options.history_count, SHADOW_HISTORY_COUNT);
+    set_default(&shadow->options.history_age_s, SHADOW_HISTORY_AGE_S);
+    set_default(&shadow->options.history_bytes, SHADOW_HISTORY_BYTES);
+    shadow->history =
+        (struct shadow_history_limits){shadow->options.no_history ? 0 : shadow->options.history_count,
+                                       (int64_t)shadow->options.history_age_s, shadow->options.history_bytes};
     shadow->limits = (struct shadow_limits){shadow->options.document_bytes_max,
                                             options->levels_max ? options->levels_max : SHADOW_LEVELS_MAX};
 }
@@ -198,6 +231,7 @@ int shadow_new(struct shadow **ret, struct bus *bus, struct store *store,
     list_init(&shadow->ready);
     list_init(&shadow->resting);
     shadow->pump.run = on_shadow_pump;
+    shadow->rest.run = on_shadow_rest;
     shadow->purge_timer.fire = on_purge_timer;
     timer_start(shadow->loop, &shadow->purge_timer, PURGE_EVERY);
     for (size_t i = 0; i < array_size(doors); i++) {
@@ -208,6 +242,8 @@ int shadow_new(struct shadow **ret, struct bus *bus, struct store *store,
         door->subscriber.deliver = on_request;
         bus_subscribe_to(bus, &door->subscription, &door->subscriber, door->filter);
     }
+    shadow->ctl = shadow_ctl_new(shadow);
+    shadow->list = shadow_list_new(bus, store);
     *ret = shadow;
     return 0;
 }
@@ -219,7 +255,10 @@ struct shadow *shadow_free(struct shadow *shadow)
     for (size_t i = 0; i < array_size(doors); i++)
         bus_unsubscribe(shadow->bus, &shadow->doors[i].subscription);
     store_quiesce(shadow->store);
+    shadow->ctl = shadow_ctl_free(shadow->ctl);
+    shadow->list = shadow_list_free(shadow->list);
     loop_forget(&shadow->pump);
+    loop_forget(&shadow->rest);
     timer_stop(shadow->loop, &shadow->purge_timer);
     struct list *lists[] = {&shadow->cold, &shadow->ready, &shadow->resting};
     for (size_t i = 0; i < array_size(lists); i++)

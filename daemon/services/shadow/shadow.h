@@ -7,10 +7,13 @@
  *
  * The interface is these topics; this header has only the constructor. A change is committed before it is told: the
  * receipt of its request is held, and delta, documents and accepted (in this order) are published, after the commit. When
- * the commit fails the answer is 500 and the receipt gets the fault: nothing was kept.
+ * the commit fails the answer is 500 and the receipt gets the fault: nothing was kept. A get that fails has only the answer.
  *
  * Requests to one shadow are done in their order; those that come while it is being saved share the next commit.
  * Documents in use stay in memory; nothing is read at start, so a hundred thousand shadows open like ten.
+ *
+ * Each change is written down with it: what it replaced, who made it, when. $gatehouse/ctl/shadow/{log,at,diff,blame}
+ * answer from that, and …/revert makes a former state the present one, by an update like any other.
  *
  * What is in memory is limited. A request beyond the limits is answered at once with 429 Too many requests.
  */
@@ -31,7 +34,14 @@ struct shadow_options {
     size_t named_max;              /* named shadows of a thing: 64 */
     size_t document_bytes_max;     /* of one shadow's state: 8192 [AWS IoT quota, at most 30720] */
     unsigned levels_max;           /* of its nesting: 8 [AWS IoT quota] */
+
+    bool no_history;
+    size_t history_count; /* versions that are kept of a shadow: 100 */
+    size_t history_age_s; /* and for how long: 30 days */
+    size_t history_bytes; /* and their records at most: 256 KiB */
 };
+
+enum { SHADOW_HISTORY_COUNT = 100, SHADOW_HISTORY_AGE_S = 30 * 24 * 3600, SHADOW_HISTORY_BYTES = 256 * 1024 };
 
 struct shadow_counters {
     uint64_t requests, rejected, faults; /* faults: requests that got 500 */

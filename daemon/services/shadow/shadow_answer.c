@@ -1,5 +1,7 @@
 #include "services/shadow/shadow_answer.h"
 
+#include "services/shadow/shadow_stamps.h"
+
 static struct shadow_text text_of(struct json_writer *writer)
 {
     struct shadow_text text;
@@ -52,73 +54,56 @@ void shadow_put_sections(struct json_writer *writer, const struct json *desired,
     json_end_object(writer);
 }
 
-/* Metadata of what a request named: a leaf for every scalar and every null. */
-static void put_stamps(struct json_writer *writer, const struct json *value, int64_t now_s)
-{
-    if (value->type == JSON_ARRAY) {
-        json_begin_array(writer);
-        json_for_each (element, value)
-            put_stamps(writer, element, now_s);
-        json_end_array(writer);
-        return;
-    }
-    json_begin_object(writer);
-    if (value->type == JSON_OBJECT) {
-        json_for_each (member, value) {
-            json_key_n(writer, member->key, member->key_len);
-            put_stamps(writer, member, now_s);
-        }
-    } else {
-        put_timestamp(writer, now_s);
-    }
-    json_end_object(writer);
-}
-
-static void put_section_stamps(struct json_writer *writer, const char *key, const struct json *section,
-                               int64_t now_s)
+static void put_stamps(struct json_writer *writer, const char *key, const struct json *section)
 {
     if (!section)
         return;
     json_key(writer, key);
-    put_stamps(writer, section, now_s);
+    shadow_put_metadata(writer, section);
+}
+
+static void put_metadata(struct json_writer *writer, const struct json *desired, const struct json *reported)
+{
+    json_key(writer, "metadata");
+    json_begin_object(writer);
+    put_stamps(writer, "desired", desired);
+    put_stamps(writer, "reported", reported);
+    json_end_object(writer);
 }
 
 struct shadow_text shadow_answer_accepted(struct arena *arena, const struct shadow_update *update,
-                                          uint64_t version, int64_t now_s)
+                                          uint64_t version)
 {
     struct json_writer writer;
     begin(&writer, arena);
     json_key(&writer, "state");
-    if (update->clears)
-        json_put_null(&writer);
-    else
-        shadow_put_sections(&writer, update->desired, update->reported);
-    json_key(&writer, "metadata");
-    json_begin_object(&writer);
     if (update->clears) {
-        put_timestamp(&writer, now_s);
+        json_put_null(&writer);
+        json_key(&writer, "metadata");
+        json_begin_object(&writer);
+        put_timestamp(&writer, update->now_s);
+        json_end_object(&writer);
     } else {
-        put_section_stamps(&writer, "desired", update->desired, now_s);
-        put_section_stamps(&writer, "reported", update->reported, now_s);
+        shadow_put_sections(&writer, update->desired, update->reported);
+        put_metadata(&writer, update->desired, update->reported);
     }
-    json_end_object(&writer);
     put_version(&writer, version);
-    put_timestamp(&writer, now_s);
+    put_timestamp(&writer, update->now_s);
     return end(&writer, update->token);
 }
 
 struct shadow_text shadow_answer_delta(struct arena *arena, const struct shadow_doc *doc,
                                        const struct json *token, int64_t now_s)
 {
-    struct shadow_section delta = shadow_doc_delta(arena, doc);
-    if (!delta.state)
+    const struct json *delta = shadow_doc_delta(arena, doc);
+    if (!delta)
         return (struct shadow_text){0};
     struct json_writer writer;
     begin(&writer, arena);
     put_version(&writer, doc->version);
     put_timestamp(&writer, now_s);
-    put_member(&writer, "state", delta.state);
-    put_member(&writer, "metadata", delta.metadata);
+    put_member(&writer, "state", delta);
+    put_stamps(&writer, "metadata", delta);
     return end(&writer, token);
 }
 
@@ -131,9 +116,8 @@ static void put_doc(struct json_writer *writer, const char *key, const struct sh
     }
     json_begin_object(writer);
     json_key(writer, "state");
-    shadow_put_sections(writer, doc->desired.state, doc->reported.state);
-    json_key(writer, "metadata");
-    shadow_put_sections(writer, doc->desired.metadata, doc->reported.metadata);
+    json_put_raw(writer, doc->text, doc->text_len);
+    put_metadata(writer, doc->desired, doc->reported);
     put_version(writer, doc->version);
     json_end_object(writer);
 }
@@ -157,12 +141,11 @@ struct shadow_text shadow_answer_document(struct arena *arena, const struct shad
     begin(&writer, arena);
     json_key(&writer, "state");
     json_begin_object(&writer);
-    put_member(&writer, "desired", doc->desired.state);
-    put_member(&writer, "reported", doc->reported.state);
-    put_member(&writer, "delta", shadow_doc_delta(arena, doc).state);
+    put_member(&writer, "desired", doc->desired);
+    put_member(&writer, "reported", doc->reported);
+    put_member(&writer, "delta", shadow_doc_delta(arena, doc));
     json_end_object(&writer);
-    json_key(&writer, "metadata");
-    shadow_put_sections(&writer, doc->desired.metadata, doc->reported.metadata);
+    put_metadata(&writer, doc->desired, doc->reported);
     put_version(&writer, doc->version);
     put_timestamp(&writer, now_s);
     return end(&writer, token);

@@ -15,7 +15,7 @@ struct shadow_text {
 
 /* update/accepted: the request's state comes back, with nulls. */
 struct shadow_text shadow_answer_accepted(struct arena *arena, const struct shadow_update *update,
-                                          uint64_t version, int64_t now_s);
+                                          uint64_t version);
 /* update/delta: NULL when desired and reported agree. */
 struct shadow_text shadow_answer_delta(struct arena *arena, const struct shadow_doc *doc,
                                        const struct json *token, int64_t now_s);

@@ -10,9 +10,11 @@
 
 #include <string.h>
 
+enum { OVERHEAD = 64 }; /* what malloc() and the map take besides, measured */
+
 static size_t size_of(const struct twin *twin)
 {
-    return sizeof *twin + twin->key.len + 1 + shadow_row_size(twin->row);
+    return sizeof *twin + twin->key.len + 1 + shadow_row_size(twin->row) + OVERHEAD;
 }
 
 struct twin *twin_of(struct shadow *shadow, const char *thing, size_t thing_len, const char *name,
@@ -29,34 +31,25 @@ struct twin *twin_of(struct shadow *shadow, const char *thing, size_t thing_len,
         return container_of(key, struct twin, key);
 
     struct twin *twin = mem_new_bytes(sizeof *twin + len + 1);
-    char *own = (char *)(twin + 1);
-    memcpy(own, text, len);
-    twin->key.text = own;
+    memcpy(twin + 1, text, len);
+    twin->key.text = (char *)(twin + 1);
     twin->key.len = (uint32_t)len;
     twin->shadow = shadow;
-    twin->io.thing = own;
-    twin->io.name = own + thing_len + 1;
     list_init(&twin->queue);
-    list_init(&twin->batch);
     map_put(&shadow->twins, &twin->key);
     shadow->counters.cached++;
     shadow->counters.cached_bytes += size_of(twin);
     return twin;
 }
 
-const char *twin_thing(const struct twin *twin)
+struct shadow_key twin_key(const struct twin *twin)
 {
-    return twin->io.thing;
-}
-
-const char *twin_name(const struct twin *twin)
-{
-    return twin->io.name;
+    return (struct shadow_key){twin->key.text, twin->key.text + strlen(twin->key.text) + 1};
 }
 
 bool twin_is_classic(const struct twin *twin)
 {
-    return !*twin->io.name;
+    return strlen(twin->key.text) + 1 == twin->key.len;
 }
 
 void twin_set_row(struct twin *twin, struct shadow_row *row)

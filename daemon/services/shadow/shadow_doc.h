@@ -5,11 +5,11 @@
  * shares with the old what the update did not name. So both are at hand for /update/documents, and an update that could
  * not be stored is undone by forgetting the new one.
  *
- *      state      {"rpm":900,"axes":[1,2]}
- *      metadata   {"rpm":{"timestamp":t},"axes":[{"timestamp":t},{"timestamp":t}]}
+ *      {"rpm":900,"axes":[1,2]}          every scalar's tag is the second in which it was last written
+ *            └ t       └ t,t
  *
- * Metadata mirrors the state: the same members in the same order, arrays of the same length, a leaf {"timestamp":t} for
- * every scalar. Both are always walked together, because an attribute may be called "timestamp" itself.
+ * Metadata are these tags in the shape of the state: {"rpm":{"timestamp":t},"axes":[{"timestamp":t},{"timestamp":t}]}.
+ * They are in no tree of their own, so the two cannot disagree, and an attribute may be called "timestamp" itself.
  */
 #pragma once
 
@@ -28,22 +28,21 @@ struct shadow_limits {
     unsigned levels;
 };
 
-/* desired or reported: both NULL when the section is absent; otherwise both are objects, state is not empty. */
-struct shadow_section {
-    struct json *state, *metadata;
-};
-
+/* desired and reported are objects that are not empty; NULL when absent. */
 struct shadow_doc {
     bool exists;
     uint64_t version; /* of the document; without one, of its tombstone, or 0 */
-    struct shadow_section desired, reported;
+    const struct json *desired, *reported;
+    const char *text; /* {"desired":…,"reported":…}, as stored; NULL when it does not exist */
+    size_t text_len;
 };
 
-/* A request to update, found valid by itself. Trees point into the payload. */
+/* A request to update, found valid by itself. Trees point into the payload; their scalars have the time as tag. */
 struct shadow_update {
     const struct json *token; /* clientToken, NULL when absent */
     bool has_version;
     int64_t version;
+    int64_t now_s;
     bool clears;                           /* "state": null */
     const struct json *desired, *reported; /* NULL: not named; JSON_NULL: to be removed; else an object */
 };
@@ -56,13 +55,14 @@ struct shadow_refusal {
 
 /* Reads a payload. Returns 0, or the code of *refusal; ret->token is set in both cases, if it was found valid. */
 int shadow_update_parse(struct shadow_update *ret, struct arena *arena, const char *payload, size_t len,
-                        const struct shadow_limits *limits, struct shadow_refusal *refusal) must_check;
+                        int64_t now_s, const struct shadow_limits *limits, struct shadow_refusal *refusal)
+    must_check;
 /* The token of a get or delete, whose payload is ignored otherwise; NULL when there is none. */
 const struct json *shadow_token(struct arena *arena, const char *payload, size_t len);
 
 /* The document after the update. Returns 0, or the code of *refusal, and then there is no new document. */
 int shadow_doc_update(struct shadow_doc *ret, struct arena *arena, const struct shadow_doc *old,
-                      const struct shadow_update *update, int64_t now_s, const struct shadow_limits *limits,
+                      const struct shadow_update *update, const struct shadow_limits *limits,
                       struct shadow_refusal *refusal) must_check;
 /* What is left of a deleted document: its tombstone. */
 struct shadow_doc shadow_doc_delete(const struct shadow_doc *old);
@@ -70,14 +70,14 @@ struct shadow_doc shadow_doc_delete(const struct shadow_doc *old);
 bool shadow_tombstone_is_over(int64_t deleted_s, int64_t now_s);
 enum { SHADOW_CLOCK_IS_SET_S = 1577836800 }; /* 2020-01-01: wall time before this is a clock nobody set */
 
-/* Where desired differs from reported, with desired's metadata; both NULL when it does not. */
-struct shadow_section shadow_doc_delta(struct arena *arena, const struct shadow_doc *doc);
+/* Where desired differs from reported, with desired's tags; NULL when it does not. */
+const struct json *shadow_doc_delta(struct arena *arena, const struct shadow_doc *doc);
 
 /* The size that is limited: compact desired plus compact reported. */
 size_t shadow_doc_size(const struct shadow_doc *doc);
 
-/* As stored: {"desired":…,"reported":…} twice. -EUCLEAN when that is not what the texts are. */
+/* As stored: the state's text and its stamps (shadow_stamps.h). -EUCLEAN when that is not what the texts are. The text of
+ * the state must stay as long as the document. */
 int shadow_doc_read(struct shadow_doc *ret, struct arena *arena, uint64_t version, const char *state,
-                    size_t state_len, const char *metadata, size_t metadata_len) must_check;
-char *shadow_doc_state(struct arena *arena, const struct shadow_doc *doc, size_t *len);
-char *shadow_doc_metadata(struct arena *arena, const struct shadow_doc *doc, size_t *len);
+                    size_t state_len, const char *stamps, size_t stamps_len) must_check;
+char *shadow_doc_stamps(struct arena *arena, const struct shadow_doc *doc, size_t *len);

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "services/shadow/shadow_answer.h"
+#include "services/shadow/shadow_record.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,10 +22,19 @@ enum {
     COMPOSED_MAX = 16 * 1024 * 1024, /* bytes of rows and answers that wait for their commit */
     COMPLAIN_EVERY = 60 * 1000,
 
+    /* Twins done in a turn. Then the store gets to work beside us, and the rest of the house to its turn: with a thousand in
+     * flight half as many again a second as when all were done, and then all stored. */
+    TURN_MAX = 256,
+
     /* One batch of one twin, because a call has a budget and so has the arena: requests, their payloads, the answers. */
     BATCH_MAX = 64,
     BATCH_BYTES_MAX = 2 * SHADOW_REQUEST_MAX,
     BATCH_COMPOSED_MAX = 1024 * 1024,
+
+    /* Records that stand in the shadow's own row before they move. More make the row larger, fewer move more often: 6 to 8
+     * of 70 bytes are the cheapest (3.2 µs an update in a bare SQLite loop; 3.6 with 3, 3.7 with 12; 1.5 without). */
+    RECENT_MAX = 8,
+    RECENT_BYTES_MAX = 1024,
 };
 
 static const struct shadow_refusal internal_failure = {500, "Internal service failure"};
@@ -36,15 +46,25 @@ static void wake_pump(struct shadow *shadow)
 
 /* ---- answers ------------------------------------------------------------------------------------------------------ */
 
-/* A message below the request's topic; NULL when there is no memory for it. */
-static struct msg *new_answer(struct shadow *shadow, const struct msg *request, const char *suffix,
-                              struct shadow_text text)
+/* A topic below the request's, in the arena. */
+struct answer_topic {
+    const char *text;
+    size_t len;
+};
+
+static struct answer_topic topic_below(struct shadow *shadow, const struct msg *request, const char *suffix)
 {
     size_t suffix_len = strlen(suffix), len = request->topic_len + suffix_len;
     char *topic = arena_alloc(&shadow->arena, len);
     memcpy(topic, request->topic, request->topic_len);
     memcpy(topic + request->topic_len, suffix, suffix_len);
-    struct msg *msg = msg_new(topic, len, text.text, text.len);
+    return (struct answer_topic){topic, len};
+}
+
+/* NULL when there is no memory for it. */
+static struct msg *new_answer(const struct msg *request, struct answer_topic topic, struct shadow_text text)
+{
+    struct msg *msg = msg_new(topic.text, topic.len, text.text, text.len);
     if (!msg)
         return NULL;
     msg->qos = 1;
@@ -63,16 +83,34 @@ static int64_t now_s(const struct shadow *shadow)
     return loop_wall(shadow->loop) / 1000;
 }
 
+static void tell_asker(struct shadow *shadow, struct msg *asker, struct shadow_text text)
+{
+    if (asker)
+        bus_reply(shadow->bus, asker, text.text);
+}
+
 void shadow_reject(struct shadow *shadow, const struct msg *request, const struct shadow_refusal *refusal)
 {
     const struct json *token =
         shadow_token(&shadow->arena, (const char *)request->payload, request->payload_len);
     struct shadow_text text = shadow_answer_rejected(&shadow->arena, refusal, token, now_s(shadow));
-    cleanup(msg_unref_p) struct msg *msg = new_answer(shadow, request, "/rejected", text);
+    cleanup(msg_unref_p) struct msg *msg =
+        new_answer(request, topic_below(shadow, request, "/rejected"), text);
     arena_reset(&shadow->arena);
     shadow->counters.rejected++;
     if (msg)
         publish(shadow, msg);
+}
+
+/* A request that did not come to anything, or whose commit failed. */
+static void reject(struct shadow *shadow, const struct request *request, const struct shadow_refusal *refusal)
+{
+    if (!request->asker) {
+        shadow_reject(shadow, request->msg, refusal);
+        return;
+    }
+    tell_asker(shadow, request->asker, shadow_answer_rejected(&shadow->arena, refusal, NULL, now_s(shadow)));
+    arena_reset(&shadow->arena);
 }
 
 /* ---- the ends of a batch ------------------------------------------------------------------------------------------ */
@@ -89,6 +127,11 @@ static void tell_all(struct shadow *shadow, const struct list *requests)
         const struct request *request = list_entry(link, struct request, link);
         for (size_t i = 0; i < array_size(request->answers) && request->answers[i]; i++)
             publish(shadow, request->answers[i]);
+        if (!request->asker || !request->version)
+            continue;
+        tell_asker(shadow, request->asker,
+                   shadow_answer_deleted(&shadow->arena, request->version, NULL, request->at_s));
+        arena_reset(&shadow->arena);
     }
 }
 
@@ -96,7 +139,7 @@ static void reject_all(struct shadow *shadow, const struct list *requests,
                        const struct shadow_refusal *refusal)
 {
     list_for_each (link, requests)
-        shadow_reject(shadow, list_entry(link, struct request, link)->msg, refusal);
+        reject(shadow, list_entry(link, struct request, link), refusal);
 }
 
 /* One line a minute: a full disk would say the same for every request. */
@@ -106,9 +149,9 @@ static void complain(struct shadow *shadow, const struct twin *twin, const char 
     if (now < shadow->complain_after)
         return;
     shadow->complain_after = now + COMPLAIN_EVERY;
-    log_error("shadow %s%s%s: %s: %s; %" PRIu64 " requests have failed so far", twin_thing(twin),
-              twin_is_classic(twin) ? "" : "/", twin_name(twin), doing, strerror(-r),
-              shadow->counters.faults);
+    struct shadow_key key = twin_key(twin);
+    log_error("shadow %s%s%s: %s: %s; %" PRIu64 " requests have failed so far", key.thing,
+              *key.name ? "/" : "", key.name, doing, strerror(-r), shadow->counters.faults);
 }
 
 static void fail_all(struct twin *twin, struct list *requests, const char *doing, int r)
@@ -118,7 +161,11 @@ static void fail_all(struct twin *twin, struct list *requests, const char *doing
         shadow->counters.faults++;
     complain(shadow, twin, doing, r);
     reject_all(shadow, requests, &internal_failure);
-    shadow_settle_all(shadow, requests, r);
+    /* A get has had its answer, and nothing of it was to be kept: who asks is not thrown out. */
+    for (struct list *link; (link = list_pop(requests));) {
+        struct request *request = list_entry(link, struct request, link);
+        request_done(shadow, request, request->verb == SHADOW_GET ? 0 : r);
+    }
 }
 
 /* Nobody works on the row any more. */
@@ -143,31 +190,58 @@ struct pass {
     struct arena *arena;
     int64_t now_s;
     struct shadow_doc doc; /* as the request before left it */
+    struct list batch;     /* what was done */
+    size_t composed;       /* bytes of its answers */
     bool changed;
+    bool is_reborn;      /* from a tombstone that is over */
     size_t count, bytes; /* of the requests so far */
-    int r;               /* −errno: there was no memory for an answer */
+    struct json_writer records;
+    unsigned record_count;
+    int r; /* −errno: there was no memory for an answer */
 };
 
-/* Adds an answer to a request; one without text is not sent. */
-static void answer(struct pass *pass, struct request *request, const char *suffix, struct shadow_text text)
+static void keep_answer(struct pass *pass, struct request *request, struct answer_topic topic,
+                        struct shadow_text text)
 {
-    if (!text.text)
-        return;
     size_t i = 0;
     while (request->answers[i])
         i++;
-    request->answers[i] = new_answer(pass->shadow, request->msg, suffix, text);
+    request->answers[i] = new_answer(request->msg, topic, text);
     if (request->answers[i])
-        pass->twin->composed += msg_cost(request->answers[i]);
+        pass->composed += msg_cost(request->answers[i]);
     else
         pass->r = -ENOMEM;
+}
+
+/* Nobody who subscribes later than this can know whether a message that he does not get came before or after. */
+static bool wanted(struct pass *pass, const struct request *request, const char *suffix,
+                   struct answer_topic *topic)
+{
+    *topic = topic_below(pass->shadow, request->msg, suffix);
+    return bus_is_heard(pass->shadow->bus, topic->text, topic->len);
 }
 
 static void refuse(struct pass *pass, struct request *request, const struct shadow_refusal *refusal,
                    const struct json *token)
 {
+    struct answer_topic topic;
     pass->shadow->counters.rejected++;
-    answer(pass, request, "/rejected", shadow_answer_rejected(pass->arena, refusal, token, pass->now_s));
+    struct shadow_text text = shadow_answer_rejected(pass->arena, refusal, token, pass->now_s);
+    if (request->asker)
+        tell_asker(pass->shadow, request->asker, text);
+    else if (wanted(pass, request, "/rejected", &topic))
+        keep_answer(pass, request, topic, text);
+}
+
+/* The document changes: it is told to those who hear it, and written down. */
+static void change(struct pass *pass, const struct request *request, const struct shadow_doc *doc)
+{
+    if (pass->shadow->history.count) {
+        shadow_record_put(&pass->records, &pass->doc, doc, pass->now_s, publisher_name(request->msg->from));
+        pass->record_count++;
+    }
+    pass->doc = *doc;
+    pass->changed = true;
 }
 
 static void do_update(struct pass *pass, struct request *request)
@@ -177,40 +251,55 @@ static void do_update(struct pass *pass, struct request *request)
     struct shadow_update update;
     struct shadow_refusal refusal;
     struct shadow_doc doc;
+    struct answer_topic topic;
     int r = shadow_update_parse(&update, arena, (const char *)request->msg->payload,
-                                request->msg->payload_len, limits, &refusal);
+                                request->msg->payload_len, pass->now_s, limits, &refusal);
     if (r == 0)
-        r = shadow_doc_update(&doc, arena, &pass->doc, &update, pass->now_s, limits, &refusal);
+        r = shadow_doc_update(&doc, arena, &pass->doc, &update, limits, &refusal);
     if (r != 0) {
         refuse(pass, request, &refusal, update.token);
         return;
     }
-    answer(pass, request, "/delta", shadow_answer_delta(arena, &doc, update.token, pass->now_s));
-    answer(pass, request, "/documents",
-           shadow_answer_documents(arena, &pass->doc, &doc, update.token, pass->now_s));
-    answer(pass, request, "/accepted", shadow_answer_accepted(arena, &update, doc.version, pass->now_s));
-    pass->doc = doc;
-    pass->changed = true;
+    if (doc.desired && wanted(pass, request, "/delta", &topic)) {
+        struct shadow_text delta = shadow_answer_delta(arena, &doc, update.token, pass->now_s);
+        if (delta.text)
+            keep_answer(pass, request, topic, delta);
+    }
+    if (wanted(pass, request, "/documents", &topic))
+        keep_answer(pass, request, topic,
+                    shadow_answer_documents(arena, &pass->doc, &doc, update.token, pass->now_s));
+    if (wanted(pass, request, "/accepted", &topic))
+        keep_answer(pass, request, topic, shadow_answer_accepted(arena, &update, doc.version));
+    request->version = doc.version;
+    request->at_s = pass->now_s;
+    change(pass, request, &doc);
 }
 
 /* Gets and deletes, of which only the token is read. */
 static void do_other(struct pass *pass, struct request *request)
 {
     struct arena *arena = pass->arena;
+    struct answer_topic topic;
     const struct json *token =
         shadow_token(arena, (const char *)request->msg->payload, request->msg->payload_len);
     if (!pass->doc.exists) {
-        const char *name = twin_is_classic(pass->twin) ? twin_thing(pass->twin) : twin_name(pass->twin);
+        struct shadow_key key = twin_key(pass->twin);
+        const char *name = *key.name ? key.name : key.thing;
         struct shadow_refusal refusal = {404, arena_printf(arena, "No shadow exists with name: '%s'", name)};
         refuse(pass, request, &refusal, token);
-    } else if (request->verb == SHADOW_GET) {
-        answer(pass, request, "/accepted", shadow_answer_document(arena, &pass->doc, token, pass->now_s));
-    } else {
-        answer(pass, request, "/accepted",
-               shadow_answer_deleted(arena, pass->doc.version, token, pass->now_s));
-        pass->doc = shadow_doc_delete(&pass->doc);
-        pass->changed = true;
+        return;
     }
+    bool is_heard = wanted(pass, request, "/accepted", &topic);
+    if (request->verb == SHADOW_GET) {
+        if (is_heard)
+            keep_answer(pass, request, topic, shadow_answer_document(arena, &pass->doc, token, pass->now_s));
+        return;
+    }
+    if (is_heard)
+        keep_answer(pass, request, topic,
+                    shadow_answer_deleted(arena, pass->doc.version, token, pass->now_s));
+    struct shadow_doc gone = shadow_doc_delete(&pass->doc);
+    change(pass, request, &gone);
 }
 
 /* The document of the row, which must stay while the document is used. */
@@ -219,22 +308,22 @@ static int read_doc(struct pass *pass, const struct shadow_row *row)
     if (!row)
         return 0;
     if (!row->exists) {
-        if (!shadow_tombstone_is_over(row->deleted_s, pass->now_s))
+        pass->is_reborn = shadow_tombstone_is_over(row->deleted_s, pass->now_s);
+        if (!pass->is_reborn)
             pass->doc.version = row->version;
         return 0;
     }
     return shadow_doc_read(&pass->doc, pass->arena, row->version, row->text, row->state_len,
-                           row->text + row->state_len, row->metadata_len);
+                           row->text + row->state_len, row->stamps_len);
 }
 
 static struct shadow_row *new_row(const struct pass *pass)
 {
     if (!pass->doc.exists)
         return shadow_tombstone_new(pass->doc.version, pass->now_s);
-    size_t state_len, metadata_len;
-    const char *state = shadow_doc_state(pass->arena, &pass->doc, &state_len);
-    const char *metadata = shadow_doc_metadata(pass->arena, &pass->doc, &metadata_len);
-    return shadow_row_new(pass->doc.version, state, state_len, metadata, metadata_len);
+    size_t stamps_len;
+    const char *stamps = shadow_doc_stamps(pass->arena, &pass->doc, &stamps_len);
+    return shadow_row_new(pass->doc.version, pass->doc.text, pass->doc.text_len, stamps, stamps_len);
 }
 
 /* Moves the next request from the queue to the batch; NULL when there is none or the batch is large enough. */
@@ -246,57 +335,106 @@ static struct request *next_request(struct pass *pass)
     struct request *request = list_entry(twin->queue.next, struct request, link);
     pass->bytes += request->msg->payload_len;
     if (pass->count++ &&
-        (pass->count > BATCH_MAX || pass->bytes > BATCH_BYTES_MAX || twin->composed > BATCH_COMPOSED_MAX))
+        (pass->count > BATCH_MAX || pass->bytes > BATCH_BYTES_MAX || pass->composed > BATCH_COMPOSED_MAX))
         return NULL;
     list_remove(&request->link);
-    list_append(&twin->batch, &request->link);
+    list_append(&pass->batch, &request->link);
     return request;
 }
 
+/* ---- saving ------------------------------------------------------------------------------------------------------- */
+
 static void on_saved(struct work *work)
 {
-    struct twin *twin = container_of(work, struct twin, io.work);
+    struct twin_job *job = container_of(work, struct twin_job, save.work);
+    struct twin *twin = job->twin;
     struct shadow *shadow = twin->shadow;
     static const struct shadow_refusal too_many = {429, "Too many named shadows"};
-    shadow->composed -= twin->composed;
-    twin->composed = 0;
-    struct shadow_row *row = steal(twin->io.row);
+    twin->job = NULL;
+    shadow->composed -= job->composed;
     if (work->r == 0) {
-        twin_set_row(twin, row);
-        tell_all(shadow, &twin->batch);
-        shadow_settle_all(shadow, &twin->batch, 0);
+        twin_set_row(twin, job->save.row);
+        tell_all(shadow, &job->batch);
+        shadow_settle_all(shadow, &job->batch, 0);
     } else {
-        free(row);
+        free(job->save.row);
         if (work->r == SHADOW_TOO_MANY_NAMES) {
-            reject_all(shadow, &twin->batch, &too_many);
-            shadow_settle_all(shadow, &twin->batch, 0);
+            reject_all(shadow, &job->batch, &too_many);
+            shadow_settle_all(shadow, &job->batch, 0);
         } else {
-            fail_all(twin, &twin->batch, "save", work->r);
+            fail_all(twin, &job->batch, "save", work->r);
         }
     }
+    free(job);
     come_to_rest(twin);
     if (!list_is_empty(&shadow->ready) || !list_is_empty(&shadow->cold)) /* there is room again */
         wake_pump(shadow);
 }
 
-static void save(struct twin *twin, struct shadow_row *row, bool is_new)
+/* Where the records go, and what the new row remembers of those on disk. */
+static void place_records(const struct pass *pass, struct twin_job *job, const char *records, size_t len)
 {
-    struct shadow *shadow = twin->shadow;
+    const struct shadow_row *old = pass->twin->row;
+    struct shadow_row *row = job->save.row;
+    bool has_past = old && !pass->is_reborn;
+    size_t bytes = len + (has_past ? old->recent_len : 0);
+    unsigned count = pass->record_count + (has_past ? old->recent_count : 0);
+    row->id = old ? old->id : 0;
+    job->save.records = memcpy(job->records, records, len);
+    job->save.records_len = len;
+    job->save.spill = row->id && pass->record_count && (count >= RECENT_MAX || bytes >= RECENT_BYTES_MAX);
+    job->save.spill_bytes = bytes;
+    row->recent_len = job->save.spill ? 0 : (uint32_t)bytes;
+    row->recent_count = job->save.spill ? 0 : count;
+}
+
+/* NULL when there is no memory. */
+static struct twin_job *new_save(struct pass *pass)
+{
+    struct shadow *shadow = pass->shadow;
+    const struct shadow_row *old = pass->twin->row;
+    size_t len = 0;
+    const char *records = pass->record_count ? json_writer_text(&pass->records, &len) : "";
+    struct shadow_row *row = new_row(pass);
+    struct twin_job *job = row ? malloc(sizeof *job + len) : NULL;
+    if (!job) {
+        free(row);
+        return NULL;
+    }
+    *job = (struct twin_job){.twin = pass->twin, .composed = pass->composed + shadow_row_size(row) + len};
+    job->save = (struct shadow_save){
+        .work = {.run = shadow_store_save, .done = on_saved},
+        .key = twin_key(pass->twin),
+        .row = row,
+        .is_insert = !old,
+        .was_tombstone = old && !old->exists,
+        .is_reborn = pass->is_reborn,
+        .at_s = pass->now_s,
+        .limits = &shadow->history,
+    };
+    place_records(pass, job, records, len);
+    list_init(&job->batch);
+    return job;
+}
+
+static void save(struct pass *pass, struct twin_job *job, bool is_new)
+{
+    struct twin *twin = pass->twin;
+    struct shadow *shadow = pass->shadow;
+    list_splice(&job->batch, &pass->batch);
+    job->save.names_max = is_new && !twin_is_classic(twin) ? shadow->options.named_max : 0;
     twin->state = TWIN_SAVING;
-    twin->composed += shadow_row_size(row);
-    shadow->composed += twin->composed;
+    twin->job = job;
+    shadow->composed += job->composed;
     shadow->counters.saves++;
-    twin->io.row = row;
-    twin->io.names_max = is_new && !twin_is_classic(twin) ? shadow->options.named_max : 0;
-    twin->io.work.run = shadow_store_save;
-    twin->io.work.done = on_saved;
-    store_submit(shadow->store, &twin->io.work);
+    store_submit(shadow->store, &job->save.work);
 }
 
 static void do_requests(struct twin *twin)
 {
     struct shadow *shadow = twin->shadow;
     struct pass pass = {.shadow = shadow, .twin = twin, .arena = &shadow->arena, .now_s = now_s(shadow)};
+    list_init(&pass.batch);
     int r = read_doc(&pass, twin->row);
     if (r < 0) {
         arena_reset(&shadow->arena);
@@ -305,28 +443,27 @@ static void do_requests(struct twin *twin)
         return;
     }
     bool existed = pass.doc.exists;
+    json_writer_init(&pass.records, pass.arena);
     for (struct request *request; (request = next_request(&pass));) {
         if (request->verb == SHADOW_UPDATE)
             do_update(&pass, request);
         else
             do_other(&pass, request);
     }
-    struct shadow_row *row = pass.changed ? new_row(&pass) : NULL;
-    if (pass.changed && !row)
+    struct twin_job *job = pass.changed && pass.r == 0 ? new_save(&pass) : NULL;
+    if (pass.changed && !job)
         pass.r = -ENOMEM;
     arena_reset(&shadow->arena);
 
-    if (pass.r == 0 && row) {
-        save(twin, row, !existed && row->exists);
+    if (job) {
+        save(&pass, job, !existed && job->save.row->exists);
         return;
     }
-    free(row);
-    twin->composed = 0;
     if (pass.r == 0) {
-        tell_all(shadow, &twin->batch);
-        shadow_settle_all(shadow, &twin->batch, 0);
+        tell_all(shadow, &pass.batch);
+        shadow_settle_all(shadow, &pass.batch, 0);
     } else {
-        fail_all(twin, &twin->batch, "answer", pass.r);
+        fail_all(twin, &pass.batch, "answer", pass.r);
     }
     come_to_rest(twin);
 }
@@ -335,14 +472,19 @@ static void do_requests(struct twin *twin)
 
 static void on_loaded(struct work *work)
 {
-    struct twin *twin = container_of(work, struct twin, io.work);
+    struct twin_job *job = container_of(work, struct twin_job, load.work);
+    struct twin *twin = job->twin;
     struct shadow *shadow = twin->shadow;
+    int r = job->load.r == SHADOW_NOT_RUN ? work->r : job->load.r;
+    struct shadow_row *row = r < 0 ? NULL : job->load.row;
     shadow->loading--;
-    if (work->r < 0) {
-        fail_all(twin, &twin->queue, "read", work->r);
+    twin->job = NULL;
+    free(job);
+    if (r < 0) {
+        fail_all(twin, &twin->queue, "read", r);
         twin_forget(twin); /* the next request tries again */
     } else {
-        twin_set_row(twin, steal(twin->io.row));
+        twin_set_row(twin, row);
         come_to_rest(twin);
     }
     if (!list_is_empty(&shadow->cold))
@@ -352,21 +494,43 @@ static void on_loaded(struct work *work)
 static void load(struct twin *twin)
 {
     struct shadow *shadow = twin->shadow;
+    struct twin_job *job = mem_new(struct twin_job);
+    job->twin = twin;
+    job->load = (struct shadow_load){
+        .work = {.run = shadow_store_load, .done = on_loaded}, .key = twin_key(twin), .r = SHADOW_NOT_RUN};
+    list_init(&job->batch);
+    twin->job = job;
     twin->state = TWIN_LOADING;
-    twin->io.work.run = shadow_store_load;
-    twin->io.work.done = on_loaded;
     shadow->loading++;
     shadow->counters.loads++;
-    store_submit(shadow->store, &twin->io.work);
+    store_submit(shadow->store, &job->load.work);
+}
+
+/* The turn has done its share. HAND_OVER is over when this runs, so the pump's next call is in the next turn. */
+void on_shadow_rest(struct task *task)
+{
+    wake_pump(container_of(task, struct shadow, rest));
+}
+
+static bool has_done_enough(struct shadow *shadow)
+{
+    uint64_t turn = loop_turns(shadow->loop);
+    if (shadow->turn != turn) {
+        shadow->turn = turn;
+        shadow->done_in_turn = 0;
+    }
+    return shadow->done_in_turn++ >= TURN_MAX;
 }
 
 void on_shadow_pump(struct task *task)
 {
     struct shadow *shadow = container_of(task, struct shadow, pump);
-    if (shadow->composed < COMPOSED_MAX) {
-        struct list *link = list_pop(&shadow->ready);
-        if (link)
-            do_requests(list_entry(link, struct twin, link));
+    if (shadow->composed < COMPOSED_MAX && !list_is_empty(&shadow->ready)) {
+        if (has_done_enough(shadow)) {
+            loop_at(shadow->loop, LOOP_FLUSH, &shadow->rest);
+            return;
+        }
+        do_requests(list_entry(list_pop(&shadow->ready), struct twin, link));
         if (!list_is_empty(&shadow->ready)) {
             wake_pump(shadow);
             return; /* what was read is done before more is read */

@@ -27,6 +27,9 @@ uplink = cloud
 [route env]
 filter = dt/#
 stream = telemetry
+[sync plant]
+uplink = cloud
+shadow = + +/cfg
 """
 
 
@@ -60,6 +63,16 @@ def answers_are_as_written(gw, all_schemas):
     uplinks = gw.ctl("uplink/list")
     check(all_schemas, "uplink-list", uplinks)
     gateway.check(len(uplinks["uplinks"]) == 1, "one uplink is listed")
+    check(all_schemas, "sync-list", gw.ctl("sync/list"))
+    gw.cli("shadow", "update", "pump", '{"reported":{"rpm":900}}')
+    shadows = gw.ctl("shadow/list", b'{"limit":1000}')
+    check(all_schemas, "shadow-list", shadows)
+    gateway.check({"thing": "pump", "name": None, "version": 1} in shadows["shadows"], f"the pump is listed: {shadows}")
+    check(all_schemas, "refusal", gw.ctl("shadow/list", b'{"limit":0}'))
+    merges = gw.ctl("sync/explain", b'{"thing":"pump"}')
+    check(all_schemas, "sync-explain", merges)
+    gateway.check(merges["shadows"][0]["state"] == "disconnected", f"its cloud is not there: {merges}")
+    check(all_schemas, "refusal", gw.ctl("sync/explain", b'{"thing":"moon"}'))
     for command in "uplink/cut", "uplink/restore":
         check(all_schemas, "uplink", gw.ctl(command, b'{"name":"cloud"}'))
         check(all_schemas, "refusal", gw.ctl(command, b'{"name":"moon"}'))

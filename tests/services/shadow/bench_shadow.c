@@ -1,27 +1,31 @@
-/* What durable shadow updates cost, over a bare SQLite loop that writes the same rows with the same setting. Not a test.
+/* What durable shadow updates cost, beside a bare SQLite loop that writes the same rows with the same setting. Not a test.
  *
- *      bench_shadow FOLDER [UPDATES]
+ *      bench_shadow updates FOLDER [ROUNDS [UPDATES]]     the table
+ *      bench_shadow memory FOLDER [SHADOWS]               what a shadow in memory takes
+ *      bench_shadow fill STATE.DB [SHADOWS]               a database of so many shadows, to start something with
  *
  * So many updates are in flight, each to a shadow of its own; when one is acknowledged the next is published for the same
  * shadow. The bare loop writes as many rows in a transaction. Both have WAL and synchronous=FULL, both files have the rows
- * before the clock starts, and CPU is this process's, all threads. Nobody subscribes to the answers, but they are
- * composed and published.
+ * and a full history before the clock starts, and CPU is this process's, all threads. The kinds take turns, and the medians
+ * are printed: another program's noise falls on all of them.
  *
- * The last column says how many updates shared a commit: were it lower for the service, its line would be the dearer one
- * for that reason alone.
+ *      heard     somebody hears all answers: delta, documents and accepted are composed and delivered
+ *      unheard   nobody does: they are not composed
+ *      bare      the same rows; documents: without the history's
  */
+#include "bench_bare.h"
 #include "bus/bus.h"
 #include "services/shadow/shadow.h"
 #include "store/store.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { IN_FLIGHT_MAX = 1000, COMMITS_MAX = 2000, DOCUMENT_MAX = 2048 };
+enum { IN_FLIGHT_MAX = 1000, COMMITS_MAX = 400, FULL_HISTORY = 130, ROUNDS_MAX = 99 };
 
 struct measure {
     double wall, cpu;
@@ -40,15 +44,7 @@ static struct measure now(void)
     return (struct measure){seconds(&wall), seconds(&cpu)};
 }
 
-static void print(const char *what, size_t in_flight, size_t n, struct measure from, uint64_t syncs)
-{
-    struct measure to = now();
-    printf("%-8s %9zu %12.0f %12.2f %10.1f\n", what, in_flight, (double)n / (to.wall - from.wall),
-           (to.cpu - from.cpu) * 1e6 / (double)n, (double)n / (double)syncs);
-    (void)fflush(stdout);
-}
-
-static void must(bool is_so, const char *what)
+void must(bool is_so, const char *what)
 {
     if (is_so)
         return;
@@ -63,7 +59,11 @@ struct house {
     struct store *store;
     struct bus *bus;
     struct shadow *shadow;
+    struct subscriber listener;
+    struct subscription listening;
+    size_t heard;
     size_t to_ask, unsettled;
+    const char *verb;
 };
 
 struct slot {
@@ -72,6 +72,25 @@ struct slot {
     size_t thing;
     unsigned number;
 };
+
+static void house_open(struct house *house, const char *path, size_t cache_bytes)
+{
+    must(loop_new(&house->loop, NULL) == 0 &&
+             store_open(&house->store, house->loop, path, WORKER_THREAD) == 0 &&
+             bus_new(&house->bus, house->loop, &(struct bus_options){.store = house->store}) == 0 &&
+             shadow_new(&house->shadow, house->bus, house->store,
+                        &(struct shadow_options){.cache_bytes = cache_bytes}) == 0,
+         "the service cannot be opened");
+    house->verb = "update";
+}
+
+static void house_close(struct house *house)
+{
+    house->shadow = shadow_free(house->shadow);
+    house->bus = bus_free(house->bus);
+    house->store = store_close(house->store);
+    house->loop = loop_free(house->loop);
+}
 
 static int update_text(char *text, size_t size, unsigned number)
 {
@@ -86,7 +105,8 @@ static void on_settled(struct receipt *receipt, int r);
 static void ask(struct slot *slot)
 {
     char topic[64], payload[256];
-    int topic_len = snprintf(topic, sizeof topic, "$aws/things/pump%zu/shadow/update", slot->thing);
+    int topic_len =
+        snprintf(topic, sizeof topic, "$aws/things/pump%zu/shadow/%s", slot->thing, slot->house->verb);
     int len = update_text(payload, sizeof payload, slot->number++);
     cleanup(msg_unref_p) struct msg *msg = msg_new(topic, (size_t)topic_len, payload, (size_t)len);
     must(msg != NULL, "no memory");
@@ -114,123 +134,169 @@ static void run(struct house *house, struct slot *slots, size_t in_flight, size_
         must(loop_turn(house->loop, -1) >= 0, "the loop failed");
 }
 
-static uint64_t batches(const struct house *house)
+static void on_heard(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
+                     struct receipt *receipt)
 {
-    struct store_counters counters;
-    store_counters(house->store, &counters);
-    return counters.batches;
+    (void)msg, (void)delivery, (void)receipt;
+    container_of(subscriber, struct house, listener)->heard++;
 }
 
-static void bench_service(const char *folder, size_t updates)
+static void listen_to_all(struct house *house, bool listen)
 {
-    static struct slot slots[IN_FLIGHT_MAX];
-    struct house house = {0};
-    cleanup_free char *path = str_printf("%s/bench-shadow.db", folder);
-    (void)unlink(path);
-    must(loop_new(&house.loop, NULL) == 0 && store_open(&house.store, house.loop, path, WORKER_THREAD) == 0 &&
-             bus_new(&house.bus, house.loop, &(struct bus_options){.store = house.store}) == 0 &&
-             shadow_new(&house.shadow, house.bus, house.store, &(struct shadow_options){0}) == 0,
-         "the service cannot be opened");
-    for (size_t i = 0; i < IN_FLIGHT_MAX; i++)
-        slots[i] = (struct slot){.house = &house, .thing = i, .number = (unsigned)i * 7};
-    run(&house, slots, IN_FLIGHT_MAX, IN_FLIGHT_MAX); /* now they exist */
-    for (size_t in_flight = 1; in_flight <= IN_FLIGHT_MAX; in_flight *= 10) {
-        size_t n = size_min(updates, COMMITS_MAX * in_flight);
-        uint64_t before = batches(&house);
-        struct measure from = now();
-        run(&house, slots, in_flight, n);
-        print("service", in_flight, n, from, batches(&house) - before);
-    }
-    house.shadow = shadow_free(house.shadow);
-    house.bus = bus_free(house.bus);
-    house.store = store_close(house.store);
-    house.loop = loop_free(house.loop);
-    (void)unlink(path);
+    house->listener.deliver = on_heard;
+    if (listen)
+        bus_subscribe_to(house->bus, &house->listening, &house->listener, "$aws/things/+/shadow/update/+");
+    else
+        bus_unsubscribe(house->bus, &house->listening);
 }
 
-/* ---- the bare loop ------------------------------------------------------------------------------------------------ */
+/* ---- the table ---------------------------------------------------------------------------------------------------- */
 
-static void execute(sqlite3 *db, const char *sql)
+enum kind { HEARD, UNHEARD, BARE, DOCUMENTS, KINDS };
+static const char *const kind_names[KINDS] = {"heard", "unheard", "bare", "documents"};
+
+struct table {
+    struct house house;
+    struct slot slots[IN_FLIGHT_MAX];
+    struct bare *bares[KINDS];
+};
+
+static struct measure measure_one(struct table *table, enum kind kind, size_t in_flight, size_t n)
 {
-    must(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK, sqlite3_errmsg(db));
+    if (kind == HEARD)
+        listen_to_all(&table->house, true);
+    struct measure from = now();
+    if (kind <= UNHEARD)
+        run(&table->house, table->slots, in_flight, n);
+    else
+        bare_write(table->bares[kind], in_flight, n);
+    struct measure to = now();
+    if (kind == HEARD)
+        listen_to_all(&table->house, false);
+    return (struct measure){(to.wall - from.wall) / (double)n, (to.cpu - from.cpu) * 1e6 / (double)n};
 }
 
-/* The service's table and rows, without what watches over them: checks, and the index of tombstones. */
-static sqlite3_stmt *open_bare(sqlite3 **ret, const char *path)
+static int by_size(const void *a, const void *b)
 {
-    sqlite3 *db;
-    must(sqlite3_open(path, &db) == SQLITE_OK, "sqlite3_open");
-    execute(db,
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -1024;"
-            "PRAGMA wal_autocheckpoint = 1000; PRAGMA secure_delete = OFF;"
-            "CREATE TABLE shadow (id INTEGER PRIMARY KEY, thing TEXT NOT NULL, name TEXT NOT NULL, "
-            "version INTEGER NOT NULL, state TEXT, metadata TEXT, deleted_s INTEGER, UNIQUE (thing, name));");
-    sqlite3_stmt *st;
-    must(sqlite3_prepare_v2(db,
-                            "INSERT INTO shadow (thing, name, version, state, metadata) "
-                            "VALUES (?1, '', ?2, ?3, ?4) ON CONFLICT (thing, name) DO UPDATE SET "
-                            "version = ?2, state = ?3, metadata = ?4",
-                            -1, &st, NULL) == SQLITE_OK,
-         sqlite3_errmsg(db));
-    *ret = db;
-    return st;
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
 }
 
-static void write_rows(sqlite3 *db, sqlite3_stmt *st, size_t in_flight, size_t n)
+static double median(double *values, size_t n)
 {
-    static unsigned number;
-    for (size_t done = 0; done < n; done += in_flight) {
-        execute(db, "BEGIN");
-        for (size_t i = 0; i < in_flight && done + i < n; i++, number++) {
-            char thing[32], state[256], metadata[256];
-            int thing_len = snprintf(thing, sizeof thing, "pump%zu", i);
-            int state_len =
-                snprintf(state, sizeof state,
-                         "{\"reported\":{\"rpm\":%u,\"temp\":%u.%u,\"mode\":\"auto\",\"alarm\":false}}",
-                         number % 3000, number % 90, number % 10);
-            int metadata_len =
-                snprintf(metadata, sizeof metadata,
-                         "{\"reported\":{\"rpm\":{\"timestamp\":%u},\"temp\":{\"timestamp\":%u},"
-                         "\"mode\":{\"timestamp\":%u},\"alarm\":{\"timestamp\":%u}}}",
-                         1760000000 + number, 1760000000 + number, 1760000000 + number, 1760000000 + number);
-            (void)sqlite3_bind_text(st, 1, thing, thing_len, SQLITE_STATIC);
-            (void)sqlite3_bind_int64(st, 2, number + 1);
-            (void)sqlite3_bind_text(st, 3, state, state_len, SQLITE_STATIC);
-            (void)sqlite3_bind_text(st, 4, metadata, metadata_len, SQLITE_STATIC);
-            must(sqlite3_step(st) == SQLITE_DONE, sqlite3_errmsg(db));
-            (void)sqlite3_reset(st);
+    qsort(values, n, sizeof *values, by_size);
+    return values[n / 2];
+}
+
+static void measure_row(struct table *table, size_t in_flight, size_t rounds, size_t updates)
+{
+    static double wall[KINDS][ROUNDS_MAX], cpu[KINDS][ROUNDS_MAX], share[KINDS][ROUNDS_MAX];
+    size_t n = updates < COMMITS_MAX * in_flight ? updates : COMMITS_MAX * in_flight;
+    for (size_t round = 0; round < rounds; round++) {
+        for (unsigned i = 0; i < KINDS; i++) {
+            unsigned kind = (i + (unsigned)round) % KINDS;
+            struct measure m = measure_one(table, kind, in_flight, n);
+            wall[kind][round] = m.wall;
+            cpu[kind][round] = m.cpu;
         }
-        execute(db, "COMMIT");
+        for (unsigned kind = 0; kind < KINDS; kind++)
+            share[kind][round] = wall[BARE][round] / wall[kind][round];
     }
+    for (unsigned kind = 0; kind < KINDS; kind++)
+        printf("%-10s %9zu %12.0f %12.2f %11.0f%%\n", kind_names[kind], in_flight,
+               1 / median(wall[kind], rounds), median(cpu[kind], rounds), 100 * median(share[kind], rounds));
+    (void)fflush(stdout);
 }
 
-static void bench_bare(const char *folder, size_t updates)
+static int bench_updates(const char *folder, size_t rounds, size_t updates)
 {
-    cleanup_free char *path = str_printf("%s/bench-shadow-bare.db", folder);
+    static struct table table;
+    cleanup_free char *path = str_printf("%s/bench-shadow.db", folder);
+    cleanup_free char *bare_path = str_printf("%s/bench-bare.db", folder);
+    cleanup_free char *documents_path = str_printf("%s/bench-documents.db", folder);
     (void)unlink(path);
-    sqlite3 *db;
-    sqlite3_stmt *st = open_bare(&db, path);
-    write_rows(db, st, IN_FLIGHT_MAX, IN_FLIGHT_MAX);
-    for (size_t in_flight = 1; in_flight <= IN_FLIGHT_MAX; in_flight *= 10) {
-        size_t n = size_min(updates, COMMITS_MAX * in_flight);
-        struct measure from = now();
-        write_rows(db, st, in_flight, n);
-        print("bare", in_flight, n, from, (n + in_flight - 1) / in_flight);
+    house_open(&table.house, path, 0);
+    table.bares[BARE] = bare_open(bare_path, true, IN_FLIGHT_MAX);
+    table.bares[DOCUMENTS] = bare_open(documents_path, false, IN_FLIGHT_MAX);
+    for (size_t i = 0; i < IN_FLIGHT_MAX; i++)
+        table.slots[i] = (struct slot){.house = &table.house, .thing = i, .number = (unsigned)i * 7};
+    run(&table.house, table.slots, IN_FLIGHT_MAX, IN_FLIGHT_MAX * FULL_HISTORY);
+    bare_write(table.bares[BARE], IN_FLIGHT_MAX, IN_FLIGHT_MAX * FULL_HISTORY);
+    bare_write(table.bares[DOCUMENTS], IN_FLIGHT_MAX, IN_FLIGHT_MAX);
+
+    printf("%-10s %9s %12s %12s %12s\n", "", "in flight", "updates/s", "CPU us/upd", "of bare");
+    for (size_t in_flight = 1; in_flight <= IN_FLIGHT_MAX; in_flight *= 10)
+        measure_row(&table, in_flight, rounds, updates);
+    house_close(&table.house);
+    bare_close(table.bares[BARE], bare_path);
+    bare_close(table.bares[DOCUMENTS], documents_path);
+    (void)unlink(path);
+    return 0;
+}
+
+/* ---- memory and start --------------------------------------------------------------------------------------------- */
+
+static size_t used_bytes(void)
+{
+    return mallinfo2().uordblks + mallinfo2().hblkhd;
+}
+
+static int fill(const char *path, size_t shadows)
+{
+    (void)unlink(path);
+    struct house house = {0};
+    struct slot *slots = mem_new_bytes(IN_FLIGHT_MAX * sizeof *slots);
+    house_open(&house, path, 0);
+    for (size_t first = 0; first < shadows; first += IN_FLIGHT_MAX) {
+        for (size_t i = 0; i < IN_FLIGHT_MAX; i++)
+            slots[i] = (struct slot){.house = &house, .thing = first + i, .number = (unsigned)i};
+        for (int times = 0; times < 3; times++)
+            run(&house, slots, IN_FLIGHT_MAX, size_min(IN_FLIGHT_MAX, shadows - first));
     }
-    (void)sqlite3_finalize(st);
-    (void)sqlite3_close(db);
+    house_close(&house);
+    free(slots);
+    return 0;
+}
+
+/* Reads all of them into memory and looks at the heap. */
+static int bench_memory(const char *folder, size_t shadows)
+{
+    cleanup_free char *path = str_printf("%s/bench-memory.db", folder);
+    (void)fill(path, shadows);
+    struct house house = {0};
+    static struct slot slots[IN_FLIGHT_MAX];
+    house_open(&house, path, (size_t)1 << 30);
+    house.verb = "get";
+    size_t before = used_bytes();
+    for (size_t first = 0; first < shadows; first += IN_FLIGHT_MAX) {
+        for (size_t i = 0; i < IN_FLIGHT_MAX; i++)
+            slots[i] = (struct slot){.house = &house, .thing = first + i};
+        run(&house, slots, IN_FLIGHT_MAX, size_min(IN_FLIGHT_MAX, shadows - first));
+    }
+    const struct shadow_counters *counters = shadow_counters(house.shadow);
+    printf("%zu shadows of 80 bytes in memory: %.0f bytes each, counted as %.0f\n", counters->cached,
+           (double)(used_bytes() - before) / (double)counters->cached,
+           (double)counters->cached_bytes / (double)counters->cached);
+    house_close(&house);
     (void)unlink(path);
+    return 0;
+}
+
+static size_t number_of(int argc, char **argv, int at, size_t fallback)
+{
+    return argc > at ? strtoul(argv[at], NULL, 10) : fallback;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        (void)fprintf(stderr, "usage: bench_shadow FOLDER [UPDATES]\n");
-        return 2;
-    }
-    size_t updates = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
-    printf("%-8s %9s %12s %12s %10s\n", "", "in flight", "updates/s", "CPU us/upd", "upd/commit");
-    bench_service(argv[1], updates);
-    bench_bare(argv[1], updates);
-    return 0;
+    if (argc > 2 && strcmp(argv[1], "updates") == 0)
+        return bench_updates(argv[2], size_min(ROUNDS_MAX, size_max(1, number_of(argc, argv, 3, 7))),
+                             number_of(argc, argv, 4, 50000));
+    if (argc > 2 && strcmp(argv[1], "memory") == 0)
+        return bench_memory(argv[2], number_of(argc, argv, 3, 100000));
+    if (argc > 2 && strcmp(argv[1], "fill") == 0)
+        return fill(argv[2], number_of(argc, argv, 3, 100000));
+    (void)fprintf(stderr, "usage: bench_shadow updates FOLDER [ROUNDS [UPDATES]] | memory FOLDER [SHADOWS] | "
+                          "fill STATE.DB [SHADOWS]\n");
+    return 2;
 }

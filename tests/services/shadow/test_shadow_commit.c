@@ -42,7 +42,7 @@ TEST(a_get_of_a_shadow_in_memory_is_answered_in_its_turn)
     CHECK_INT(settled, 0);
 }
 
-TEST(when_the_commit_fails_everybody_is_told_500_and_nothing_has_changed)
+TEST(when_the_commit_fails_everybody_whose_commit_it_was_is_told_500_and_nothing_has_changed)
 {
     cleanup(shadow_rig_free_p) struct shadow_rig *rig = shadow_rig_new(NULL);
     CHECK_HAS(answer_to(rig, UPDATE, reported(1)), "\"version\":1");
@@ -58,8 +58,8 @@ TEST(when_the_commit_fails_everybody_is_told_500_and_nothing_has_changed)
 
     CHECK_INT(settled[0], -EIO);
     CHECK_INT(settled[1], -EIO);
-    CHECK_INT(settled[2], -EIO);
-    CHECK_INT(settled[3], -EIO);
+    CHECK_INT(settled[2], 0); /* a get asks for nothing to be kept */
+    CHECK_INT(settled[3], 0); /* what was read is as good as ever */
     CHECK_INT((int64_t)rig_count(rig->house, UPDATE "/rejected"), 2);
     CHECK_HAS(rig_payload(rig->house, UPDATE "/rejected", 0),
               "\"code\":500,\"message\":\"Internal service failure\"");
@@ -68,11 +68,11 @@ TEST(when_the_commit_fails_everybody_is_told_500_and_nothing_has_changed)
     CHECK_MESSAGE(rig->house, GET "/rejected", "\"clientToken\":\"t4\"");
     CHECK_NO_MESSAGE(rig->house, UPDATE "/accepted");
     CHECK_NO_MESSAGE(rig->house, UPDATE "/documents");
-    CHECK_INT((int64_t)shadow_counters(rig->shadow)->faults, 4);
+    CHECK_INT((int64_t)shadow_counters(rig->shadow)->faults, 3);
 
     CHECK_HAS(answer_to(rig, GET, ""), "\"n\":1");
     CHECK_HAS(answer_to(rig, UPDATE, reported(6)), "\"version\":2");
-    CHECK_HAS(answer_to(rig, "$aws/things/fan/shadow/update", reported(5)), "\"version\":1");
+    CHECK_HAS(answer_to(rig, "$aws/things/fan/shadow/update", reported(5)), "\"version\":2");
 }
 
 TEST(a_new_shadow_whose_commit_fails_does_not_exist)
@@ -184,12 +184,12 @@ TEST(hundreds_of_updates_of_one_shadow_are_told_in_order)
 
 TEST(large_documents_of_many_shadows_wait_for_each_other)
 {
-    enum { N = 60, LEN = 8000, CACHE = 1024 * 1024 };
+    enum { N = 60, LEN = 8000, CACHE = 256 * 1024 };
     cleanup(shadow_rig_free_p) struct shadow_rig *rig =
         shadow_rig_new(&(struct shadow_options){.cache_bytes = CACHE});
     cleanup_free char *payload = mem_new_bytes(LEN + 200);
     size_t at = (size_t)snprintf(payload, 100, "{\"state\":{\"desired\":{\"a\":[1");
-    while (at < LEN) /* metadata of an array of small numbers is many times its size */
+    while (at < LEN)
         at += (size_t)snprintf(payload + at, 10, ",1");
     (void)snprintf(payload + at, 10, "]}}}");
     for (int i = 0; i < N; i++) {

@@ -50,9 +50,9 @@ static void update(struct house *house, struct twin *twin, const char *payload, 
     struct shadow_update request;
     struct shadow_refusal refusal;
     struct shadow_doc doc;
-    int r = shadow_update_parse(&request, arena, payload, strlen(payload), &limits, &refusal);
+    int r = shadow_update_parse(&request, arena, payload, strlen(payload), now_s, &limits, &refusal);
     if (r == 0)
-        r = shadow_doc_update(&doc, arena, &twin->doc, &request, now_s, &limits, &refusal);
+        r = shadow_doc_update(&doc, arena, &twin->doc, &request, &limits, &refusal);
     if (r != 0) {
         CHECK_INT(r, refusal.code);
         say(house, "/rejected", shadow_answer_rejected(arena, &refusal, request.token, now_s));
@@ -60,7 +60,7 @@ static void update(struct house *house, struct twin *twin, const char *payload, 
     }
     say(house, "/delta", shadow_answer_delta(arena, &doc, request.token, now_s));
     say(house, "/documents", shadow_answer_documents(arena, &twin->doc, &doc, request.token, now_s));
-    say(house, "/accepted", shadow_answer_accepted(arena, &request, doc.version, now_s));
+    say(house, "/accepted", shadow_answer_accepted(arena, &request, doc.version));
     twin->doc = doc;
 }
 
@@ -101,11 +101,10 @@ static void store_and_read(struct house *house, struct twin *twin)
 {
     if (!twin->doc.exists)
         return;
-    size_t state_len, metadata_len;
-    char *state = shadow_doc_state(&house->arena, &twin->doc, &state_len);
-    char *metadata = shadow_doc_metadata(&house->arena, &twin->doc, &metadata_len);
-    CHECK_INT(shadow_doc_read(&twin->doc, &house->arena, twin->doc.version, state, state_len, metadata,
-                              metadata_len),
+    size_t stamps_len;
+    char *stamps = shadow_doc_stamps(&house->arena, &twin->doc, &stamps_len);
+    CHECK_INT(shadow_doc_read(&twin->doc, &house->arena, twin->doc.version, twin->doc.text,
+                              twin->doc.text_len, stamps, stamps_len),
               0);
 }
 

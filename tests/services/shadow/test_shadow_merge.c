@@ -1,6 +1,7 @@
 /* What the worked examples leave open: single rules of validation, merge, difference and stored documents. */
 #include "rig/test.h"
 #include "services/shadow/shadow_answer.h"
+#include "services/shadow/shadow_stamps.h"
 
 #include <errno.h>
 
@@ -17,10 +18,11 @@ static int apply_n(struct bench *bench, const char *payload, size_t len)
 {
     struct shadow_update update;
     struct shadow_doc doc;
-    int r = shadow_update_parse(&update, &bench->arena, payload, len, &limits, &bench->refusal);
+    int r =
+        shadow_update_parse(&update, &bench->arena, payload, len, bench->now_s + 1, &limits, &bench->refusal);
     if (r == 0)
-        r = shadow_doc_update(&doc, &bench->arena, &bench->doc, &update, ++bench->now_s, &limits,
-                              &bench->refusal);
+        r = shadow_doc_update(&doc, &bench->arena, &bench->doc, &update, &limits, &bench->refusal);
+    bench->now_s += r == 0;
     if (r == 0)
         bench->doc = doc;
     return r;
@@ -39,18 +41,36 @@ static int apply(struct bench *bench, const char *payload)
 
 static const char *state(struct bench *bench)
 {
-    return shadow_doc_state(&bench->arena, &bench->doc, NULL);
+    return bench->doc.text;
 }
 
 static const char *metadata(struct bench *bench)
 {
-    return shadow_doc_metadata(&bench->arena, &bench->doc, NULL);
+    struct json_writer w;
+    json_writer_init(&w, &bench->arena);
+    json_begin_object(&w);
+    if (bench->doc.desired) {
+        json_key(&w, "desired");
+        shadow_put_metadata(&w, bench->doc.desired);
+    }
+    if (bench->doc.reported) {
+        json_key(&w, "reported");
+        shadow_put_metadata(&w, bench->doc.reported);
+    }
+    json_end_object(&w);
+    return json_writer_text(&w, NULL);
+}
+
+static const char *stamps(struct bench *bench)
+{
+    size_t len;
+    return shadow_doc_stamps(&bench->arena, &bench->doc, &len);
 }
 
 static const char *delta(struct bench *bench)
 {
-    struct shadow_section delta = shadow_doc_delta(&bench->arena, &bench->doc);
-    return delta.state ? json_write(&bench->arena, delta.state, NULL) : "";
+    const struct json *delta = shadow_doc_delta(&bench->arena, &bench->doc);
+    return delta ? json_write(&bench->arena, delta, NULL) : "";
 }
 
 TEST(an_update_is_checked_in_the_order_of_the_reference)
@@ -107,12 +127,13 @@ TEST(a_token_is_given_back_when_it_was_valid_and_the_rest_was_not)
     struct shadow_update update;
     static const char good[] = "{\"clientToken\":\"t\",\"version\":\"x\"}",
                       bad[] = "{\"clientToken\":5,\"state\":{}}", none[] = "{\"clientToken\":\"t\"";
-    CHECK_INT(shadow_update_parse(&update, &bench.arena, good, sizeof good - 1, &limits, &bench.refusal),
+    CHECK_INT(shadow_update_parse(&update, &bench.arena, good, sizeof good - 1, 1, &limits, &bench.refusal),
               400);
     CHECK(json_text_is(update.token, "t"));
-    CHECK_INT(shadow_update_parse(&update, &bench.arena, bad, sizeof bad - 1, &limits, &bench.refusal), 400);
+    CHECK_INT(shadow_update_parse(&update, &bench.arena, bad, sizeof bad - 1, 1, &limits, &bench.refusal),
+              400);
     CHECK(!update.token);
-    CHECK_INT(shadow_update_parse(&update, &bench.arena, none, sizeof none - 1, &limits, &bench.refusal),
+    CHECK_INT(shadow_update_parse(&update, &bench.arena, none, sizeof none - 1, 1, &limits, &bench.refusal),
               400);
     CHECK(!update.token);
     CHECK(json_text_is(shadow_token(&bench.arena, good, sizeof good - 1), "t"));
@@ -181,12 +202,12 @@ TEST(a_document_is_not_changed_by_the_update_that_follows_it)
         apply(&bench, "{\"state\":{\"desired\":{\"a\":{\"b\":[1],\"c\":2}},\"reported\":{\"a\":{\"c\":1}}}}"),
         0);
     struct shadow_doc before = bench.doc;
-    const char *text = state(&bench), *stamps = metadata(&bench);
+    const char *text = state(&bench), *times = metadata(&bench);
     CHECK_INT(apply(&bench, "{\"state\":{\"desired\":{\"a\":{\"b\":null,\"d\":[{}]}},\"reported\":null}}"),
               0);
     bench.doc = before;
     CHECK_STR(state(&bench), text);
-    CHECK_STR(metadata(&bench), stamps);
+    CHECK_STR(metadata(&bench), times);
     CHECK_STR(delta(&bench), "{\"a\":{\"b\":[1],\"c\":2}}");
     arena_done(&bench.arena);
 }
@@ -212,11 +233,10 @@ TEST(large_objects_merge_and_differ_like_small_ones)
     json_end_object(&w);
     json_end_object(&w);
     CHECK_INT(apply(&bench, json_writer_text(&w, NULL)), 0);
-    CHECK_INT(shadow_doc_delta(&bench.arena, &bench.doc).state->len, 30);
+    CHECK_INT(shadow_doc_delta(&bench.arena, &bench.doc)->len, 30);
     CHECK_INT(apply(&bench, "{\"state\":{\"reported\":{\"k299\":7,\"k5\":null,\"new\":1}}}"), 0);
-    CHECK_INT(bench.doc.reported.state->len, 300);
-    CHECK_INT(bench.doc.reported.metadata->len, 300);
-    CHECK_INT(shadow_doc_delta(&bench.arena, &bench.doc).state->len, 30); /* k299 agrees now, k5 is missing */
+    CHECK_INT(bench.doc.reported->len, 300);
+    CHECK_INT(shadow_doc_delta(&bench.arena, &bench.doc)->len, 30); /* k299 agrees now, k5 is missing */
     arena_done(&bench.arena);
 }
 
@@ -285,17 +305,22 @@ TEST(a_tombstone_is_over_after_48_hours_unless_nobody_knows_when_they_began)
 TEST(a_stored_document_that_is_not_as_written_is_refused_as_damaged)
 {
     static const char *const pairs[][2] = {
-        {"", "{}"},
-        {"{}", ""},
-        {"{\"desired\":{\"a\":1}}", "{}"},
-        {"{}", "{\"desired\":{\"a\":{\"timestamp\":1}}}"},
-        {"{\"desired\":{}}", "{\"desired\":{}}"},
-        {"{\"desired\":[1]}", "{\"desired\":[{\"timestamp\":1}]}"},
-        {"{\"desired\":{\"a\":1}}", "{\"desired\":{\"b\":{\"timestamp\":1}}}"},
-        {"{\"desired\":{\"a\":1}}", "{\"desired\":{\"a\":1}}"},
-        {"{\"desired\":{\"a\":1}}", "{\"desired\":{\"a\":{\"timestamp\":\"x\"}}}"},
-        {"{\"desired\":{\"a\":[1,2]}}", "{\"desired\":{\"a\":[{\"timestamp\":1}]}}"},
-        {"{\"desired\":{\"a\":{\"b\":1}}}", "{\"desired\":{\"a\":{\"timestamp\":1}}}"},
+        {"", ""},
+        {"[]", ""},
+        {"{}", "1"},
+        {"{\"desired\":{\"a\":1}}", ""},
+        {"{\"desired\":{\"a\":1}}", "1x2"},
+        {"{\"desired\":{\"a\":1,\"b\":1}}", "1"},
+        {"{\"desired\":{\"a\":1,\"b\":1}}", "1,"},
+        {"{\"desired\":{\"a\":1,\"b\":1}}", "1,-2"},
+        {"{\"desired\":{\"a\":1,\"b\":1}}", "1x0,1x2"},
+        {"{\"desired\":{\"a\":1}}", "4294967296"},
+        {"{\"desired\":{\"a\":1}}", "99999999999999999999"},
+        {"{\"desired\":{\"a\":1}}", "x"},
+        {"{\"desired\":{\"a\":1}}", "1 "},
+        {"{\"desired\":{}}", ""},
+        {"{\"desired\":[1]}", "1"},
+        {"{\"desired\":{\"a\":1},\"other\":{\"b\":2}}", "1"},
     };
     struct bench bench = {0};
     for (size_t i = 0; i < array_size(pairs); i++)
@@ -303,5 +328,27 @@ TEST(a_stored_document_that_is_not_as_written_is_refused_as_damaged)
                                   strlen(pairs[i][1])),
                   -EUCLEAN);
     CHECK(!bench.doc.exists);
+    arena_done(&bench.arena);
+}
+
+TEST(times_are_stored_as_differences_and_come_back_as_they_were)
+{
+    struct bench bench = {.now_s = 1760000000};
+    CHECK_INT(apply(&bench, "{\"state\":{\"desired\":{\"a\":1,\"b\":{\"c\":[1,[],{\"d\":2}],\"e\":{}}}}}"),
+              0);
+    CHECK_STR(stamps(&bench), "1760000001x3");
+    bench.now_s += 70;
+    CHECK_INT(apply(&bench, "{\"state\":{\"desired\":{\"b\":{\"c\":5}},\"reported\":{\"timestamp\":7}}}"), 0);
+    CHECK_STR(stamps(&bench), "1760000001,71x2");
+    bench.now_s = -1; /* a clock that is not set */
+    CHECK_INT(apply(&bench, "{\"state\":{\"desired\":{\"z\":1}}}"), 0);
+    CHECK_STR(stamps(&bench), "1760000001,71,-1760000072,1760000072");
+    const char *text = state(&bench), *times = metadata(&bench), *stored = stamps(&bench);
+    CHECK_INT(shadow_doc_read(&bench.doc, &bench.arena, 3, text, strlen(text), stored, strlen(stored)), 0);
+    CHECK_STR(metadata(&bench), times);
+    CHECK_STR(
+        times,
+        "{\"desired\":{\"a\":{\"timestamp\":1760000001},\"b\":{\"c\":{\"timestamp\":1760000072},\"e\":{}},"
+        "\"z\":{\"timestamp\":0}},\"reported\":{\"timestamp\":{\"timestamp\":1760000072}}}");
     arena_done(&bench.arena);
 }

@@ -1,0 +1,58 @@
+/* One request under way, for the files of REST. */
+#pragma once
+
+#include "http/rest.h"
+
+enum {
+    REST_SHADOW_BODY_MAX = 128 * 1024, /* [AWS IoT: the largest payload] */
+    REST_OTHER_BODY_MAX = 8 * 1024,    /* GET and DELETE: nothing is made of it */
+};
+
+/* Which of the answers on a shadow's topics is ours: the one with our token, with the client's; or, since what it sent has
+ * no token that comes back, a refusal without any. */
+enum rest_token { REST_TOKEN_OURS, REST_TOKEN_THEIRS, REST_TOKEN_NONE };
+
+struct rest {
+    struct bus *bus;
+    struct rest_options options;
+    struct subscriber subscriber;
+    struct list waiting;    /* for an answer on the bus, oldest first */
+    struct list publishing; /* waiting for their receipt */
+};
+
+struct rest_call {
+    struct list link; /* in waiting or publishing, once it has been asked */
+    struct rest *rest;
+    struct rest_asker *asker; /* NULL: not asked yet, or nobody waits */
+    enum rest_verb verb;
+    uint8_t qos;
+    bool retain;
+    char *topic;    /* where the request is published */
+    char *question; /* payload of a question about shadows, else NULL */
+
+    struct subscription subscriptions[2]; /* accepted and rejected, or where the answer comes */
+    char *answer_topic;                   /* of a question, else NULL */
+    enum rest_token token_kind;
+    char *token; /* NULL for REST_TOKEN_NONE */
+    size_t token_len;
+
+    struct receipt receipt; /* of a publish */
+};
+
+extern const struct rest_answer rest_unavailable;
+/* Tells the asker, and frees the call. */
+void rest_answer(struct rest_call *call, const struct rest_answer *answer);
+void rest_call_free(struct rest_call *call);
+/* The request as the client's own; NULL: no memory. */
+struct msg *rest_msg(const struct rest_call *call, const struct rest_asker *asker, const void *payload,
+                     size_t len);
+
+/* rest_shadow.c */
+void rest_shadow_begin(struct rest_call *call, const struct rest_target *target, const char *id);
+void rest_shadow_ask(struct rest_call *call, struct rest_asker *asker, const void *body, size_t len);
+void rest_shadow_stop(struct rest_call *call); /* listens no more */
+void rest_on_answer(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
+                    struct receipt *receipt);
+/* May he ask that, and hear the answer? */
+bool rest_shadow_allows(const struct rest_call *call, const struct principal *principal,
+                        const struct rest_target *target);

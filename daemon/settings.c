@@ -1,0 +1,67 @@
+#include "settings.h"
+
+#include <string.h>
+
+struct broker_options settings_broker(const struct config *config)
+{
+    struct broker_options options = broker_options();
+    options.packet_max = (size_t)config->packet_max;
+    options.inflight_max = (unsigned)config->inflight_max;
+    options.queue_max = (size_t)config->queue_max;
+    options.queue_bytes_max = (size_t)config->queue_bytes;
+    options.queued_bytes_max = (size_t)config->queued_bytes;
+    options.queue_full = strcmp(config->queue_full, "wait") == 0 ? BROKER_QUEUE_WAIT : BROKER_QUEUE_REFUSE;
+    options.subscriptions_max = (unsigned)config->subscriptions_max;
+    options.topic_levels_max = (unsigned)config->topic_levels_max;
+    options.alias_max = (uint16_t)config->alias_max;
+    options.session_expiry_s = (uint32_t)config->session_expiry_s;
+    options.session_expiry_max_s = (uint32_t)config->session_expiry_max_s;
+    options.keepalive_max_s = (unsigned)config->keepalive_max_s;
+    options.connections_max = (unsigned)config->connections_max;
+    options.spool_bytes_max = (uint64_t)config->queue_disk_bytes;
+    if (strcmp(config->profile, "aws") == 0)
+        broker_options_aws(&options);
+    return options;
+}
+
+struct http_options settings_http(const struct config *config)
+{
+    const struct broker_options broker = settings_broker(config);
+    return (struct http_options){
+        .connections_max = broker.connections_max,
+        .rest = {.payload_max = broker.packet_max,
+                 .topic_len_max = broker.topic_len_max,
+                 .topic_levels_max = broker.topic_levels_max,
+                 .no_retain_on_dollar = broker.no_retain_on_dollar},
+    };
+}
+
+struct shadow_options settings_shadow(const struct config *config)
+{
+    return (struct shadow_options){
+        .cache_bytes = (size_t)config->shadow_cache_bytes,
+        .no_history = !config->shadow_history_count,
+        .history_count = (size_t)config->shadow_history_count,
+        .history_age_s = (size_t)config->shadow_history_age_s,
+        .history_bytes = (size_t)config->shadow_history_bytes,
+    };
+}
+
+struct sync_options *settings_syncs(const struct config *config)
+{
+    struct sync_options *options = mem_new_bytes((config->sync_count + 1) * sizeof *options);
+    for (size_t i = 0; i < config->sync_count; i++) {
+        const struct config_sync *sync = &config->syncs[i];
+        options[i] = (struct sync_options){
+            .name = sync->name,
+            .uplink = sync->uplink,
+            .shadow = sync->shadow,
+            .policy = sync->policy,
+            .direction = (enum sync_direction)sync_direction_of(sync->direction),
+            .rate = sync->rate,
+            .burst = sync->burst,
+            .every = sync->every_s * 1000,
+        };
+    }
+    return options;
+}
