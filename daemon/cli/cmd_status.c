@@ -71,10 +71,9 @@ static void print_refusals(struct arena *arena, const struct json *refusals)
         print_text(stdout, arena_printf(arena, "%.*s", (int)kind->key_len, kind->key));
         const char *before = ": ";
         json_for_each (reason, kind) {
-            (void)fputs(before, stdout);
-            print_value(arena, reason);
-            (void)fputs(" ", stdout);
-            print_text(stdout, arena_printf(arena, "%.*s", (int)reason->key_len, reason->key));
+            const char *why = arena_printf(arena, "%.*s", (int)reason->key_len, reason->key);
+            (void)printf("%s%" PRIu64 " ", before, number(kind, why));
+            print_text(stdout, why);
             before = ", ";
         }
         (void)fputs("\n", stdout);

@@ -221,6 +221,7 @@ static void take_manners(struct peer *peer, const struct wire_packet *packet)
 struct connecting {
     struct control control;
     bool session_present, tell_expiry, tell_keepalive, tell_id;
+    bool goes_on; /* the session is on disk as it is to be, but for the time since when the client has been away */
     struct wire_packet connack;
     uint8_t *auth_data;
 };
@@ -272,6 +273,11 @@ static void on_kept(struct control *control, int r)
 {
     struct connecting *connecting = container_of(control, struct connecting, control);
     struct peer *peer = control->peer;
+    if (peer && connecting->goes_on && (r == -ENOSPC || r == -EDQUOT)) {
+        /* Who comes for his messages makes room. Should the gateway fail now, it takes him for away since he last was. */
+        log_warning("%s: let in, though there is no room to note that it is here", peer_name(peer));
+        r = 0;
+    }
     if (peer && r < 0) {
         peer->will_wanted = false; /* what was refused leaves nothing */
         if (!connecting->session_present)
@@ -345,7 +351,9 @@ int peer_accept(struct peer *peer, const struct wire_packet *packet, const struc
     struct session *session = take_session(peer, packet, id, id_len, &connecting->session_present, receipt);
     session_attach(session, peer);
     peer->session = session;
-    session->expiry_s = expiry_of(broker, packet);
+    uint32_t expiry_s = expiry_of(broker, packet);
+    connecting->goes_on = connecting->session_present && session->disk && session->expiry_s == expiry_s;
+    session->expiry_s = expiry_s;
     if (session->disk)
         durable_put(broker->durable, session, false, receipt);
     if (will)

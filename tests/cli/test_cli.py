@@ -87,6 +87,20 @@ def status(gw):
     check([s["name"] for s in answer["streams"]] == ["telemetry", "local"], "and its streams")
 
 
+def what_is_refused_is_counted(gw):
+    with gw.client("deep", version=5) as client:
+        check(client.publish("a" + "/a" * 200, "x") == 0x90, "a topic of 201 levels is refused")
+    text = gw.cli("metrics")
+    for line in ('gatehouse_mqtt_refusals_total{what="publish",reason="topic name invalid"} 1',
+                 f'gatehouse_listener_accepted_total{{listener="mqtt://127.0.0.1:{gw.port()}"}} ', "gatehouse_uptime_seconds ",
+                 'gatehouse_stream_pending_records{stream="telemetry"} ', 'gatehouse_plugin_up{plugin="hello"} 1',
+                 "# TYPE gatehouse_mqtt_connections gauge"):
+        check("\n" + line in text, f"{line!r} is in the metrics: {text}")
+    check("refused   publish: 1 topic name invalid" in gw.cli("status"), "the status says it, too")
+    check(gw.cli("sub", "-n", "1", "$SYS/broker/refused/publish/0x90") == "$SYS/broker/refused/publish/0x90 1\n",
+          "so do the figures that other brokers have")
+
+
 def pub_and_sub(gw):
     hearing = Listening(gw, "y", "x/#")
     gw.cli("pub", "x/1", "21.5")
@@ -232,7 +246,7 @@ def the_daemon_stops(suite):
         gw.cli("status", status=3)
 
 
-TESTS = (status, pub_and_sub, quality_of_service, retained, many_lines, a_large_message, shadows, streams, uplinks, plugins)
+TESTS = (status, what_is_refused_is_counted, pub_and_sub, quality_of_service, retained, many_lines, a_large_message, shadows, streams, uplinks, plugins)
 
 
 def main():

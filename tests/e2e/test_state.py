@@ -414,6 +414,7 @@ class FullQueues:
         gw = self.gw
         self.absentee("away/1", 1).disconnect()
         self.absentee("away/2", 2, version=5).disconnect()
+        self.absentee("away/3", 1).disconnect()
         for version, qos in ((4, 1), (5, 1), (4, 2), (5, 2)) * 5:
             check(self.publish(version, qos), "messages are kept while there is room")
         give_back = fill(self.mount)
@@ -423,6 +424,7 @@ class FullQueues:
             reader.subscribe("plain/#", qos=2)
             check(reader.publish("plain/a", "hello", qos=2) == 0, "who is there is served")
             check(reader.message().payload == b"hello", "with what nobody has to keep")
+        self.has_all("away/3", 1, 4)  # who was away may come and fetch what waits
         give_back()
         gateway.wait_for(lambda: self.publish(5, 2), "messages are kept again when there is room")
         for version, qos in ((4, 1), (5, 1), (4, 2)):
