@@ -72,18 +72,18 @@ static int record(sqlite3 *sqlite, const struct migration *step)
 
 static int apply(sqlite3 *sqlite, const char *db_name, const struct migration *step)
 {
-    int rc = sqlite3_exec(sqlite, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    int rc = sqlite3_exec(sqlite, "SAVEPOINT step", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(sqlite, step->sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK && (rc = record(sqlite, step)) == SQLITE_DONE)
-        rc = sqlite3_exec(sqlite, "COMMIT", NULL, NULL, NULL);
+        rc = sqlite3_exec(sqlite, "RELEASE step", NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         return 0;
 
     int r = store_fault(sqlite, rc);
     log_error("%s: schema step %s: %s; it was undone", db_name, step->name, sqlite3_errmsg(sqlite));
     if (!sqlite3_get_autocommit(sqlite))
-        (void)sqlite3_exec(sqlite, "ROLLBACK", NULL, NULL, NULL);
+        (void)sqlite3_exec(sqlite, "ROLLBACK TO step; RELEASE step", NULL, NULL, NULL);
     return r;
 }
 

@@ -1,8 +1,8 @@
 /* The schema of state.db, one step after the other.
  *
  * The steps are the files schema/state/NNNN-name.sql, embedded when the program is built. Each is applied once, in
- * order of its number, in a transaction of its own together with its row in table `migration`: a power cut leaves a
- * step done or not begun. Numbers may have gaps; a step that was merged late is applied when it is first seen.
+ * order of its number, in a transaction of its own (within the caller's, if he has begun one) together with its row in table
+ * `migration`: a power cut leaves a step done or not begun. Numbers may have gaps; a step that was merged late is applied when it is first seen.
  */
 #pragma once
 

@@ -73,17 +73,17 @@ static bool has_wal(const struct store_db *db)
 /* Writes the schema to a file that is there and empty. */
 static int build(const char *path)
 {
-    static const char *const pragmas[] = {"PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = OFF",
-                                          "PRAGMA synchronous = OFF"};
+    static const char *const begin[] = {"PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = OFF",
+                                        "PRAGMA synchronous = OFF", "BEGIN"};
     sqlite3 *sqlite = NULL;
     int rc = sqlite3_open_v2(path, &sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    for (size_t i = 0; rc == SQLITE_OK && i < array_size(pragmas); i++)
-        rc = sqlite3_exec(sqlite, pragmas[i], NULL, NULL, NULL);
+    for (size_t i = 0; rc == SQLITE_OK && i < array_size(begin); i++)
+        rc = sqlite3_exec(sqlite, begin[i], NULL, NULL, NULL);
     int r = store_fault(sqlite, rc);
     if (r == 0)
         r = migrations_apply(sqlite, path, migrations, migrations_count);
-    if (r == 0) /* the file remembers it */
-        r = store_fault(sqlite, sqlite3_exec(sqlite, "PRAGMA journal_mode = WAL", NULL, NULL, NULL));
+    if (r == 0) /* the file remembers the mode */
+        r = store_fault(sqlite, sqlite3_exec(sqlite, "COMMIT; PRAGMA journal_mode = WAL", NULL, NULL, NULL));
     (void)sqlite3_close(sqlite);
     return r;
 }
@@ -292,6 +292,8 @@ int store_db_open(struct store_db *db, const char *path)
 {
     /* Nobody asks how much SQLite has allocated, and counting it costs a lock for every piece. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0,
+                         0); /* else 87 KB are touched for pages that may never come */
     int r = open_file(db, path);
     if (r != -EUCLEAN)
         return r;

@@ -19,9 +19,8 @@ CREATE INDEX shadow_history_shadow ON shadow_history (shadow, version, bytes);
 
 -- Metadata were the state's tree once more with a time at every scalar. The times alone say the same: one for every
 -- scalar of the state in its order, each as the difference to the one before, "1760000000x3,12" being t, t, t, t+12.
-ALTER TABLE shadow RENAME COLUMN metadata TO stamps;
-UPDATE shadow SET stamps = (
+UPDATE shadow SET metadata = (
     SELECT coalesce(group_concat(difference), '') FROM (
         SELECT atom - lag(atom, 1, 0) OVER (ORDER BY id) AS difference
-        FROM json_tree(shadow.stamps) WHERE atom IS NOT NULL ORDER BY id))
-WHERE stamps IS NOT NULL;
+        FROM json_tree(shadow.metadata) WHERE atom IS NOT NULL ORDER BY id))
+WHERE metadata IS NOT NULL;

@@ -70,7 +70,7 @@ static struct shadow_row *read_row(sqlite3_stmt *st)
 /* 0 with *ret NULL when there is none. The statement stands on the row. */
 static int find(struct store_db *db, const struct shadow_key *key, sqlite3_stmt **st, struct shadow_row **ret)
 {
-    *st = store_statement(db, "SELECT id, version, state, stamps, deleted_s, recent FROM shadow "
+    *st = store_statement(db, "SELECT id, version, state, metadata, deleted_s, recent FROM shadow "
                               "WHERE thing = ?1 AND name = ?2");
     bind_key(*st, key);
     *ret = NULL;
@@ -121,7 +121,7 @@ static int insert_row(struct store_db *db, struct shadow_save *save)
 {
     struct shadow_row *row = save->row;
     sqlite3_stmt *st =
-        store_statement(db, "INSERT INTO shadow (version, state, stamps, recent, thing, name, deleted_s) "
+        store_statement(db, "INSERT INTO shadow (version, state, metadata, recent, thing, name, deleted_s) "
                             "VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8)");
     bind_document(st, row);
     bind_records(st, 5, save);
@@ -141,16 +141,16 @@ static int update_row(struct store_db *db, struct shadow_save *save)
     struct shadow_row *row = save->row;
     sqlite3_stmt *st;
     if (row->exists && !save->was_tombstone && !save->spill)
-        st = store_statement(db, "UPDATE shadow SET version = ?2, state = ?3, stamps = ?4, "
+        st = store_statement(db, "UPDATE shadow SET version = ?2, state = ?3, metadata = ?4, "
                                  "recent = recent || ?5 WHERE id = ?1");
     else if (row->exists && !save->was_tombstone)
-        st = store_statement(db, "UPDATE shadow SET version = ?2, state = ?3, stamps = ?4, recent = '' "
+        st = store_statement(db, "UPDATE shadow SET version = ?2, state = ?3, metadata = ?4, recent = '' "
                                  "WHERE id = ?1");
     else if (!save->spill)
-        st = store_statement(db, "UPDATE shadow SET version = ?2, state = ?3, stamps = ?4, "
+        st = store_statement(db, "UPDATE shadow SET version = ?2, state = ?3, metadata = ?4, "
                                  "recent = recent || ?5, deleted_s = ?6 WHERE id = ?1");
     else
-        st = store_statement(db, "UPDATE shadow SET version = ?2, state = ?3, stamps = ?4, recent = '', "
+        st = store_statement(db, "UPDATE shadow SET version = ?2, state = ?3, metadata = ?4, recent = '', "
                                  "deleted_s = ?6 WHERE id = ?1");
     (void)sqlite3_bind_int64(st, 1, row->id);
     bind_document(st, row);
