@@ -10,6 +10,8 @@ struct http_server {
     struct http_options options;
     struct http_counters counters;
     struct list peers, doors;
+    struct subscriber subscriber; /* answers status requests */
+    struct subscription status;
     bool stopping;
 };
 
@@ -21,6 +23,10 @@ struct http_door {
     bool loopback;               /* it is at a loopback address */
     struct list link;
 };
+
+/* http_status.c */
+void http_status_open(struct http_server *server);
+void http_status_close(struct http_server *server);
 
 struct http_peer;
 

@@ -1,6 +1,7 @@
 #include "http/rest.h"
 
 #include "base/loop.h"
+#include "bus/topics.h"
 #include "http/rest_call.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@ struct rest *rest_new(struct bus *bus, const struct rest_options *options)
     rest->subscriber.deliver = rest_on_answer;
     list_init(&rest->waiting);
     list_init(&rest->publishing);
+    bus_subscribe_to(bus, &rest->answers, &rest->subscriber, TOPIC_REST_ANSWER_FILTER);
     return rest;
 }
 
@@ -32,6 +34,7 @@ struct rest *rest_free(struct rest *rest)
 {
     if (!rest)
         return NULL;
+    bus_unsubscribe(rest->bus, &rest->answers);
     free_all(&rest->waiting);
     free_all(&rest->publishing);
     free(rest);
@@ -40,12 +43,10 @@ struct rest *rest_free(struct rest *rest)
 
 void rest_call_free(struct rest_call *call)
 {
-    rest_shadow_stop(call);
     list_remove(&call->link);
     free(call->topic);
     free(call->question);
     free(call->answer_topic);
-    free(call->token);
     free(call);
 }
 
@@ -60,7 +61,17 @@ void rest_answer(struct rest_call *call, const struct rest_answer *answer)
 struct msg *rest_msg(const struct rest_call *call, const struct rest_asker *asker, const void *payload,
                      size_t len)
 {
-    struct msg *msg = msg_new(call->topic, strlen(call->topic), payload, len);
+    /* Response Topic: one property, 0x08 and a length of two bytes [MQTT 5, 3.3.2.3.5]. */
+    const char *response = call->answer_topic ? call->answer_topic : "";
+    size_t response_len = strlen(response);
+    cleanup_free uint8_t *bytes = mem_new_bytes(response_len + 3);
+    bytes[0] = 0x08;
+    bytes[1] = (uint8_t)(response_len >> 8);
+    bytes[2] = (uint8_t)response_len;
+    memcpy(bytes + 3, response, response_len);
+    const struct msg_props props = {bytes, response_len + 3, 3, response_len, SIZE_MAX, 0};
+    struct msg *msg = response_len ? msg_new_props(call->topic, strlen(call->topic), &props, payload, len)
+                                   : msg_new(call->topic, strlen(call->topic), payload, len);
     if (!msg)
         return NULL;
     msg->born = loop_now(bus_loop(call->rest->bus));

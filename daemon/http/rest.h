@@ -5,8 +5,8 @@
  *      GET …/ListNamedShadowsForThing/THING     $gatehouse/ctl/shadow/list
  *      POST /topics/TOPIC                       TOPIC; answered when all that was promised durable is on disk
  *
- * A shadow's answer is told by its clientToken. An update without one gets one of ours, which is taken out of the response
- * again; those who listen to the shadow see it, as they see that there was a get. */
+ * Questions and requests to shadows have a Response Topic of ours: their answers come there and, but for what changes a
+ * shadow, nowhere else. */
 #pragma once
 
 #include "base/receipt.h"
@@ -37,7 +37,7 @@ struct rest_asker {
     const struct principal *principal;
     struct publisher *publisher;
     uint64_t origin;
-    const char *id; /* of the request; unguessable, for it makes our tokens */
+    const char *id; /* of the request; unguessable, for the answer comes to a topic with that name */
     /* Once a request, perhaps from inside rest_ask(). */
     void (*answered)(struct rest_asker *asker, const struct rest_answer *answer);
 };

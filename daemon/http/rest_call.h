@@ -8,14 +8,11 @@ enum {
     REST_OTHER_BODY_MAX = 8 * 1024,    /* GET and DELETE: nothing is made of it */
 };
 
-/* Which of the answers on a shadow's topics is ours: the one with our token, with the client's; or, since what it sent has
- * no token that comes back, a refusal without any. */
-enum rest_token { REST_TOKEN_OURS, REST_TOKEN_THEIRS, REST_TOKEN_NONE };
-
 struct rest {
     struct bus *bus;
     struct rest_options options;
     struct subscriber subscriber;
+    struct subscription answers;
     struct list waiting;    /* for an answer on the bus, oldest first */
     struct list publishing; /* waiting for their receipt */
 };
@@ -30,11 +27,7 @@ struct rest_call {
     char *topic;    /* where the request is published */
     char *question; /* payload of a question about shadows, else NULL */
 
-    struct subscription subscriptions[2]; /* accepted and rejected, or where the answer comes */
-    char *answer_topic;                   /* of a question, else NULL */
-    enum rest_token token_kind;
-    char *token; /* NULL for REST_TOKEN_NONE */
-    size_t token_len;
+    char *answer_topic; /* of a shadow's request or a question; NULL for a publish */
 
     struct receipt receipt; /* of a publish */
 };
@@ -50,7 +43,6 @@ struct msg *rest_msg(const struct rest_call *call, const struct rest_asker *aske
 /* rest_shadow.c */
 void rest_shadow_begin(struct rest_call *call, const struct rest_target *target, const char *id);
 void rest_shadow_ask(struct rest_call *call, struct rest_asker *asker, const void *body, size_t len);
-void rest_shadow_stop(struct rest_call *call); /* listens no more */
 void rest_on_answer(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
                     struct receipt *receipt);
 /* May he ask that, and hear the answer? */

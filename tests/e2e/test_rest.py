@@ -315,6 +315,14 @@ def new_certificate(stage):
     ask(stays, "GET", LIST + "pump")
 
 
+def counts(stage):
+    status = stage.gw.ctl("http/status")
+    check(status["requests"] > 100 and status["unauthorized"] > 6 and status["refused"] > status["unauthorized"], f"{status}")
+    check([one["uri"].split(":")[0] for one in status["listeners"]] == ["http", "unix", "https"], f"its listeners: {status}")
+    expires = [one["expires"] - time.time() for one in status["certificates"]]
+    check(len(expires) == 1 and 0 < expires[0] < 2 * 86400, f"a certificate for a day: {status['certificates']}")
+
+
 def serial_of_new_connection(stage):
     connection = stage.connect_secure("pump")
     ask(connection, "GET", LIST + "pump")
@@ -438,6 +446,7 @@ def main():
             suite.run("a new certificate is shown after SIGHUP", new_certificate, stage)
             suite.run("a hundred requests on one connection", keep_alive, stage)
             suite.run("requests that are sent ahead are answered in order", pipelining, stage)
+            suite.run("the server counts, and says when its certificate expires", counts, stage)
             suite.run("garbage is refused", garbage, stage)
             suite.run("slow heads keep nobody waiting", slow.others_are_served, stage)
             suite.run("slow heads are given up", slow.are_given_up)

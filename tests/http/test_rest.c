@@ -51,23 +51,26 @@ TEST(a_shadow_is_made_read_changed_and_deleted)
                   "{\"code\":404,\"message\":\"No shadow exists with name: 'cfg'\"}");
 }
 
-TEST(an_update_without_a_token_has_one_on_the_bus_only)
+TEST(others_hear_of_what_changes_and_of_nothing_else)
 {
-    static const char *const updates[] = {"{\"state\":{\"reported\":{\"a\":1}}}", "{\"state\":{} }\r\n ",
-                                          "{\"version\":2,\"state\":{\"reported\":{\"b\":1.0}}}"};
     cleanup(http_rig_free_p) struct http_rig *rig = http_rig_new(NULL);
     struct guest *guest = http_guest(rig);
-    for (size_t i = 0; i < array_size(updates); i++) {
-        rig_forget(rig->house);
-        CHECK_INT(request(guest, "POST", "/things/pump/shadow", updates[i]), 200);
-        CHECK(!strstr(guest->body, "clientToken"));
-        CHECK_MESSAGE(rig->house, "$aws/things/pump/shadow/update/documents", "\"clientToken\":\"rest-");
-        CHECK_INT((int64_t)rig_count(rig->house, "$aws/things/pump/shadow/update/accepted"), 1);
-    }
-    CHECK_MESSAGE(rig->house, "$aws/things/pump/shadow/update/accepted", "{\"b\":1.0}");
+    CHECK_INT(request(guest, "POST", "/things/pump/shadow", "{\"state\":{\"desired\":{\"a\":1.0}}}"), 200);
+    CHECK_STR(rig_last(rig->house, "$aws/things/pump/shadow/update/accepted"), guest->body);
+    CHECK(!strstr(guest->body, "clientToken"));
+    CHECK_MESSAGE(rig->house, "$aws/things/pump/shadow/update/delta", "{\"a\":1.0}");
+    CHECK_MESSAGE(rig->house, "$aws/things/pump/shadow/update/documents", "\"previous\":null");
+    rig_forget(rig->house);
     CHECK_INT(request(guest, "POST", "/things/pump/shadow", "{}"), 400);
     CHECK_STR(guest->body,
               "{\"code\":400,\"message\":\"Missing required node: state\",\"timestamp\":1760000000}");
+    CHECK_INT(request(guest, "GET", "/things/pump/shadow", ""), 200);
+    CHECK_INT(request(guest, "GET", "/things/pump/shadow?name=x", ""), 404);
+    CHECK(!rig_topic(rig->house, "$aws/things/+/shadow/+/rejected", 0));
+    CHECK(!rig_topic(rig->house, "$aws/things/+/shadow/+/accepted", 0));
+    CHECK(!rig_topic(rig->house, "$aws/things/+/shadow/name/+/+/rejected", 0));
+    CHECK_INT(request(guest, "DELETE", "/things/pump/shadow", ""), 200);
+    CHECK_STR(rig_last(rig->house, "$aws/things/pump/shadow/delete/accepted"), guest->body);
 }
 
 TEST(an_update_may_come_with_its_terminator)
@@ -97,7 +100,7 @@ static const struct {
      400, "Invalid clientToken"},
 };
 
-TEST(an_update_that_can_have_no_token_gets_its_refusal_all_the_same)
+TEST(an_update_that_is_not_well_formed_gets_the_refusal_of_the_service)
 {
     cleanup(http_rig_free_p) struct http_rig *rig = http_rig_new(NULL);
     struct guest *guest = http_guest(rig);
@@ -183,6 +186,22 @@ TEST(named_shadows_are_listed_in_pages)
                   "{\"code\":400,\"message\":\"Invalid pageSize\"}");
     CHECK_REQUEST(guest, "GET", LIST "pump?nextToken=%22%5c", "", 400,
                   "{\"code\":400,\"message\":\"Invalid nextToken\"}");
+}
+
+TEST(the_server_says_how_it_is)
+{
+    cleanup(http_rig_free_p) struct http_rig *rig = http_rig_new(NULL);
+    struct guest *guest = http_guest(rig);
+    CHECK_INT(request(guest, "GET", CFG, ""), 404);
+    CHECK_INT(request(guest, "GET", "/things/pump/shadow", ""), 404);
+    const char *status = rig_request(rig->house, "$gatehouse/ctl/http/status", "");
+    cleanup_free char *expected =
+        str_printf("{\"connections\":1,\"bodyBytes\":0,\"requests\":2,\"refused\":2,\"unauthorized\":0,"
+                   "\"timeouts\":0,\"turnedAway\":0,\"listeners\":[{\"uri\":\"unix://%s\",\"accepted\":1,"
+                   "\"heldBack\":0,\"refusedPerAddress\":0,\"refusedProxy\":0,\"exhausted\":0}],"
+                   "\"certificates\":[]}",
+                   rig->path);
+    CHECK_STR(status, expected);
 }
 
 /* ---- publishing ---------------------------------------------------------------------------------------------------- */

@@ -25,9 +25,18 @@ static const struct json *valid_token(const struct json *token)
     return json_is(token, JSON_STRING) && token->len <= SHADOW_TOKEN_MAX ? token : NULL;
 }
 
+/* C programs send a document with its terminator, AWS IoT's own shadow demo among them, and AWS IoT takes it. */
+static size_t without_terminator(const char *payload, size_t len)
+{
+    while (len && !payload[len - 1])
+        len--;
+    return len;
+}
+
 const struct json *shadow_token(struct arena *arena, const char *payload, size_t len)
 {
     struct json *request;
+    len = without_terminator(payload, len);
     if (!len || len > SHADOW_REQUEST_MAX || json_parse(&request, arena, payload, len, NULL) != 0)
         return NULL;
     return valid_token(json_get(request, "clientToken"));
@@ -93,6 +102,7 @@ int shadow_update_parse(struct shadow_update *ret, struct arena *arena, const ch
     if (len > SHADOW_REQUEST_MAX)
         return refuse(refusal, 413, "The payload exceeds the maximum size allowed");
     struct json *request;
+    len = without_terminator(payload, len);
     int r = json_parse(&request, arena, payload, len, NULL);
     if (r != 0 && !utf8_is_valid(payload, len))
         return refuse(refusal, 415, "Unsupported documented encoding; supported encoding is UTF-8");

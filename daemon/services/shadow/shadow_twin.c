@@ -10,6 +10,8 @@
 #include "services/shadow/shadow_twin.h"
 
 #include "base/log.h"
+#include "base/topic.h"
+#include "bus/topics.h"
 #include "services/shadow/shadow_answer.h"
 #include "services/shadow/shadow_record.h"
 
@@ -61,6 +63,20 @@ static struct answer_topic topic_below(struct shadow *shadow, const struct msg *
     return (struct answer_topic){topic, len};
 }
 
+/* Whoever asks for a client of another kind (REST) has its answer sent where he says, and a refusal nowhere else. Others'
+ * Response Topics are not looked at: they could have the house say something where they may not. */
+static bool is_private(const struct msg *request)
+{
+    return request->response_topic &&
+           topic_matches(TOPIC_REST_ANSWER_FILTER, strlen(TOPIC_REST_ANSWER_FILTER), request->response_topic,
+                         request->response_topic_len);
+}
+
+static struct answer_topic response_topic(const struct msg *request)
+{
+    return (struct answer_topic){request->response_topic, request->response_topic_len};
+}
+
 /* NULL when there is no memory for it. */
 static struct msg *new_answer(const struct msg *request, struct answer_topic topic, struct shadow_text text)
 {
@@ -94,8 +110,9 @@ void shadow_reject(struct shadow *shadow, const struct msg *request, const struc
     const struct json *token =
         shadow_token(&shadow->arena, (const char *)request->payload, request->payload_len);
     struct shadow_text text = shadow_answer_rejected(&shadow->arena, refusal, token, now_s(shadow));
-    cleanup(msg_unref_p) struct msg *msg =
-        new_answer(request, topic_below(shadow, request, "/rejected"), text);
+    cleanup(msg_unref_p) struct msg *msg = new_answer(
+        request, is_private(request) ? response_topic(request) : topic_below(shadow, request, "/rejected"),
+        text);
     arena_reset(&shadow->arena);
     shadow->counters.rejected++;
     if (msg)
@@ -229,6 +246,8 @@ static void refuse(struct pass *pass, struct request *request, const struct shad
     struct shadow_text text = shadow_answer_rejected(pass->arena, refusal, token, pass->now_s);
     if (request->asker)
         tell_asker(pass->shadow, request->asker, text);
+    else if (is_private(request->msg))
+        keep_answer(pass, request, response_topic(request->msg), text);
     else if (wanted(pass, request, "/rejected", &topic))
         keep_answer(pass, request, topic, text);
 }
@@ -270,6 +289,9 @@ static void do_update(struct pass *pass, struct request *request)
                     shadow_answer_documents(arena, &pass->doc, &doc, update.token, pass->now_s));
     if (wanted(pass, request, "/accepted", &topic))
         keep_answer(pass, request, topic, shadow_answer_accepted(arena, &update, doc.version));
+    if (is_private(request->msg))
+        keep_answer(pass, request, response_topic(request->msg),
+                    shadow_answer_accepted(arena, &update, doc.version));
     request->version = doc.version;
     request->at_s = pass->now_s;
     change(pass, request, &doc);
@@ -289,14 +311,20 @@ static void do_other(struct pass *pass, struct request *request)
         refuse(pass, request, &refusal, token);
         return;
     }
+    bool privately = is_private(request->msg);
     bool is_heard = wanted(pass, request, "/accepted", &topic);
     if (request->verb == SHADOW_GET) {
-        if (is_heard)
+        if (privately)
+            topic = response_topic(request->msg);
+        if (is_heard || privately)
             keep_answer(pass, request, topic, shadow_answer_document(arena, &pass->doc, token, pass->now_s));
         return;
     }
     if (is_heard)
         keep_answer(pass, request, topic,
+                    shadow_answer_deleted(arena, pass->doc.version, token, pass->now_s));
+    if (privately)
+        keep_answer(pass, request, response_topic(request->msg),
                     shadow_answer_deleted(arena, pass->doc.version, token, pass->now_s));
     struct shadow_doc gone = shadow_doc_delete(&pass->doc);
     change(pass, request, &gone);

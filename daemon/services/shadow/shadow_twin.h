@@ -49,7 +49,7 @@ struct request {
     struct msg *msg;
     struct receipt *receipt; /* held */
     struct client *client;   /* NULL: from the house */
-    struct msg *answers[3];  /* in order; NULL behind the last */
+    struct msg *answers[4];  /* in order; NULL behind the last */
     struct msg *asker; /* NULL, or who is told on his response topic, what he asked for having led to this */
     uint64_t version;  /* what he is told: the version it made, */
     int64_t at_s;      /* and when */

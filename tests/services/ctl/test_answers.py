@@ -57,6 +57,7 @@ def answers_are_as_written(gw, all_schemas):
     with gw.client("sensor") as client:
         client.publish("dt/p1/env", b"{}")
     check(all_schemas, "gateway-status", gw.ctl("gateway/status"))
+    check(all_schemas, "http-status", gw.ctl("http/status"))
     streams = gw.ctl("stream/list")
     check(all_schemas, "stream-list", streams)
     gateway.check(len(streams["streams"]) == 2, "two streams are listed")

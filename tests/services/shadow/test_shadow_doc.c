@@ -149,3 +149,19 @@ TEST(the_worked_examples_come_out_as_written_when_every_document_was_stored_and_
 {
     run_examples(true);
 }
+
+TEST(a_request_may_come_with_its_terminator)
+{
+    static const char payload[] =
+        "{\"state\":{\"reported\":{\"a\":1}},\"clientToken\":\"t\"}\0"; /* two of them */
+    struct arena arena = {0};
+    struct shadow_update request;
+    struct shadow_refusal refusal;
+    CHECK_INT(shadow_update_parse(&request, &arena, payload, sizeof payload, 1, &limits, &refusal), 0);
+    CHECK(json_text_is(request.token, "t"));
+    CHECK(json_text_is(shadow_token(&arena, payload, sizeof payload), "t"));
+    CHECK_INT(shadow_update_parse(&request, &arena, "\0", 2, 1, &limits, &refusal), 400);
+    static const char inside[] = "{\"state\":\0{}}";
+    CHECK_INT(shadow_update_parse(&request, &arena, inside, sizeof inside - 1, 1, &limits, &refusal), 400);
+    arena_done(&arena);
+}
