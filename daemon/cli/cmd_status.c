@@ -7,13 +7,14 @@
 #include <inttypes.h>
 
 /* Whom to ask, and which member of the answer counts; NULL: all of it. */
-enum part { GATEWAY, BROKER, STREAMS, UPLINKS, PLUGINS, PARTS };
+enum part { GATEWAY, BROKER, HTTP, STREAMS, UPLINKS, PLUGINS, PARTS };
 
 static const struct {
     const char *name, *topic, *member;
 } parts[PARTS] = {
     [GATEWAY] = {"gateway", "$gatehouse/ctl/gateway/status", NULL},
     [BROKER] = {"broker", "$gatehouse/ctl/broker/status", NULL},
+    [HTTP] = {"http", "$gatehouse/ctl/http/status", NULL},
     [STREAMS] = {"streams", CTL_STREAM_LIST, "streams"},
     [UPLINKS] = {"uplinks", CTL_UPLINK_LIST, "uplinks"},
     [PLUGINS] = {"plugins", CTL_PLUGIN_LIST, "plugins"},
@@ -96,7 +97,8 @@ static void print_listeners(struct arena *arena, const struct json *listeners)
     }
 }
 
-static void print_gateway(struct arena *arena, const struct json *gateway, const struct json *broker)
+static void print_gateway(struct arena *arena, const struct json *gateway, const struct json *broker,
+                          const struct json *http)
 {
     const struct json *bus = json_get(gateway, "bus"), *store = json_get(gateway, "store");
     print_value(arena, json_get(gateway, "name"));
@@ -129,6 +131,10 @@ static void print_gateway(struct arena *arena, const struct json *gateway, const
         print_salvaged(arena, salvaged);
     print_refusals(arena, json_get(broker, "refusals"));
     print_listeners(arena, json_get(broker, "listeners"));
+    if (json_first(json_get(http, "listeners")))
+        (void)printf("http      %" PRIu64 " connected, %" PRIu64 " requests, %" PRIu64 " refused\n",
+                     number(http, "connections"), number(http, "requests"), number(http, "refused"));
+    print_listeners(arena, json_get(http, "listeners"));
 }
 
 static void print_list(const struct json *rows, const struct column *columns)
@@ -153,7 +159,7 @@ static void print_all(struct arena *arena, struct json *const *answers, bool as_
         (void)puts(json_writer_text(&w, NULL));
         return;
     }
-    print_gateway(arena, answers[GATEWAY], answers[BROKER]);
+    print_gateway(arena, answers[GATEWAY], answers[BROKER], answers[HTTP]);
     print_list(answers[STREAMS], stream_columns);
     print_list(answers[UPLINKS], uplink_columns);
     print_list(answers[PLUGINS], plugin_columns);

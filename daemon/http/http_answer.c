@@ -61,9 +61,10 @@ size_t http_answer_head(char head[HTTP_ANSWER_HEAD_MAX], const struct http_answe
     put_date(date, answer->wall);
     int n =
         snprintf(head, HTTP_ANSWER_HEAD_MAX,
-                 "HTTP/1.1 %d %s\r\n%sContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                 "HTTP/1.1 %d %s\r\n%sContent-Type: %s\r\nContent-Length: %zu\r\n"
                  "x-amzn-RequestId: %s\r\n%s%s%s%s%s%s%s\r\n",
-                 answer->status, http_phrase(answer->status), date, answer->len, answer->id,
+                 answer->status, http_phrase(answer->status), date,
+                 answer->type ? answer->type : "application/json", answer->len, answer->id,
                  refuses ? "x-amzn-ErrorType: " : "", refuses ? exception_of(answer->status) : "",
                  refuses ? "\r\n" : "", answer->allow ? "Allow: " : "", answer->allow ? answer->allow : "",
                  answer->allow ? "\r\n" : "", answer->last ? "Connection: close\r\n" : "");

@@ -14,7 +14,8 @@ void http_id(char ret[HTTP_ID_BYTES], const uint8_t random[16]);
 
 struct http_answer {
     int status;
-    size_t len;        /* of the body, JSON */
+    size_t len;        /* of the body */
+    const char *type;  /* of the body; NULL: JSON */
     const char *id;    /* of the request */
     const char *allow; /* methods, for 405; NULL: none */
     int64_t wall;      /* ms; the date is not told before the clock was set */

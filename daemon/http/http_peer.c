@@ -145,8 +145,10 @@ static void on_answered(struct rest_asker *asker, const struct rest_answer *answ
     struct http_peer *peer = container_of(asker, struct http_peer, asker);
     peer->call = NULL;
     if (answer->body) {
-        struct http_answer head = {
-            .status = answer->status, .len = answer->len, .wall = loop_wall(peer->server->loop)};
+        struct http_answer head = {.status = answer->status,
+                                   .len = answer->len,
+                                   .type = answer->type,
+                                   .wall = loop_wall(peer->server->loop)};
         send_answer(peer, &head, answer->body);
     } else {
         refuse(peer, answer->status, NULL, answer->why);

@@ -172,7 +172,8 @@ size_t rest_body_max(const struct rest_call *call)
     case REST_UPDATE_SHADOW: return REST_SHADOW_BODY_MAX;
     case REST_GET_SHADOW:
     case REST_DELETE_SHADOW:
-    case REST_LIST_SHADOWS: break;
+    case REST_LIST_SHADOWS:
+    case REST_METRICS: break;
     }
     return REST_OTHER_BODY_MAX;
 }

@@ -3,6 +3,7 @@
  *
  *      GET POST DELETE /things/THING/shadow     the shadow's get, update, delete; answered by accepted or rejected
  *      GET …/ListNamedShadowsForThing/THING     $gatehouse/ctl/shadow/list
+ *      GET /metrics                             $gatehouse/ctl/gateway/metrics
  *      POST /topics/TOPIC                       TOPIC; answered when all that was promised durable is on disk
  *
  * Questions and requests to shadows have a Response Topic of ours: their answers come there and, but for what changes a
@@ -29,6 +30,7 @@ struct rest_answer {
     int status;
     const char *body;
     size_t len;
+    const char *type; /* of the body; NULL: JSON */
     const char *why;
 };
 

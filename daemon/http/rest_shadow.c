@@ -1,4 +1,4 @@
-/* Shadows over REST.
+/* Shadows over REST, and questions to the house.
  *
  *      POST body ─▶ …/update, with a Response Topic ─▶ bus ─▶ the answer on that topic ─▶ 200 or its code
  *
@@ -50,6 +50,8 @@ void rest_shadow_begin(struct rest_call *call, const struct rest_target *target,
     if (target->verb == REST_LIST_SHADOWS) {
         call->topic = str_copy(TOPIC_CTL_SHADOW_LIST);
         call->question = list_question(target);
+    } else if (target->verb == REST_METRICS) {
+        call->topic = str_copy(TOPIC_CTL_GATEWAY_METRICS);
     } else {
         call->topic = shadow_topic(target);
     }
@@ -58,14 +60,15 @@ void rest_shadow_begin(struct rest_call *call, const struct rest_target *target,
 bool rest_shadow_allows(const struct rest_call *call, const struct principal *principal,
                         const struct rest_target *target)
 {
+    bool asks_house = target->verb == REST_LIST_SHADOWS || target->verb == REST_METRICS;
     cleanup_free char *heard =
-        target->verb == REST_LIST_SHADOWS
+        target->verb == REST_METRICS ? str_copy("$SYS/#")
+        : target->verb == REST_LIST_SHADOWS
             ? str_printf("$aws/things/%.*s/shadow/#", (int)target->thing.len, target->thing.at)
             : str_printf("%s/accepted", call->topic);
     if (!policy_allows(principal, POLICY_SUBSCRIBE, heard, strlen(heard)))
         return false;
-    return target->verb == REST_LIST_SHADOWS ||
-           policy_allows(principal, POLICY_PUBLISH, call->topic, strlen(call->topic));
+    return asks_house || policy_allows(principal, POLICY_PUBLISH, call->topic, strlen(call->topic));
 }
 
 /* ---- asking and answering ------------------------------------------------------------------------------------------ */
@@ -105,10 +108,17 @@ void rest_on_answer(struct subscriber *subscriber, struct msg *msg, const struct
     struct rest_call *call = find_call(rest, msg);
     if (!call) /* it was not waited for any longer */
         return;
+    const char *payload = (const char *)msg->payload;
+    if (call->verb == REST_METRICS) {
+        rest_answer(call, &(struct rest_answer){.status = 200,
+                                                .body = payload,
+                                                .len = msg->payload_len,
+                                                .type = "text/plain; version=0.0.4; charset=utf-8"});
+        return;
+    }
     struct arena arena = {0};
     struct json *doc = NULL;
     int64_t status = 200;
-    const char *payload = (const char *)msg->payload;
     if (json_parse(&doc, &arena, payload, msg->payload_len, NULL) != 0)
         status = UNKNOWN;
     const struct json *code = json_get(doc, "code");

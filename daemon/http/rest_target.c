@@ -140,6 +140,7 @@ static const struct query_key list_keys[KEYS_MAX] = {
     {"pageSize", take_page_size, "expected one pageSize"},
     {"nextToken", take_next_token, "expected one nextToken"},
 };
+static const struct query_key no_keys[KEYS_MAX];
 static const struct query_key publish_keys[KEYS_MAX] = {
     {"qos", take_qos, "expected one qos"},
     {"retain", take_retain, "expected one retain"},
@@ -225,6 +226,14 @@ static const struct place shadow_place = {
 static const struct place list_place = {{{"GET", REST_LIST_SHADOWS}}, "GET", take_thing, list_keys};
 static const struct place publish_place = {{{"POST", REST_PUBLISH}}, "POST", take_topic, publish_keys};
 
+static int take_nothing(struct parse *parse, struct http_text part)
+{
+    (void)parse, (void)part;
+    return 0;
+}
+
+static const struct place metrics_place = {{{"GET", REST_METRICS}}, "GET", take_nothing, no_keys};
+
 /* Where it is; *part is what of the path varies. NULL: nowhere. */
 static const struct place *find_place(struct http_text path, struct http_text *part)
 {
@@ -234,6 +243,8 @@ static const struct place *find_place(struct http_text path, struct http_text *p
     *part = path;
     if (take_prefix(part, "/api/things/shadow/ListNamedShadowsForThing/") && is_one_segment(*part))
         return &list_place;
+    if (http_text_is(path, "/metrics"))
+        return &metrics_place;
     *part = path;
     return take_prefix(part, "/topics/") ? &publish_place : NULL;
 }
@@ -244,8 +255,8 @@ static int take_all(struct parse *parse, const struct http_head *head, const cha
     const struct place *place = find_place(head->path, &part);
     if (!place)
         return refuse(parse, 404,
-                      "expected /things/THING/shadow, /api/things/shadow/ListNamedShadowsForThing/THING or "
-                      "/topics/TOPIC");
+                      "expected /things/THING/shadow, /api/things/shadow/ListNamedShadowsForThing/THING, "
+                      "/topics/TOPIC or /metrics");
     const struct method *method = NULL;
     for (size_t i = 0; i < array_size(place->methods) && place->methods[i].name; i++)
         if (http_text_is(head->method, place->methods[i].name))

@@ -3,6 +3,7 @@
  *      GET POST DELETE  /things/THING/shadow[?name=NAME]
  *      GET              /api/things/shadow/ListNamedShadowsForThing/THING[?pageSize=N&nextToken=…]
  *      POST             /topics/TOPIC[?qos=0|1&retain=true|false]      TOPIC may be written with %2F or with slashes
+ *      GET              /metrics                                       Prometheus asks there
  *
  * Parts are percent-decoded each for itself, so a %2F in a thing's name does not make it two. Other keys in the query are
  * for others and not looked at; a key that is given twice is refused. Pure: decoded texts lie in the room it is given. */
@@ -10,7 +11,14 @@
 
 #include "net/http_head.h"
 
-enum rest_verb { REST_GET_SHADOW, REST_UPDATE_SHADOW, REST_DELETE_SHADOW, REST_LIST_SHADOWS, REST_PUBLISH };
+enum rest_verb {
+    REST_GET_SHADOW,
+    REST_UPDATE_SHADOW,
+    REST_DELETE_SHADOW,
+    REST_LIST_SHADOWS,
+    REST_PUBLISH,
+    REST_METRICS
+};
 
 enum {
     REST_ROOM = HTTP_HEAD_MAX, /* decoding makes nothing longer */

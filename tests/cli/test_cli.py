@@ -81,7 +81,7 @@ def status(gw):
     for part in ("test: gatehouse ", "connected", "listens   mqtt://127.0.0.1:", "telemetry", "cloud", "hello"):
         check(part in text, f"{part!r} is in it: {text}")
     answer = gw.ask("status")
-    check(set(answer) == {"gateway", "broker", "streams", "uplinks", "plugins"}, f"its members: {set(answer)}")
+    check(set(answer) == {"gateway", "broker", "http", "streams", "uplinks", "plugins"}, f"its members: {set(answer)}")
     check(answer["gateway"]["name"] == "test" and answer["gateway"]["pid"] == gw.process.pid, "it is this gateway")
     check(f"mqtt://127.0.0.1:{gw.port()}" in [door["uri"] for door in answer["broker"]["listeners"]], "with its listener")
     check([s["name"] for s in answer["streams"]] == ["telemetry", "local"], "and its streams")

@@ -323,6 +323,23 @@ def counts(stage):
     check(len(expires) == 1 and 0 < expires[0] < 2 * 86400, f"a certificate for a day: {status['certificates']}")
 
 
+def metrics(stage):
+    connection = stage.connect()
+    connection.request("GET", "/metrics")
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    check(answer.status == 200 and answer.getheader("Content-Type") == "text/plain; version=0.0.4; charset=utf-8",
+          f"as Prometheus asks: {answer.status} {answer.headers}")
+    for line in ("# TYPE gatehouse_http_requests_total counter\ngatehouse_http_requests_total ",
+                 f'gatehouse_listener_accepted_total{{listener="http://127.0.0.1:{stage.gw.port("http")}',
+                 "gatehouse_mqtt_connections "):
+        check("\n" + line in text, f"{line!r} is in {text}")
+    names = [line.split(" ")[2] for line in text.splitlines() if line.startswith("# TYPE ")]
+    check(len(names) == len(set(names)) > 40, f"each has its type once: {names}")
+    refused = ask(stage.connect_secure("pump"), "GET", "/metrics", status=403)
+    check(refused["message"] == "Forbidden", "a node has no business there")
+
+
 def serial_of_new_connection(stage):
     connection = stage.connect_secure("pump")
     ask(connection, "GET", LIST + "pump")
@@ -447,6 +464,7 @@ def main():
             suite.run("a hundred requests on one connection", keep_alive, stage)
             suite.run("requests that are sent ahead are answered in order", pipelining, stage)
             suite.run("the server counts, and says when its certificate expires", counts, stage)
+            suite.run("Prometheus finds its figures", metrics, stage)
             suite.run("garbage is refused", garbage, stage)
             suite.run("slow heads keep nobody waiting", slow.others_are_served, stage)
             suite.run("slow heads are given up", slow.are_given_up)

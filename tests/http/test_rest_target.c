@@ -135,7 +135,7 @@ TEST(a_path_names_a_topic)
 /* ---- refused ------------------------------------------------------------------------------------------------------- */
 
 #define NOWHERE                                                                                              \
-    "expected /things/THING/shadow, /api/things/shadow/ListNamedShadowsForThing/THING or /topics/TOPIC"
+    "expected /things/THING/shadow, /api/things/shadow/ListNamedShadowsForThing/THING, /topics/TOPIC or /metrics"
 #define HEX   "expected two hexadecimal digits behind %"
 #define TOPIC "expected a topic in UTF-8, without + and # and control characters"
 
@@ -146,6 +146,8 @@ static const struct {
 } bad[] = {
     {"GET", "/", 404, NOWHERE},
     {"OPTIONS", "*", 404, NOWHERE},
+    {"GET", "/metrics/", 404, NOWHERE},
+    {"POST", "/metrics", 405, "Method not allowed", "GET"},
     {"GET", "/things", 404, NOWHERE},
     {"GET", "/things/shadow", 404, NOWHERE},
     {"GET", "/things//shadow", 404, NOWHERE},

@@ -97,11 +97,10 @@ static void put_clients(struct report *report, struct json *to, const struct jso
     add(to, "clients", clients);
 }
 
-static void put_certificates(struct report *report, struct json *to, const struct json *broker)
+static void add_certificates(struct report *report, struct json *list, const struct json *server)
 {
     struct arena *arena = report->arena;
-    struct json *list = json_new(arena, JSON_ARRAY);
-    json_for_each (at, json_get(broker, "certificates")) {
+    json_for_each (at, json_get(server, "certificates")) {
         const char *listener = text_at(arena, at, "listener");
         int64_t expires = number_at(at, "expires"), left = expires - report->now_s;
         if (list->len == GW_LIST_MAX)
@@ -115,6 +114,14 @@ static void put_certificates(struct report *report, struct json *to, const struc
         else if (report->now_s >= CLOCK_IS_SET_S && left < WARN_S)
             problem(report, "the certificate of %s expires in %" PRId64 " days", listener, left / DAY_S);
     }
+}
+
+static void put_certificates(struct report *report, struct json *to, const struct json *broker,
+                             const struct json *http)
+{
+    struct json *list = json_new(report->arena, JSON_ARRAY);
+    add_certificates(report, list, broker);
+    add_certificates(report, list, http);
     add(to, "certificates", list);
 }
 
@@ -169,7 +176,7 @@ struct json *gw_report(struct arena *arena, const struct json *const answers[GW_
     put_streams(&report, made, answers[GW_STREAMS]);
     put_states(&report, made, "uplinks", "uplink", answers[GW_UPLINKS], "down", "down");
     put_states(&report, made, "plugins", "plugin", answers[GW_PLUGINS], "backoff", "stopped");
-    put_certificates(&report, made, answers[GW_BROKER]);
+    put_certificates(&report, made, answers[GW_BROKER], answers[GW_HTTP]);
     add(made, "health", text(arena, report.problems->len ? "warning" : "ok"));
     add(made, "problems", report.problems);
     return made;

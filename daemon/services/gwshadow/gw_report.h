@@ -19,7 +19,7 @@
 
 #include "base/json.h"
 
-enum gw_part { GW_GATEWAY, GW_BROKER, GW_STREAMS, GW_UPLINKS, GW_PLUGINS, GW_PARTS };
+enum gw_part { GW_GATEWAY, GW_BROKER, GW_HTTP, GW_STREAMS, GW_UPLINKS, GW_PLUGINS, GW_PARTS };
 
 enum { GW_LIST_MAX = 32, GW_PROBLEMS_MAX = 16 };
 

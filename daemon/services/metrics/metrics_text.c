@@ -65,9 +65,18 @@ static const struct figure {
      "Messages refused because a receiver's queue was full."},
     {METRICS_BROKER, COUNTER, "waits", "mqtt_waits_total", "",
      "Times that nothing was read from a client for a while, because the disk or a receiver was behind."},
+    {METRICS_HTTP, GAUGE, "connections", "http_connections", "", "HTTP clients that are connected."},
+    {METRICS_HTTP, COUNTER, "requests", "http_requests_total", "", "HTTP requests."},
+    {METRICS_HTTP, COUNTER, "refused", "http_refused_total", "",
+     "HTTP requests answered with 400 and above."},
+    {METRICS_HTTP, COUNTER, "unauthorized", "http_unauthorized_total", "",
+     "HTTP requests answered with 403."},
+    {METRICS_HTTP, COUNTER, "timeouts", "http_timeouts_total", "", "HTTP clients that took too long."},
+    {METRICS_HTTP, COUNTER, "turnedAway", "http_turned_away_total", "",
+     "HTTP connections beyond connections-max."},
 };
 
-/* A figure of each of several: streams, uplinks, listeners. */
+/* A figure of each of several: streams, uplinks, listeners; those of the broker's may be the HTTP server's, too. */
 static const struct each {
     enum metrics_part part;
     enum kind kind;
@@ -199,22 +208,31 @@ static void put_figures(FILE *out, const struct json *const answers[METRICS_PART
     }
 }
 
-static void put_each(FILE *out, struct arena *arena, const struct each *each, const struct json *answer)
+static void put_rows(FILE *out, struct arena *arena, const struct each *each, const struct json *answer,
+                     bool *begun)
 {
-    bool begun = false;
     json_for_each (row, json_get(answer, each->list)) {
         const struct json *value = json_get(row, each->member);
         const char *id;
         if (!has_value(value, each->kind) || !json_text(json_get(row, each->id), arena, &id))
             continue;
-        if (!begun)
+        if (!*begun)
             head(out, each->name, each->kind, each->help);
-        begun = true;
+        *begun = true;
         (void)fprintf(out, "gatehouse_%s{%s=\"", each->name, each->label);
         put_label(out, id);
         (void)fputs("\"}", out);
         (void)put_value(out, value, each->kind, each->text);
     }
+}
+
+static void put_each(FILE *out, struct arena *arena, const struct each *each,
+                     const struct json *const answers[METRICS_PARTS])
+{
+    bool begun = false;
+    put_rows(out, arena, each, answers[each->part], &begun);
+    if (each->part == METRICS_BROKER)
+        put_rows(out, arena, each, answers[METRICS_HTTP], &begun);
 }
 
 /* {"connect":{"not authorized":3}}: of what, and why. */
@@ -263,7 +281,7 @@ const char *metrics_text(struct arena *arena, const struct json *const answers[M
     put_figures(out, answers);
     put_refusals(out, arena, json_get(answers[METRICS_BROKER], "refusals"));
     for (size_t i = 0; i < array_size(eachs); i++)
-        put_each(out, arena, &eachs[i], answers[eachs[i].part]);
+        put_each(out, arena, &eachs[i], answers);
     if (fclose(out) != 0)
         return "";
     return arena_printf(arena, "%s", text);

@@ -130,6 +130,24 @@ TEST(refusals_say_what_and_why)
                "gatehouse_mqtt_refusals_total{what=\"publish\",reason=\"quota exceeded\"} 1\n");
 }
 
+TEST(listeners_of_both_kinds_stand_together)
+{
+    struct arena arena = {0};
+    struct json *broker, *http;
+    const char *b = "{\"certificates\":[{\"listener\":\"mqtts://h\",\"expires\":1800000000}]}";
+    const char *h = "{\"certificates\":[{\"listener\":\"https://h\",\"expires\":1900000000}]}";
+    CHECK_INT(json_parse(&broker, &arena, b, strlen(b), NULL), 0);
+    CHECK_INT(json_parse(&http, &arena, h, strlen(h), NULL), 0);
+    const struct json *parts[METRICS_PARTS] = {[METRICS_BROKER] = broker, [METRICS_HTTP] = http};
+    CHECK_STR(
+        metrics_text(&arena, parts),
+        "# HELP gatehouse_certificate_expiry_timestamp_seconds When the listener's certificate expires, since 1970.\n"
+        "# TYPE gatehouse_certificate_expiry_timestamp_seconds gauge\n"
+        "gatehouse_certificate_expiry_timestamp_seconds{listener=\"mqtts://h\"} 1800000000\n"
+        "gatehouse_certificate_expiry_timestamp_seconds{listener=\"https://h\"} 1900000000\n");
+    arena_done(&arena);
+}
+
 TEST(labels_are_escaped_and_times_are_seconds)
 {
     check_text(
