@@ -2,6 +2,7 @@
 #include "base/json_write.h"
 #include "bus/topics.h"
 #include "mqtt/peer.h"
+#include "net/listener_status.h"
 
 static const struct {
     const char *name;
@@ -31,45 +32,14 @@ static void put(struct json_writer *w, const char *key, uint64_t value)
     json_put_uint(w, value);
 }
 
-static void put_listeners(struct json_writer *w, const struct broker *broker)
+/* Of every door. */
+static void put_doors(struct json_writer *w, const char *key, const struct broker *broker,
+                      void (*put_one)(const struct listener *listener, struct json_writer *w))
 {
-    json_key(w, "listeners");
+    json_key(w, key);
     json_begin_array(w);
-    list_for_each (link, &broker->doors) {
-        const struct door *door = list_entry(link, struct door, link);
-        struct listener_counters counted;
-        if (!door->listener)
-            continue; /* closed already, we are stopping */
-        listener_counters(door->listener, &counted);
-        json_begin_object(w);
-        json_key(w, "uri");
-        json_put_string(w, door_name(door));
-        put(w, "accepted", counted.accepted);
-        put(w, "heldBack", counted.held_back);
-        put(w, "refusedPerAddress", counted.refused_per_address);
-        put(w, "refusedProxy", counted.refused_proxy);
-        put(w, "exhausted", counted.exhausted);
-        json_end_object(w);
-    }
-    json_end_array(w);
-}
-
-static void put_certificates(struct json_writer *w, const struct broker *broker)
-{
-    json_key(w, "certificates");
-    json_begin_array(w);
-    list_for_each (link, &broker->doors) {
-        const struct door *door = list_entry(link, struct door, link);
-        int64_t expires = door->listener ? listener_expires(door->listener) : 0;
-        if (!expires)
-            continue;
-        json_begin_object(w);
-        json_key(w, "listener");
-        json_put_string(w, door_name(door));
-        json_key(w, "expires");
-        json_put_int(w, expires);
-        json_end_object(w);
-    }
+    list_for_each (link, &broker->doors)
+        put_one(list_entry(link, struct door, link)->listener, w);
     json_end_array(w);
 }
 
@@ -90,8 +60,8 @@ static void on_request(struct subscriber *subscriber, struct msg *msg, const str
         put(&w, counters[i].name, *(const uint64_t *)((const char *)&broker->counters + counters[i].offset));
     json_key(&w, "refusals");
     refusals_put(&broker->refusals, &w);
-    put_listeners(&w, broker);
-    put_certificates(&w, broker);
+    put_doors(&w, "listeners", broker, listener_put_counters);
+    put_doors(&w, "certificates", broker, listener_put_certificate);
     json_end_object(&w);
     bus_reply(broker->bus, msg, json_writer_text(&w, NULL));
     arena_done(&arena);
