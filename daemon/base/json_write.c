@@ -106,17 +106,58 @@ static void put_rest_quoted(struct json_writer *writer, const char *at, const ch
     }
 }
 
+/* Are these eight bytes printable ASCII without " and \? If not, the lowest that is not sets the high bit of its place. */
+static inline bool is_plain_word(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101, highs = ones * 0x80;
+    uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+    return !((word | (word - ones * ' ') | (quote - ones) | (backslash - ones)) & highs);
+}
+
+static inline uint64_t word_at(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Can all of it be copied? No is also said of what is not ASCII. The last word overlaps the one before it. */
+static inline bool is_plain(const char *text, size_t len)
+{
+    if (len >= 8) {
+        for (size_t i = 0; i < len - 8; i += 8)
+            if (!is_plain_word(word_at(text + i)))
+                return false;
+        return is_plain_word(word_at(text + len - 8));
+    }
+    if (len >= 4) {
+        uint32_t halves[2];
+        memcpy(&halves[0], text, 4);
+        memcpy(&halves[1], text + len - 4, 4);
+        return is_plain_word((uint64_t)halves[0] << 32 | halves[1]);
+    }
+    for (size_t i = 0; i < len; i++)
+        if (cost_of[(uint8_t)text[i]] != 1)
+            return false;
+    return true;
+}
+
 /* Most strings have nothing to escape: they are one copy. */
 static void put_quoted(struct json_writer *writer, const char *text, size_t len)
 {
+    if (is_plain(text, len)) {
+        char *to = reserve(writer, len + 2);
+        *to++ = '"';
+        if (len)
+            memcpy(to, text, len);
+        to[len] = '"';
+        writer->len += len + 2;
+        return;
+    }
     size_t plain = plain_run(text, text + len);
-    char *to = reserve(writer, plain + 2);
-    *to++ = '"';
-    if (plain)
-        memcpy(to, text, plain);
-    writer->len += plain + 1;
-    if (plain < len)
-        put_rest_quoted(writer, text + plain, text + len);
+    put_char(writer, '"');
+    put_bytes(writer, text, plain);
+    put_rest_quoted(writer, text + plain, text + len);
     put_char(writer, '"');
 }
 

@@ -167,7 +167,7 @@ static int look_at_file(struct store_db *db, bool *was_clean)
     if (n < 0)
         return -errno;
     if (n < (ssize_t)sizeof head || memcmp(head, "SQLite format 3", 16) != 0)
-        return hopeless(db, "it is not an SQLite database");
+        return damaged(db, "it is not an SQLite database");
     uint32_t page = (uint32_t)head[16] << 8 | head[17];
     if (page == 1)
         page = 65536;

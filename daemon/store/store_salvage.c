@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "store/migration.h"
 #include "store/store_db.h"
+#include "store/store_salvage_schema.h"
 #include "store/store_salvage_table.h"
 
 #include <dirent.h>
@@ -187,9 +188,9 @@ static int fill_new(struct salvage *s)
 }
 
 /* Reads through the WAL without copying it back. */
-static int open_damaged(struct salvage *s)
+static int open_file(struct salvage *s, const char *path)
 {
-    int rc = sqlite3_open_v2(s->path, &s->from, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(path, &s->from, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK)
         return store_fault(s->from, rc);
     (void)sqlite3_db_config(s->from, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
@@ -197,6 +198,18 @@ static int open_damaged(struct salvage *s)
     (void)sqlite3_exec(s->from, "PRAGMA writable_schema = ON; PRAGMA query_only = ON; PRAGMA mmap_size = 0",
                        NULL, NULL, NULL);
     return salvage_number(s->from, "SELECT count(*) FROM sqlite_schema", -1) > 0 ? 0 : -EUCLEAN;
+}
+
+/* As it is, or, when its schema is what is damaged, a copy with another. */
+static int open_damaged(struct salvage *s, const char *copy)
+{
+    int r = salvage_header_is_good(s->path) ? open_file(s, s->path) : -EUCLEAN;
+    if (r != -EUCLEAN)
+        return r;
+    (void)sqlite3_close(s->from);
+    s->from = NULL;
+    r = salvage_copy(s->path, copy);
+    return r == 0 ? open_file(s, copy) : r;
 }
 
 /* ---- the whole of it ------------------------------------------------------------------------------------------------- */
@@ -255,15 +268,17 @@ int store_salvage(const char *path, const char *why)
 {
     struct salvage s = {.path = path};
     cleanup_free char *fresh = str_printf("%s.new", path);
+    cleanup_free char *copy = str_printf("%s.copy", path);
     cleanup_free char *kept = dated_name(path);
     begin_report(&s, why, kept);
-    int r = open_damaged(&s);
+    int r = open_damaged(&s, copy);
     if (r == 0)
         r = open_new(&s, fresh);
     if (r == 0)
         r = fill_new(&s);
     (void)sqlite3_close(s.from);
     (void)sqlite3_close(s.to);
+    salvage_copy_remove(copy);
     if (r == 0)
         r = swap(&s, fresh, kept);
     if (r == 0) {

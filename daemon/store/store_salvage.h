@@ -4,7 +4,8 @@
  *           └──────────────────────────────────────────────────────────▶ state.db.damaged-20261127T081500Z, with its -wal
  *
  * Rows are copied table by table into a fresh file. A table that breaks off is read from its other end, too, and what is
- * between is probed, so that a damaged page costs its own rows and hardly more. The damaged file stays, under a dated name,
+ * between is probed, so that a damaged page costs its own rows and hardly more. A damaged schema is replaced by that of a
+ * new file (store_salvage_schema.h). The damaged file stays, under a dated name,
  * and so does a report beside it (….json); nothing is ever deleted here but what was copied. Whoever loses power in between
  * finds all of it again: the file is the old one, or, from the moment state.db.salvaged exists, the new one.
  */

@@ -95,6 +95,29 @@ TEST(every_byte_string_is_written_as_valid_json)
     arena_done(&arena);
 }
 
+TEST(a_byte_that_cannot_stand_as_it_is_is_found_wherever_it_stands)
+{
+    struct arena arena;
+    arena_init(&arena);
+    char bytes[20];
+    for (size_t n = 1; n <= sizeof bytes; n++)
+        for (size_t at = 0; at < n; at++)
+            for (int byte = 0; byte < 256; byte++) {
+                memset(bytes, 'a', n);
+                bytes[at] = (char)byte;
+                const struct json *json = json_new_string(&arena, bytes, n);
+                size_t len;
+                const char *text = json_write(&arena, json, &len);
+                bool plain = byte >= ' ' && byte < 0x80 && byte != '"' && byte != '\\';
+                CHECK_INT((int64_t)json_size(json), (int64_t)len);
+                CHECK((len == n + 2) == plain);
+                if (plain)
+                    CHECK_MEM(text + 1, n, bytes, n);
+                arena_reset(&arena);
+            }
+    arena_done(&arena);
+}
+
 TEST(numbers_leave_as_they_came)
 {
     struct arena arena;

@@ -189,8 +189,9 @@ class House:
         self.has_all(gw)
 
     def damaged_database(self):
-        self.damaged("garbage", overwrite(0, b"this is not a database, it only looks like one"), "is damaged")
-        self.damaged("torn", lambda path: os.truncate(path, os.path.getsize(path) // 2), "is damaged")
+        """Where nothing can be read. What is done where something can: test_shadow.py"""
+        self.damaged("garbage", overwrite(0, b"this is not a database, it only looks like one\n" * 10000), "is damaged")
+        self.damaged("torn", lambda path: os.truncate(path, 6000), "is damaged")
         self.damaged("newer", from_the_future, "newer")
 
     def damaged_segment(self):

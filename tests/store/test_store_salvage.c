@@ -83,7 +83,7 @@ static void fill(struct rig *rig)
 {
     CHECK_INT(rig_open(rig), 0);
     run(rig, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
-             "INSERT INTO shadow (thing, name, version, state, stamps) "
+             "INSERT INTO shadow (thing, name, version, state, metadata) "
              "SELECT 'thing' || i, '', i, hex(zeroblob(200)), '' FROM n");
     run(rig, "INSERT INTO shadow_history (shadow, version, bytes, at_s, records) "
              "SELECT id, version, 4, 1, 'text' FROM shadow");
@@ -125,6 +125,16 @@ static void damage(struct rig *rig, off_t page)
     cleanup(fd_close_p) int fd = open(rig->path, O_WRONLY | O_CLOEXEC);
     CHECK_INT(pwrite(fd, garbage, PAGE, (page - 1) * PAGE), PAGE);
     store_suspect(rig->path); /* or the file would only be looked through after a crash */
+}
+
+/* A write that went to the wrong place. */
+static void misplace(struct rig *rig, off_t from, off_t to)
+{
+    uint8_t page[PAGE];
+    cleanup(fd_close_p) int fd = open(rig->path, O_RDWR | O_CLOEXEC);
+    CHECK_INT(pread(fd, page, PAGE, (from - 1) * PAGE), PAGE);
+    CHECK_INT(pwrite(fd, page, PAGE, (to - 1) * PAGE), PAGE);
+    store_suspect(rig->path);
 }
 
 static void take_report(void *self, const char *report)
@@ -202,6 +212,26 @@ TEST(a_damaged_page_costs_its_own_rows_and_no_others)
     }
 }
 
+TEST(a_page_in_the_wrong_place_costs_the_rows_that_were_there_and_adds_none)
+{
+    static const struct {
+        const char *from, *to;
+        unsigned from_nth, to_nth;
+    } places[] = {{"shadow", "shadow", 7, 2}, {"shadow", "shadow", 2, 7}, {"shadow_history", "shadow", 1, 3}};
+    for (size_t i = 0; i < array_size(places); i++) {
+        struct rig rig;
+        rig_init(&rig);
+        fill(&rig);
+        misplace(&rig, page_of(&rig, places[i].from, places[i].from_nth),
+                 page_of(&rig, places[i].to, places[i].to_nth));
+        check_saved(&rig, "shadow", 10);
+        CHECK_INT(number(&rig, "SELECT count(*) FROM shadow WHERE thing = 'thing' || id AND version = id AND "
+                               "state = hex(zeroblob(200))"),
+                  number(&rig, "SELECT count(*) FROM shadow NOT INDEXED"));
+        rig_done(&rig);
+    }
+}
+
 TEST(what_is_lost_is_named_when_an_index_knows_it)
 {
     struct rig rig;
@@ -240,6 +270,85 @@ TEST(an_index_that_is_damaged_costs_nothing)
     rig_done(&rig);
 }
 
+/* Page 1, or the first leaf below it. */
+static off_t page_of_schema(struct rig *rig, bool leaf)
+{
+    uint8_t page[PAGE];
+    cleanup(fd_close_p) int fd = open(rig->path, O_RDONLY | O_CLOEXEC);
+    CHECK_INT(pread(fd, page, PAGE, 0), PAGE);
+    CHECK_INT(page[100], 5);
+    const uint8_t *cell = page + (page[112] << 8 | page[113]);
+    return leaf ? (off_t)cell[2] << 8 | cell[3] : 1;
+}
+
+static void check_all_there(struct rig *rig)
+{
+    CHECK_INT(number(rig, "SELECT count(*) FROM shadow"), ROWS);
+    CHECK_INT(number(rig, "SELECT count(*) FROM shadow_history"), ROWS);
+    CHECK_INT(number(rig, "SELECT count(*) FROM retained"), ROWS);
+    CHECK_INT(number(rig, "SELECT count(*) FROM session"), 2);
+    CHECK_INT(number(rig, "SELECT seq FROM sqlite_sequence WHERE name = 'session'"), 3);
+}
+
+TEST(a_damaged_schema_costs_nothing_else)
+{
+    for (int leaf = 0; leaf < 2; leaf++) {
+        struct rig rig;
+        rig_init(&rig);
+        fill(&rig);
+        damage(&rig, page_of_schema(&rig, leaf));
+        CHECK_INT(rig_open(&rig), 0);
+        check_all_there(&rig);
+        CHECK(is_kept(&rig));
+        CHECK(strstr(logged, "was damaged") != NULL);
+        cleanup_free char *copy = str_printf("%s.copy", rig.path);
+        CHECK_INT(access(copy, F_OK), -1);
+        rig_done(&rig);
+    }
+}
+
+TEST(a_damaged_schema_with_a_log_costs_nothing_else)
+{
+    for (int leaf = 0; leaf < 2; leaf++) {
+        struct rig rig;
+        rig_init(&rig);
+        fill(&rig);
+        off_t page = page_of_schema(&rig, leaf);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0)
+            _exit(rig_open(&rig) == 0 &&
+                          store_run_now(rig.store, execute,
+                                        (void *)"UPDATE shadow SET version = 9999 WHERE id > 1900") == 0
+                      ? 0
+                      : 1);
+        int status = -1;
+        CHECK_INT(waitpid(pid, &status, 0), pid);
+        CHECK_INT(status, 0);
+        damage(&rig, page);
+        CHECK_INT(rig_open(&rig), 0);
+        check_all_there(&rig);
+        CHECK_INT(number(&rig, "SELECT count(*) FROM shadow WHERE version = 9999"), 100);
+        rig_done(&rig);
+    }
+}
+
+TEST(of_a_file_that_is_cut_off_the_rest_is_saved)
+{
+    struct rig rig;
+    struct stat st;
+    rig_init(&rig);
+    fill(&rig);
+    CHECK_INT(stat(rig.path, &st), 0);
+    CHECK_INT(truncate(rig.path, st.st_size / 3), 0);
+    CHECK_INT(rig_open(&rig), 0);
+    int there = number(&rig, "SELECT count(*) FROM shadow WHERE thing = 'thing' || id AND version = id");
+    CHECK(there > ROWS / 10 && there < ROWS);
+    CHECK_INT(number(&rig, "SELECT count(*) FROM shadow"), there);
+    CHECK(is_kept(&rig));
+    rig_done(&rig);
+}
+
 TEST(what_a_crash_left_in_the_log_is_saved_too)
 {
     struct rig rig;
@@ -269,7 +378,7 @@ TEST(the_file_is_as_good_as_a_new_one_afterwards)
     fill(&rig);
     damage(&rig, page_of(&rig, "shadow", 1));
     CHECK_INT(rig_open(&rig), 0);
-    run(&rig, "INSERT INTO shadow (thing, name, version, state, stamps) VALUES ('new', '', 1, '{}', '')");
+    run(&rig, "INSERT INTO shadow (thing, name, version, state, metadata) VALUES ('new', '', 1, '{}', '')");
     rig.store = store_close(rig.store);
     *logged = '\0';
     CHECK_INT(rig_open(&rig), 0);

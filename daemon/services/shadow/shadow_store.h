@@ -3,7 +3,7 @@
  * The functions see their work item and the database, nothing else. A row is one piece of memory, allocated with
  * malloc(): documents are as large as their publishers made them.
  *
- *      shadow            one row a shadow: version, state, stamps, recent (its newest records, as text)
+ *      shadow            one row a shadow: version, state, metadata (the stamps), recent (its newest records, as text)
  *      shadow_history    older records, eight or so a row
  *
  * A save adds its records to `recent`, which is written with the row anyway. Once there are enough of them (`spill`) they

@@ -1,6 +1,7 @@
 /* What durable shadow updates cost, beside a bare SQLite loop that writes the same rows with the same setting. Not a test.
  *
  *      bench_shadow updates FOLDER [ROUNDS [UPDATES]]     the table
+ *      bench_shadow one FOLDER KIND IN_FLIGHT [UPDATES]   one line of it, for a profiler
  *      bench_shadow memory FOLDER [SHADOWS]               what a shadow in memory takes
  *      bench_shadow fill STATE.DB [SHADOWS]               a database of so many shadows, to start something with
  *
@@ -208,29 +209,61 @@ static void measure_row(struct table *table, size_t in_flight, size_t rounds, si
     (void)fflush(stdout);
 }
 
-static int bench_updates(const char *folder, size_t rounds, size_t updates)
-{
-    static struct table table;
-    cleanup_free char *path = str_printf("%s/bench-shadow.db", folder);
-    cleanup_free char *bare_path = str_printf("%s/bench-bare.db", folder);
-    cleanup_free char *documents_path = str_printf("%s/bench-documents.db", folder);
-    (void)unlink(path);
-    house_open(&table.house, path, 0);
-    table.bares[BARE] = bare_open(bare_path, true, IN_FLIGHT_MAX);
-    table.bares[DOCUMENTS] = bare_open(documents_path, false, IN_FLIGHT_MAX);
-    for (size_t i = 0; i < IN_FLIGHT_MAX; i++)
-        table.slots[i] = (struct slot){.house = &table.house, .thing = i, .number = (unsigned)i * 7};
-    run(&table.house, table.slots, IN_FLIGHT_MAX, IN_FLIGHT_MAX * FULL_HISTORY);
-    bare_write(table.bares[BARE], IN_FLIGHT_MAX, IN_FLIGHT_MAX * FULL_HISTORY);
-    bare_write(table.bares[DOCUMENTS], IN_FLIGHT_MAX, IN_FLIGHT_MAX);
+static const char *const file_names[] = {"shadow", "bare", "documents"};
 
+static void table_open(struct table *table, char *const paths[3])
+{
+    (void)unlink(paths[0]);
+    house_open(&table->house, paths[0], 0);
+    table->bares[BARE] = bare_open(paths[1], true, IN_FLIGHT_MAX);
+    table->bares[DOCUMENTS] = bare_open(paths[2], false, IN_FLIGHT_MAX);
+    for (size_t i = 0; i < IN_FLIGHT_MAX; i++)
+        table->slots[i] = (struct slot){.house = &table->house, .thing = i, .number = (unsigned)i * 7};
+}
+
+static void table_close(struct table *table, char *const paths[3])
+{
+    house_close(&table->house);
+    bare_close(table->bares[BARE], paths[1]);
+    bare_close(table->bares[DOCUMENTS], paths[2]);
+    (void)unlink(paths[0]);
+}
+
+static void measure_table(struct table *table, size_t rounds, size_t updates)
+{
+    run(&table->house, table->slots, IN_FLIGHT_MAX, IN_FLIGHT_MAX * FULL_HISTORY);
+    bare_write(table->bares[BARE], IN_FLIGHT_MAX, IN_FLIGHT_MAX * FULL_HISTORY);
+    bare_write(table->bares[DOCUMENTS], IN_FLIGHT_MAX, IN_FLIGHT_MAX);
     printf("%-10s %9s %12s %12s %12s\n", "", "in flight", "updates/s", "CPU us/upd", "of bare");
     for (size_t in_flight = 1; in_flight <= IN_FLIGHT_MAX; in_flight *= 10)
-        measure_row(&table, in_flight, rounds, updates);
-    house_close(&table.house);
-    bare_close(table.bares[BARE], bare_path);
-    bare_close(table.bares[DOCUMENTS], documents_path);
-    (void)unlink(path);
+        measure_row(table, in_flight, rounds, updates);
+}
+
+static void measure_kind(struct table *table, const char *name, size_t in_flight, size_t updates)
+{
+    enum kind kind = HEARD;
+    while (kind < KINDS && strcmp(kind_names[kind], name) != 0)
+        kind++;
+    must(kind < KINDS, "expected a kind: heard, unheard, bare or documents");
+    struct measure m = measure_one(table, kind, in_flight, updates);
+    printf("%-10s %9zu %12.0f %12.2f\n", kind_names[kind], in_flight, 1 / m.wall, m.cpu);
+}
+
+/* name: the only kind, in_flight of it; NULL: all */
+static int bench_updates(const char *folder, const char *name, size_t number, size_t updates)
+{
+    static struct table table;
+    char *paths[array_size(file_names)];
+    for (size_t i = 0; i < array_size(paths); i++)
+        paths[i] = str_printf("%s/bench-%s.db", folder, file_names[i]);
+    table_open(&table, paths);
+    if (name)
+        measure_kind(&table, name, size_min(IN_FLIGHT_MAX, number), updates);
+    else
+        measure_table(&table, size_min(ROUNDS_MAX, number), updates);
+    table_close(&table, paths);
+    for (size_t i = 0; i < array_size(paths); i++)
+        free(paths[i]);
     return 0;
 }
 
@@ -290,13 +323,17 @@ static size_t number_of(int argc, char **argv, int at, size_t fallback)
 int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "updates") == 0)
-        return bench_updates(argv[2], size_min(ROUNDS_MAX, size_max(1, number_of(argc, argv, 3, 7))),
+        return bench_updates(argv[2], NULL, size_max(1, number_of(argc, argv, 3, 7)),
                              number_of(argc, argv, 4, 50000));
+    if (argc > 4 && strcmp(argv[1], "one") == 0)
+        return bench_updates(argv[2], argv[3], size_max(1, number_of(argc, argv, 4, 1000)),
+                             number_of(argc, argv, 5, 50000));
     if (argc > 2 && strcmp(argv[1], "memory") == 0)
         return bench_memory(argv[2], number_of(argc, argv, 3, 100000));
     if (argc > 2 && strcmp(argv[1], "fill") == 0)
         return fill(argv[2], number_of(argc, argv, 3, 100000));
-    (void)fprintf(stderr, "usage: bench_shadow updates FOLDER [ROUNDS [UPDATES]] | memory FOLDER [SHADOWS] | "
-                          "fill STATE.DB [SHADOWS]\n");
+    (void)fprintf(
+        stderr, "usage: bench_shadow updates FOLDER [ROUNDS [UPDATES]] | "
+                "one FOLDER KIND IN_FLIGHT [UPDATES] | memory FOLDER [SHADOWS] | fill STATE.DB [SHADOWS]\n");
     return 2;
 }

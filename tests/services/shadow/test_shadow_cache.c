@@ -51,9 +51,10 @@ TEST(a_shadow_is_read_when_it_is_first_used_and_once)
 TEST(opening_reads_nothing_however_many_there_are)
 {
     cleanup(shadow_rig_free_p) struct shadow_rig *rig = shadow_rig_new(NULL);
-    change_store(rig, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
-                      "INSERT INTO shadow (thing, name, version, state, stamps) SELECT 'thing' || i, '', 3, "
-                      "'{\"reported\":{\"n\":' || i || ',\"b\":0}}', '1x2' FROM n");
+    change_store(rig,
+                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
+                 "INSERT INTO shadow (thing, name, version, state, metadata) SELECT 'thing' || i, '', 3, "
+                 "'{\"reported\":{\"n\":' || i || ',\"b\":0}}', '1x2' FROM n");
     struct store_counters before, after;
     store_counters(rig->house->store, &before);
     shadow_rig_restart(rig, NULL);
@@ -171,14 +172,14 @@ TEST(a_damaged_row_is_answered_with_500_and_left_as_it_is)
     cleanup(shadow_rig_free_p) struct shadow_rig *rig = shadow_rig_new(NULL);
     make(rig, 1, 10);
     shadow_rig_restart(rig, NULL);
-    change_store(rig, "UPDATE shadow SET stamps = '1x99'");
+    change_store(rig, "UPDATE shadow SET metadata = '1x99'");
     int settled;
     ask_as(rig, 1, topic_of(1, "update"), "{\"state\":{\"reported\":{\"a\":1}}}", &settled);
     rig_turn(rig->house);
     CHECK_INT(settled, -EUCLEAN);
     CHECK_MESSAGE(rig->house, topic_of(1, "update/rejected"), "\"code\":500");
     CHECK_HAS(answer_to(rig, topic_of(1, "get"), ""), "\"code\":500");
-    CHECK_INT(number_in_store(rig, "SELECT count(*) FROM shadow WHERE stamps = '1x99'"), 1);
+    CHECK_INT(number_in_store(rig, "SELECT count(*) FROM shadow WHERE metadata = '1x99'"), 1);
 }
 
 TEST(a_shadow_that_could_not_be_read_is_read_again_for_the_next_request)

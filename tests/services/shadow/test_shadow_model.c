@@ -9,7 +9,7 @@
 
 #define BASE "$aws/things/pump/shadow/"
 
-enum { SEQUENCES = 2000, STEPS = 20 };
+enum { SEQUENCES = 1200, STEPS = 20 };
 
 /* ---- random documents ----------------------------------------------------------------------------------------------- */
 
@@ -157,11 +157,13 @@ static void delete (struct shadow_rig *rig, struct model *model)
     uint64_t version = model->version;
     bool existed = model_delete(model);
     const char *answer = answer_to(rig, BASE "delete", "");
-    if (existed)
-        CHECK_INT((int64_t)json_integer_value(json_object_get(json_loads(answer, 0, NULL), "version")),
-                  (int64_t)version);
-    else
+    if (!existed) {
         check_code(answer, 404);
+        return;
+    }
+    json_t *document = json_loads(answer, 0, NULL);
+    CHECK_INT((int64_t)json_integer_value(json_object_get(document, "version")), (int64_t)version);
+    json_decref(document);
 }
 
 /* ---- the past ------------------------------------------------------------------------------------------------------- */
