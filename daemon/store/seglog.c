@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "store/seglog_log.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,12 +24,13 @@ enum {
 
 /* ---- shared ------------------------------------------------------------------------------------------------------ */
 
-void seglog_add_segment(struct seglog *log, uint64_t first, uint64_t length)
+struct segment *seglog_add_segment(struct seglog *log, uint64_t first, uint64_t length)
 {
-    const struct segment segment = {.first = first, .length = length};
+    const struct segment segment = {.first = first, .length = length, .unused = UNUSED_UNKNOWN, .fd = -1};
     if (log->count && seglog_active(log)->first == first) { /* made anew, because nothing was in it */
+        fd_close_p(&seglog_active(log)->fd);
         *seglog_active(log) = segment;
-        return;
+        return seglog_active(log);
     }
     if (log->count == log->room) {
         log->room = size_max(16, log->room * 2);
@@ -39,6 +41,7 @@ void seglog_add_segment(struct seglog *log, uint64_t first, uint64_t length)
         log->segments = grown;
     }
     log->segments[log->count++] = segment;
+    return seglog_active(log);
 }
 
 void seglog_publish(struct seglog *log)
@@ -46,6 +49,24 @@ void seglog_publish(struct seglog *log)
     atomic_store_explicit(&log->seen_first, log->segments[0].first, memory_order_relaxed);
     atomic_store_explicit(&log->seen_next, log->next, memory_order_relaxed);
     atomic_store_explicit(&log->seen_bytes, log->bytes, memory_order_relaxed);
+    atomic_store_explicit(&log->seen_unused, log->unused, memory_order_relaxed);
+    atomic_store_explicit(&log->seen_synced, log->synced, memory_order_relaxed);
+}
+
+uint64_t seglog_unused_before(struct seglog *log, size_t i)
+{
+    struct segment *segment = &log->segments[i];
+    if (!log->unused)
+        return 0;
+    if (segment->unused == UNUSED_UNKNOWN) {
+        char name[SEGMENT_NAME_SIZE];
+        struct seglog_head head = {0};
+        segment_name(name, segment->first);
+        cleanup(fd_close_p) int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
+        bool known = fd >= 0 && segment_read_head(fd, &head) == 0 && head.unused <= segment->first;
+        segment->unused = known ? head.unused : 0; /* then what is missing there is damage */
+    }
+    return segment->unused;
 }
 
 bool seglog_note_hole(struct seglog *log, uint64_t from, uint64_t to)
@@ -113,6 +134,7 @@ int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum 
 
     struct seglogs *logs = mem_new(struct seglogs);
     logs->folder = logs->reader.fd = -1;
+    logs->loop = loop;
     logs->path = str_copy(dir);
     logs->out = mem_new_bytes(OUT_SIZE);
     list_init(&logs->logs);
@@ -167,6 +189,8 @@ static bool is_open(const struct seglogs *logs, const char *name)
 
 static void free_log(struct seglog *log)
 {
+    for (size_t i = 0; i < log->count; i++)
+        fd_close_p(&log->segments[i].fd);
     fd_close_p(&log->fd);
     fd_close_p(&log->folder);
     free(log->segments);
@@ -176,12 +200,34 @@ static void free_log(struct seglog *log)
 
 static void set_limits(struct seglog *log, const struct seglog_options *options)
 {
+    log->memory = options && options->memory;
+    log->sync_every = options && !log->memory ? options->sync_every : 0;
     log->max_bytes = options ? options->max_bytes : 0;
     log->segment_bytes = options && options->segment_bytes ? options->segment_bytes : SEGMENT_BYTES;
     if (log->max_bytes && log->segment_bytes > log->max_bytes / SEGMENTS_MIN)
         log->segment_bytes = log->max_bytes / SEGMENTS_MIN;
     if (log->segment_bytes < SEGMENT_BYTES_MIN)
         log->segment_bytes = SEGMENT_BYTES_MIN;
+}
+
+static void on_time_synced(struct work *work)
+{
+    struct seglog *log = container_of(work, struct seglog, sync.work);
+    log->syncing = false;
+    if (work->r < 0 && !timer_is_running(&log->sync_timer))
+        timer_start(log->logs->loop, &log->sync_timer, log->sync_every);
+}
+
+static void on_sync_time(struct timer *timer)
+{
+    struct seglog *log = container_of(timer, struct seglog, sync_timer);
+    if (log->syncing) { /* the disk needs longer than the interval */
+        timer_start(log->logs->loop, &log->sync_timer, log->sync_every);
+        return;
+    }
+    log->syncing = true;
+    log->sync.work.done = on_time_synced;
+    seglog_sync(log, &log->sync);
 }
 
 int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
@@ -200,9 +246,11 @@ int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
     list_init(&log->link);
     list_init(&log->waiting);
     list_init(&log->written_list);
+    list_init(&log->syncs);
+    log->sync_timer.fire = on_sync_time;
     set_limits(log, options);
 
-    r = open_folder(logs->folder, name, &log->folder);
+    r = log->memory ? 0 : open_folder(logs->folder, name, &log->folder);
     if (r == 0)
         r = seglog_recover(log);
     if (r < 0) {
@@ -220,13 +268,52 @@ struct seglog *seglog_close(struct seglog *log)
 {
     if (!log)
         return NULL;
+    timer_stop(log->logs->loop, &log->sync_timer);
     if (log->logs->worker)
         worker_quiesce(log->logs->worker);
     seglog_forget_reader(log);
+    if (log->lagging && log->fd >= 0 && fdatasync(log->fd) < 0)
+        log_error("stream log %s: fdatasync: %s", log->name, strerror(errno));
     seglog_trim(log);
     list_remove(&log->link);
     free_log(log);
     return NULL;
+}
+
+/* A folder of a log, with nothing in it but files. */
+static int remove_folder(int parent, const char *name)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        int r = -errno;
+        fd_close_p(&fd);
+        return r == -ENOENT ? 0 : r;
+    }
+    int r = 0;
+    for (struct dirent *entry; r == 0 && (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            unlinkat(fd, entry->d_name, 0) < 0)
+            r = errno == EISDIR ? remove_folder(fd, entry->d_name) : -errno;
+    (void)closedir(dir);
+    return r == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : r;
+}
+
+int seglogs_remove(struct seglogs *logs, const char *name)
+{
+    int r = name_is_valid(name) ? remove_folder(logs->folder, name) : -EINVAL;
+    if (r < 0)
+        log_error("stream log %s: remove %s/%s: %s", name, logs->path, name, strerror(-r));
+    return r;
+}
+
+int seglog_remove(struct seglog *log)
+{
+    struct seglogs *logs = log->logs;
+    bool memory = log->memory;
+    cleanup_free char *name = str_copy(log->name);
+    (void)seglog_close(log);
+    return memory ? 0 : seglogs_remove(logs, name);
 }
 
 uint64_t seglog_first(const struct seglog *log)
@@ -254,6 +341,21 @@ uint64_t seglog_written(const struct seglog *log)
     return atomic_load_explicit(&log->seen_written, memory_order_relaxed);
 }
 
+uint64_t seglog_flash(const struct seglog *log)
+{
+    return atomic_load_explicit(&log->seen_flash, memory_order_relaxed);
+}
+
+uint64_t seglog_unused(const struct seglog *log)
+{
+    return atomic_load_explicit(&log->seen_unused, memory_order_relaxed);
+}
+
+uint64_t seglog_synced(const struct seglog *log)
+{
+    return atomic_load_explicit(&log->seen_synced, memory_order_relaxed);
+}
+
 /* ---- work -------------------------------------------------------------------------------------------------------- */
 
 void seglog_append(struct seglog *log, struct seglog_append *append)
@@ -262,6 +364,23 @@ void seglog_append(struct seglog *log, struct seglog_append *append)
     append->work.run = seglog_append_run;
     list_init(&append->link);
     worker_submit(log->logs->worker, &append->work);
+    if (log->sync_every && !timer_is_running(&log->sync_timer))
+        timer_start(log->logs->loop, &log->sync_timer, log->sync_every);
+}
+
+void seglog_sync(struct seglog *log, struct seglog_sync *sync)
+{
+    sync->log = log;
+    sync->work.run = seglog_sync_run;
+    list_init(&sync->link);
+    worker_submit(log->logs->worker, &sync->work);
+}
+
+void seglog_survey(struct seglog *log, struct seglog_survey *survey)
+{
+    survey->log = log;
+    survey->work.run = seglog_survey_run;
+    worker_submit(log->logs->worker, &survey->work);
 }
 
 void seglog_read(struct seglog *log, struct seglog_read *read)

@@ -9,6 +9,10 @@
  * was never acknowledged); a damaged record in the middle is skipped, counted and reported, and everything before and
  * after it is served. Nothing is ever "repaired" by deleting.
  *
+ * A number may be used up without a record: those of a batch whose sync failed are not given again, since its records may
+ * be on the medium after all. They were never acknowledged and are never served, and the next segment's head says which
+ * they are, so that they are told from damage for ever. accepted = next - unused.
+ *
  * Reading does not consume. Space comes back a whole segment at a time, by seglog_release() of what nobody needs.
  */
 #pragma once
@@ -22,6 +26,9 @@ struct seglog_options {
     uint64_t
         segment_bytes; /* 0: 4 MiB; never more than a quarter of max_bytes, since space comes back in segments */
     uint64_t max_bytes; /* 0: unlimited. An append beyond it is refused with SEGLOG_FULL, nothing is lost */
+    bool memory;        /* in memory: nothing is written to disk, and it is empty when it is opened */
+    unsigned
+        sync_every; /* ms: an append is done when it is written, and synced so much later; 0: synced first */
 };
 
 enum { SEGLOG_FULL = 1, SEGLOG_RECORD_MAX = 16 * 1024 * 1024 };
@@ -54,7 +61,11 @@ uint64_t seglog_first(const struct seglog *log);
 uint64_t seglog_next(const struct seglog *log);
 uint64_t seglog_bytes(const struct seglog *log);
 uint64_t seglog_damaged(const struct seglog *log); /* records found damaged so far */
-uint64_t seglog_written(const struct seglog *log); /* bytes really written since open */
+uint64_t seglog_written(const struct seglog *log); /* bytes handed to the system since open */
+uint64_t
+seglog_flash(const struct seglog *log); /* of whole pages of 4 KiB, a sync each: what a flash wears by */
+uint64_t seglog_unused(const struct seglog *log); /* numbers without a record, released ones included */
+uint64_t seglog_synced(const struct seglog *log); /* all below it survive a power cut */
 
 /* One record to append. The topic and payload must stay until done (hold the message). A fault is that of all appends to
  * this log in the turn: -ENOSPC and -EIO leave nothing of them in the log, and later ones work when the cause is gone;
@@ -81,9 +92,37 @@ struct seglog_read {
     uint64_t
         skipped; /* damaged or already released records between from and the last one returned; with r = 0, those
                        * from `from` on that will never come */
+    uint64_t unused; /* numbers among these that never were a record's */
 };
 void seglog_read(struct seglog *log, struct seglog_read *read); /* set from, max_*, work.done before */
 void seglog_read_done(struct seglog_read *read);
+
+/* Makes durable what was acknowledged before its sync (sync_every). */
+struct seglog_sync {
+    struct work work; /* set work.done before */
+    struct seglog *log;
+    struct list link; /* private */
+};
+void seglog_sync(struct seglog *log, struct seglog_sync *sync);
+
+/* How far could be released, whole segments: those whose last record came before older_than (wall time, ms; 0: none for
+ * their age), and more until so many bytes are free. For each range: how many of the numbers from its `from` up to there
+ * are not records: unused, or known to be damaged. */
+struct seglog_range {
+    uint64_t from, unused, damaged;
+};
+struct seglog_survey {
+    struct work work; /* set work.done before; r is 0 or −errno */
+    struct seglog *log;
+    int64_t older_than;
+    uint64_t bytes;
+    uint64_t before; /* set: at least as far; answer: for seglog_release() */
+    int64_t
+        oldest; /* answer: when the last record of the oldest segment came that stays and is not written any more; 0: none */
+    struct seglog_range *ranges;
+    size_t range_count;
+};
+void seglog_survey(struct seglog *log, struct seglog_survey *survey);
 
 /* Everything before seq is not needed any more: whole segments below it are unlinked. */
 struct seglog_release {
@@ -92,3 +131,8 @@ struct seglog_release {
     uint64_t before;
 };
 void seglog_release(struct seglog *log, struct seglog_release *release);
+
+/* Closes a log and removes its files; a power cut may leave some of them. Faults have been logged. */
+int seglog_remove(struct seglog *log);
+/* The same for one that is not open; nothing is there: 0. */
+int seglogs_remove(struct seglogs *logs, const char *name);

@@ -11,13 +11,13 @@
 #include "store/seglog_file.h"
 
 #include "base/log.h"
-#include "store/seglog_record.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -74,24 +74,43 @@ int segment_write(int fd, struct iovec *parts, int count, uint64_t offset)
     return 0;
 }
 
-int segment_write_head(int fd, uint64_t first)
+int segment_write_head(int fd, const struct seglog_head *head)
 {
-    uint8_t head[SEGLOG_HEAD_SIZE];
-    seglog_head_encode(head, first);
-    return segment_write(fd, &(struct iovec){head, sizeof head}, 1, 0);
+    uint8_t bytes[SEGLOG_HEAD_SIZE];
+    seglog_head_encode(bytes, head);
+    return segment_write(fd, &(struct iovec){bytes, sizeof bytes}, 1, 0);
 }
 
-int segment_create_lazily(int folder, uint64_t first, int *ret)
+int segment_read_head(int fd, struct seglog_head *ret)
+{
+    uint8_t bytes[SEGLOG_HEAD_SIZE];
+    ssize_t n = pread(fd, bytes, sizeof bytes, 0);
+    return n < 0 ? -errno : seglog_head_decode(bytes, (size_t)n, ret);
+}
+
+int segment_create_in_memory(const struct seglog_head *head, int *ret)
+{
+    int fd = memfd_create("segment", MFD_CLOEXEC);
+    int r = fd < 0 ? -errno : segment_write_head(fd, head);
+    if (r < 0) {
+        fd_close_p(&fd);
+        return r;
+    }
+    *ret = fd;
+    return 0;
+}
+
+int segment_create_lazily(int folder, const struct seglog_head *head, int *ret)
 {
     char name[SEGMENT_NAME_SIZE];
-    segment_name(name, first);
+    segment_name(name, head->first);
     int fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 && errno == EEXIST && unlinkat(folder, name, 0) == 0)
         fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return no_room(errno);
 
-    int r = segment_write_head(fd, first);
+    int r = segment_write_head(fd, head);
     if (r < 0) {
         (void)close(fd);
         (void)unlinkat(folder, name, 0);
@@ -101,16 +120,16 @@ int segment_create_lazily(int folder, uint64_t first, int *ret)
     return 0;
 }
 
-int segment_create(int folder, uint64_t first, int *ret)
+int segment_create(int folder, const struct seglog_head *head, int *ret)
 {
     int fd;
-    int r = segment_create_lazily(folder, first, &fd);
+    int r = segment_create_lazily(folder, head, &fd);
     if (r < 0)
         return r;
     if (fsync(fd) < 0 || fsync(folder) < 0) {
         char name[SEGMENT_NAME_SIZE];
         r = no_room(errno);
-        segment_name(name, first);
+        segment_name(name, head->first);
         (void)close(fd);
         (void)unlinkat(folder, name, 0);
         return r;

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "store/seglog.h"
+#include "store/seglog_record.h"
 
 enum { SEGMENT_NAME_SIZE = 25 }; /* twenty digits, ".seg", the end */
 
@@ -13,13 +13,17 @@ void segment_name(char name[SEGMENT_NAME_SIZE], uint64_t first);
 /* Is this a segment's name, and of which? */
 bool segment_name_parse(const char *name, uint64_t *first);
 
-int segment_write_head(int fd, uint64_t first) must_check;
+int segment_write_head(int fd, const struct seglog_head *head) must_check;
 
 /* Makes a segment that survives a power cut, empty but for its head. A file of that name can only be the rest of an
  * attempt that failed, and makes room. */
-int segment_create(int folder, uint64_t first, int *fd) must_check;
+int segment_create(int folder, const struct seglog_head *head, int *fd) must_check;
 /* The same, not synced: before a record of it is acknowledged, the file and the folder are to be. */
-int segment_create_lazily(int folder, uint64_t first, int *fd) must_check;
+int segment_create_lazily(int folder, const struct seglog_head *head, int *fd) must_check;
+/* The same without a folder: a file in memory, which goes with its descriptor. */
+int segment_create_in_memory(const struct seglog_head *head, int *fd) must_check;
+/* 0; -EUCLEAN, -EPROTONOSUPPORT as seglog_head_decode(); what reading it says. */
+int segment_read_head(int fd, struct seglog_head *ret) must_check;
 
 /* Writes all of it, or fails: -ENOSPC for every kind of "no more room here". */
 struct iovec;

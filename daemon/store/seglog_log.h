@@ -16,13 +16,18 @@
 
 #include <stdatomic.h>
 
+enum { UNUSED_UNKNOWN = UINT32_MAX };
+
 struct segment {
     uint64_t first;
     uint64_t length;
+    int64_t wall; /* when it was written last, ms since 1970 */
+    uint32_t
+        unused; /* numbers before `first` that were never acknowledged; UNUSED_UNKNOWN: its head says it */
+    int fd;     /* of a log in memory, once it is not the active one; else -1 */
 };
 
-/* Numbers without a record, and why is known: counted as damage, or never acknowledged. Readers meet them again and
- * again. */
+/* Numbers whose record is damaged, which has been counted and told. Readers meet them again and again. */
 struct hole {
     uint64_t from, to;
 };
@@ -34,26 +39,32 @@ struct bookmark {
     uint64_t offset; /* 0: none */
 };
 
-enum { BOOKMARKS = 8, HOLES = 64, OUT_SIZE = 256 * 1024 };
+enum { BOOKMARKS = 8, HOLES = 256, OUT_SIZE = 256 * 1024 };
 
 struct seglog {
     struct list link; /* in seglogs->logs; the loop's */
     struct seglogs *logs;
     char *name;
     uint64_t segment_bytes, max_bytes;
+    bool memory;
+    unsigned sync_every;
 
-    int folder;
-    int fd; /* of the active segment; -1 when a sync failed and it is not trusted any more */
+    int folder; /* -1 in memory */
+    int fd;     /* of the active segment; -1 when a sync failed and it is not trusted any more */
     bool
         unsynced; /* perhaps the folders are not on disk: a start does not wait for that, the first record does */
     struct segment *segments; /* by number, the active one last; never empty */
     size_t count, room;
     uint64_t next, next_write;
+    uint64_t unused;       /* numbers that never were a record's, since ever */
+    uint64_t synced;       /* all below it are on the medium: next, unless that is for later (sync_every) */
+    bool lagging;          /* something visible is not synced */
     uint64_t written;      /* end of what is in the active file */
+    uint64_t worn;         /* up to here its pages have been counted */
     uint64_t preallocated; /* UINT64_MAX: the file system does not do that */
     uint64_t bytes;        /* synced, of all segments */
     uint64_t asked;        /* size of the records in `waiting` and `written` */
-    struct list waiting, written_list;
+    struct list waiting, written_list, syncs;
     struct list dirty; /* in seglogs->dirty while it has appends in this batch */
     bool complained;   /* a fault was logged and nothing has succeeded since */
     struct bookmark bookmarks[BOOKMARKS];
@@ -62,10 +73,17 @@ struct seglog {
     unsigned hole_next;
 
     /* For the loop. */
-    _Atomic uint64_t seen_first, seen_next, seen_bytes, seen_damaged, seen_written;
+    _Atomic uint64_t seen_first, seen_next, seen_bytes, seen_damaged, seen_written, seen_flash, seen_unused,
+        seen_synced;
+
+    /* The loop's. */
+    struct timer sync_timer;
+    struct seglog_sync sync;
+    bool syncing;
 };
 
 struct seglogs {
+    struct loop *loop;
     struct worker *worker;
     int folder; /* holds the lock */
     char *path;
@@ -85,13 +103,15 @@ static inline struct segment *seglog_active(struct seglog *log)
     return &log->segments[log->count - 1];
 }
 
-void seglog_add_segment(struct seglog *log, uint64_t first, uint64_t length);
+struct segment *seglog_add_segment(struct seglog *log, uint64_t first, uint64_t length);
 /* Tells the loop. */
 void seglog_publish(struct seglog *log);
 /* Is this hole new? It is known from now on. */
 bool seglog_note_hole(struct seglog *log, uint64_t from, uint64_t to);
 /* Counts and reports a hole that is new. */
 void seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to);
+/* How many numbers just before a segment were never acknowledged; looks into its head once. */
+uint64_t seglog_unused_before(struct seglog *log, size_t segment);
 /* Gives back what was preallocated behind the end of the active segment. */
 void seglog_trim(struct seglog *log);
 /* The reader must not keep a file that goes away. */
@@ -99,9 +119,11 @@ void seglog_forget_reader(struct seglog *log);
 
 /* seglog_write.c */
 void seglog_append_run(struct work *work, void *resource);
+void seglog_sync_run(struct work *work, void *resource);
 int seglogs_commit(void *resource);
 /* seglog_read.c */
 void seglog_read_run(struct work *work, void *resource);
 void seglog_release_run(struct work *work, void *resource);
+void seglog_survey_run(struct work *work, void *resource);
 /* seglog_recover.c: reads the folder, mends the tail; on the loop, before the thread sees the log. */
 int seglog_recover(struct seglog *log) must_check;

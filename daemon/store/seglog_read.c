@@ -28,10 +28,19 @@ static size_t segment_of(const struct seglog *log, uint64_t seq)
     return low;
 }
 
-/* The number after a segment's last possible record. */
-static uint64_t end_of(const struct seglog *log, size_t i)
+/* The number after a segment's last possible record. What lies behind it, in the file or not, was never acknowledged. */
+static uint64_t end_of(struct seglog *log, size_t i)
 {
-    return i + 1 < log->count ? log->segments[i + 1].first : log->next;
+    return i + 1 < log->count ? log->segments[i + 1].first - seglog_unused_before(log, i + 1) : log->next;
+}
+
+static int open_segment(struct seglog *log, const struct segment *segment)
+{
+    if (log->memory)
+        return fcntl(segment->fd < 0 ? log->fd : segment->fd, F_DUPFD_CLOEXEC, 0);
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, segment->first);
+    return openat(log->folder, name, O_RDONLY | O_CLOEXEC);
 }
 
 static int point_reader(struct seglog *log, const struct segment *segment)
@@ -41,9 +50,7 @@ static int point_reader(struct seglog *log, const struct segment *segment)
         logs->reader.length = segment->length;
         return 0;
     }
-    char name[SEGMENT_NAME_SIZE];
-    segment_name(name, segment->first);
-    int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
+    int fd = open_segment(log, segment);
     if (fd < 0)
         return -errno;
     if (logs->reader_log)
@@ -59,7 +66,8 @@ static int point_reader(struct seglog *log, const struct segment *segment)
 struct place {
     size_t segment;
     uint64_t offset;
-    uint64_t seq; /* expected there */
+    uint64_t seq;    /* expected there */
+    uint64_t unused; /* numbers on the way that never were a record's */
 };
 
 static struct place place_of(const struct seglog *log, uint64_t seq)
@@ -84,7 +92,7 @@ static void remember(struct seglog *log, const struct place *place)
 }
 
 /* The next record at or after *place, which moves behind it. 1; 0 at the end of the log; −errno. */
-static int step(struct seglog *log, struct place *place, struct segment_found *ret)
+static int step(struct seglog *log, struct place *place, uint64_t from, struct segment_found *ret)
 {
     for (;;) {
         struct segment *segment = &log->segments[place->segment];
@@ -110,7 +118,8 @@ static int step(struct seglog *log, struct place *place, struct segment_found *r
             return 0;
         }
         place->segment++;
-        place->seq = end;
+        place->seq = log->segments[place->segment].first;
+        place->unused += place->seq - (end > from ? end : from < place->seq ? from : place->seq);
         place->offset = SEGLOG_HEAD_SIZE;
     }
 }
@@ -155,19 +164,21 @@ static int read_records(struct seglog *log, struct seglog_read *read)
     size_t count = 0, used = 0;
     uint64_t wanted = read->from; /* the number after the last one kept */
     uint64_t first = log->segments[0].first;
-    read->skipped = 0;
+    read->skipped = read->unused = 0;
     if (read->from >= log->next)
         return 0;
     struct place place = place_of(log, read->from > first ? read->from : first);
     while (count < read->max_records) {
         struct place before = place;
         struct segment_found found;
-        int r = step(log, &place, &found);
+        int r = step(log, &place, read->from, &found);
         if (r < 0)
             return count ? (int)count : r;
         if (r == 0) {
-            if (count == 0)
+            if (count == 0) {
                 read->skipped = log->next - read->from;
+                read->unused = place.unused;
+            }
             break;
         }
         const struct seglog_record *record = &found.record;
@@ -183,6 +194,7 @@ static int read_records(struct seglog *log, struct seglog_read *read)
         keep(read, count++, used, record);
         used += record->topic_len + record->payload_len;
         read->skipped += record->seq - wanted;
+        read->unused = place.unused;
         wanted = record->seq + 1;
     }
     remember(log, &place);
@@ -216,7 +228,9 @@ void seglog_release_run(struct work *work, void *resource)
         segment_name(name, log->segments[gone].first);
         if (log->logs->reader_log == log && log->logs->reader_segment == log->segments[gone].first)
             seglog_forget_reader(log);
-        if (unlinkat(log->folder, name, 0) < 0 && errno != ENOENT) {
+        if (log->memory)
+            fd_close_p(&log->segments[gone].fd);
+        else if (unlinkat(log->folder, name, 0) < 0 && errno != ENOENT) {
             work->r = -errno;
             log_error("stream log %s: remove %s: %s", log->name, name, strerror(errno));
             break;
@@ -227,4 +241,39 @@ void seglog_release_run(struct work *work, void *resource)
     log->count -= gone;
     memmove(log->segments, log->segments + gone, log->count * sizeof *log->segments);
     seglog_publish(log);
+}
+
+/* ---- how far one could go ---------------------------------------------------------------------------------------- */
+
+static uint64_t overlap(uint64_t from, uint64_t to, uint64_t a, uint64_t b)
+{
+    uint64_t low = from > a ? from : a, high = to < b ? to : b;
+    return low < high ? high - low : 0;
+}
+
+static void count_range(struct seglog *log, uint64_t to, struct seglog_range *range)
+{
+    range->unused = range->damaged = 0;
+    for (size_t i = 1; log->unused && i < log->count && log->segments[i].first <= to; i++)
+        range->unused += overlap(range->from, to, log->segments[i].first - seglog_unused_before(log, i),
+                                 log->segments[i].first);
+    for (size_t i = 0; i < HOLES; i++)
+        range->damaged += overlap(range->from, to, log->holes[i].from, log->holes[i].to);
+}
+
+void seglog_survey_run(struct work *work, void *resource)
+{
+    (void)resource;
+    struct seglog_survey *survey = container_of(work, struct seglog_survey, work);
+    struct seglog *log = survey->log;
+    uint64_t freed = 0;
+    size_t k = 0;
+    while (k + 1 < log->count && (log->segments[k + 1].first <= survey->before || freed < survey->bytes ||
+                                  log->segments[k].wall < survey->older_than))
+        freed += log->segments[k++].length;
+    survey->before = log->segments[k].first;
+    survey->oldest = k + 1 < log->count ? log->segments[k].wall : 0;
+    for (size_t i = 0; i < survey->range_count; i++)
+        count_range(log, survey->before, &survey->ranges[i]);
+    work->r = 0;
 }

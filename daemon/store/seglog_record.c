@@ -22,23 +22,27 @@ static uint64_t get(const uint8_t *p, unsigned bytes)
     return value;
 }
 
-void seglog_head_encode(uint8_t bytes[SEGLOG_HEAD_SIZE], uint64_t first)
+void seglog_head_encode(uint8_t bytes[SEGLOG_HEAD_SIZE], const struct seglog_head *head)
 {
     memset(bytes, 0, SEGLOG_HEAD_SIZE);
     memcpy(bytes, HEAD_MAGIC, sizeof HEAD_MAGIC);
     put(bytes + 8, SEGLOG_VERSION, 4);
-    put(bytes + 16, first, 8);
+    put(bytes + 12, head->unused, 4);
+    put(bytes + 16, head->first, 8);
+    put(bytes + 24, head->unused_total, 4);
     put(bytes + 28, crc32c(0, bytes, 28), 4);
 }
 
-int seglog_head_decode(const uint8_t *bytes, size_t len, uint64_t *first)
+int seglog_head_decode(const uint8_t *bytes, size_t len, struct seglog_head *ret)
 {
     if (len < SEGLOG_HEAD_SIZE || memcmp(bytes, HEAD_MAGIC, sizeof HEAD_MAGIC) != 0 ||
         get(bytes + 28, 4) != crc32c(0, bytes, 28))
         return -EUCLEAN;
     if (get(bytes + 8, 4) != SEGLOG_VERSION)
         return -EPROTONOSUPPORT;
-    *first = get(bytes + 16, 8);
+    *ret = (struct seglog_head){.first = get(bytes + 16, 8),
+                                .unused = (uint32_t)get(bytes + 12, 4),
+                                .unused_total = (uint32_t)get(bytes + 24, 4)};
     return 0;
 }
 

@@ -49,7 +49,8 @@ static int list_segments(struct seglog *log)
         if (fstatat(log->folder, entry->d_name, &st, 0) < 0)
             r = -errno;
         else
-            seglog_add_segment(log, first, (uint64_t)st.st_size);
+            seglog_add_segment(log, first, (uint64_t)st.st_size)->wall =
+                (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     }
     (void)closedir(dir);
     if (log->count)
@@ -57,12 +58,15 @@ static int list_segments(struct seglog *log)
     return r;
 }
 
-static int create(struct seglog *log, uint64_t first)
+static int create(struct seglog *log, uint64_t first, uint64_t unused)
 {
-    int r = segment_create_lazily(log->folder, first, &log->fd);
+    log->unused += unused;
+    const struct seglog_head head = {first, (uint32_t)unused, (uint32_t)log->unused};
+    int r = log->memory ? segment_create_in_memory(&head, &log->fd)
+                        : segment_create_lazily(log->folder, &head, &log->fd);
     if (r < 0)
         return r;
-    seglog_add_segment(log, first, SEGLOG_HEAD_SIZE);
+    seglog_add_segment(log, first, SEGLOG_HEAD_SIZE)->unused = (uint32_t)unused;
     log->written = SEGLOG_HEAD_SIZE;
     log->next = first;
     return 0;
@@ -77,10 +81,24 @@ static int set_aside(struct seglog *log, const struct segment_scan *scan)
               " is damaged; the file is kept and read as far as possible, "
               "appending goes on at %" PRIu64,
               log->name, last->first, beyond);
-    (void)seglog_note_hole(log, scan->next, beyond);
     (void)close(log->fd);
     log->fd = -1;
-    return create(log, beyond);
+    return create(log, beyond, beyond - scan->next);
+}
+
+/* How many numbers were never a record's, according to the last head that can be read. */
+static void find_unused(struct seglog *log)
+{
+    for (size_t i = log->count; i-- > 0;) {
+        char name[SEGMENT_NAME_SIZE];
+        struct seglog_head head;
+        segment_name(name, log->segments[i].first);
+        cleanup(fd_close_p) int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || segment_read_head(fd, &head) != 0)
+            continue;
+        log->unused = head.unused_total;
+        return;
+    }
 }
 
 struct log_scan {
@@ -93,6 +111,41 @@ static void on_hole(struct segment_scan *scan, uint64_t from, uint64_t to)
     seglog_report_hole(container_of(scan, struct log_scan, scan)->log, from, to);
 }
 
+/* The number after the last record of the file before the last one. */
+static int end_of_previous(struct seglog *log, uint64_t *ret)
+{
+    const struct segment *previous = &log->segments[log->count - 2];
+    struct segment_reader reader = {.fd = -1};
+    struct segment_scan scan = {0};
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(name, previous->first);
+    cleanup(fd_close_p) int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    segment_reader_set(&reader, fd, previous->length);
+    int r = segment_scan(&reader, previous->first, &scan);
+    segment_reader_done(&reader);
+    *ret = scan.next;
+    return r;
+}
+
+/* If a failed sync had used up numbers just before this file was made, they are those behind the last record of the file
+ * before. */
+static int write_again(struct seglog *log)
+{
+    struct segment *last = seglog_active(log);
+    uint64_t end = last->first;
+    if (log->count > 1) {
+        int r = end_of_previous(log, &end);
+        if (r < 0)
+            return r;
+    }
+    last->unused = end < last->first ? (uint32_t)(last->first - end) : 0;
+    log->unused += last->unused;
+    const struct seglog_head head = {last->first, last->unused, (uint32_t)log->unused};
+    return segment_write_head(log->fd, &head);
+}
+
 static int mend_last(struct seglog *log)
 {
     struct segment *last = seglog_active(log);
@@ -102,12 +155,11 @@ static int mend_last(struct seglog *log)
     if (log->fd < 0)
         return -errno;
 
-    uint8_t head[SEGLOG_HEAD_SIZE] = {0};
-    uint64_t first = 0;
-    ssize_t n = pread(log->fd, head, sizeof head, 0);
-    int head_r = seglog_head_decode(head, n < 0 ? 0 : (size_t)n, &first);
-    if (head_r == 0 && first != last->first)
+    struct seglog_head head = {0};
+    int head_r = segment_read_head(log->fd, &head);
+    if (head_r == 0 && head.first != last->first)
         head_r = -EUCLEAN; /* renamed by somebody */
+    find_unused(log);
     if (head_r == -EPROTONOSUPPORT) {
         log_error("stream log %s: was written by a newer gatehoused; nothing was changed", log->name);
         return head_r;
@@ -125,7 +177,7 @@ static int mend_last(struct seglog *log)
     if (head_r < 0 && !torn)
         return set_aside(log, scan);
     if (torn)
-        r = segment_write_head(log->fd, last->first);
+        r = write_again(log);
     else if (scan->length < last->length)
         log_info("stream log %s: %" PRIu64 " bytes after record %" PRIu64
                  " are not a whole record and were cut off",
@@ -141,16 +193,17 @@ static int mend_last(struct seglog *log)
 
 int seglog_recover(struct seglog *log)
 {
-    int r = list_segments(log);
+    int r = log->memory ? 0 : list_segments(log);
     if (r == 0)
-        r = log->count ? mend_last(log) : create(log, 0);
+        r = log->count ? mend_last(log) : create(log, 0, 0);
     if (r < 0)
         return r;
     log->bytes = 0;
     for (size_t i = 0; i < log->count; i++)
         log->bytes += log->segments[i].length;
     log->unsynced = true;
-    log->next_write = log->next;
+    log->next_write = log->synced = log->next;
+    log->worn = log->written;
     log->preallocated = log->written;
     return 0;
 }

@@ -2,12 +2,12 @@
  *
  *      run      an append joins its log's list, the log joins the dirty ones
  *      commit   1. every dirty log: encode into one buffer, write it; a full segment is synced, sealed, followed by a new one
- *               2. every dirty log: fdatasync, move `length` and `next`, settle
+ *               2. every dirty log: fdatasync (or later, if that is so agreed), move `length` and `next`, settle
  *
  * After a failed write the file is cut back to what is synced: no half record stays, and the numbers are given again. After
  * a failed sync the kernel may have dropped the pages and call them clean, so nothing can be said about that file any more
  * ("fsyncgate", 2018): it is left as it is, the log continues in a new file, and the numbers are not given again, because
- * the records may be there after all.
+ * the records may be there after all. The head of the new file says so.
  */
 #include "store/seglog_log.h"
 
@@ -24,7 +24,14 @@
 enum {
     PREALLOCATE = 1024 * 1024, /* ahead of the end: fewer extents, and less to journal at a sync */
     LARGE = 64 * 1024,         /* a payload from this size on is written from where it is */
+    PAGE = 4096,               /* a medium writes no less */
 };
+
+static void join_dirty(struct seglogs *logs, struct seglog *log)
+{
+    if (!list_is_linked(&log->dirty))
+        list_append(&logs->dirty, &log->dirty);
+}
 
 static int complain(struct seglog *log, const char *doing, int r)
 {
@@ -56,8 +63,15 @@ void seglog_append_run(struct work *work, void *resource)
     work->r = 0;
     log->asked += size;
     list_append(&log->waiting, &append->link);
-    if (!list_is_linked(&log->dirty))
-        list_append(&logs->dirty, &log->dirty);
+    join_dirty(logs, log);
+}
+
+void seglog_sync_run(struct work *work, void *resource)
+{
+    struct seglog_sync *sync = container_of(work, struct seglog_sync, work);
+    work->r = 0;
+    list_append(&sync->log->syncs, &sync->link);
+    join_dirty(resource, sync->log);
 }
 
 /* ---- commit ------------------------------------------------------------------------------------------------------ */
@@ -106,21 +120,47 @@ static int sync_folders(const struct seglog *log)
     return fd < 0 || fsync(log->folder) < 0 || fsync(log->logs->folder) < 0 || fsync(fd) < 0 ? -1 : 0;
 }
 
-/* Makes durable what has been written, and says so. */
-static int sync_written(struct seglog *log)
+static void count_pages(struct seglog *log)
 {
-    if (list_is_empty(&log->written_list))
+    uint64_t pages = (log->written + PAGE - 1) / PAGE - log->worn / PAGE;
+    log->worn = log->written;
+    atomic_fetch_add_explicit(&log->seen_flash, pages * PAGE, memory_order_relaxed);
+}
+
+static int sync_file(struct seglog *log)
+{
+    if (log->memory)
         return 0;
     if (fdatasync(log->fd) < 0 || (log->unsynced && sync_folders(log) < 0)) {
         int r = complain(log, "fdatasync", -errno);
         fd_close_p(&log->fd);
         return r;
     }
-    log->unsynced = false;
+    log->unsynced = log->lagging = false;
+    count_pages(log);
+    return 0;
+}
+
+/* Makes durable what has been written, now or, when that is agreed, later; and says that it is there. */
+static int sync_written(struct seglog *log, bool now)
+{
+    if (log->fd < 0 || (list_is_empty(&log->written_list) && !(now && log->lagging)))
+        return 0;
+    if (now || !log->sync_every) {
+        int r = sync_file(log);
+        if (r < 0)
+            return r;
+    } else {
+        log->lagging = true;
+    }
     struct segment *active = seglog_active(log);
+    if (!list_is_empty(&log->written_list))
+        active->wall = list_entry(log->written_list.prev, struct seglog_append, link)->record.wall;
     log->bytes += log->written - active->length;
     active->length = log->written;
     log->next = log->next_write;
+    if (!log->lagging)
+        log->synced = log->next;
     settle(&log->written_list, 0);
     if (log->complained)
         log_notice("stream log %s: works again", log->name);
@@ -132,16 +172,27 @@ static int sync_written(struct seglog *log)
 static int roll(struct seglog *log)
 {
     int fd;
-    int r = segment_create(log->folder, log->next_write, &fd);
+    uint64_t unused =
+        log->next_write - log->next; /* used up by a failed sync, never acknowledged: not damage */
+    const struct seglog_head head = {log->next_write, (uint32_t)unused, (uint32_t)(log->unused + unused)};
+    int r = log->memory ? segment_create_in_memory(&head, &fd) : segment_create(log->folder, &head, &fd);
     if (r < 0)
         return complain(log, "new segment", r);
     seglog_trim(log);
-    fd_close_p(&log->fd);
+    if (log->memory)
+        seglog_active(log)->fd = log->fd; /* its only name */
+    else
+        fd_close_p(&log->fd);
     log->fd = fd;
-    if (log->next_write > log->next) /* used up by a failed sync, never acknowledged: not damage */
-        (void)seglog_note_hole(log, log->next, log->next_write);
-    seglog_add_segment(log, log->next_write, SEGLOG_HEAD_SIZE);
+    log->unused += unused;
+    struct segment *active = seglog_add_segment(log, log->next_write, SEGLOG_HEAD_SIZE);
+    active->unused = (uint32_t)unused;
+    active->wall = list_is_empty(&log->waiting)
+                       ? 0
+                       : list_entry(log->waiting.next, struct seglog_append, link)->record.wall;
     log->written = SEGLOG_HEAD_SIZE;
+    log->worn = 0;
+    log->lagging = false;
     log->preallocated = log->preallocated == UINT64_MAX ? UINT64_MAX : 0;
     log->next = log->next_write;
     log->bytes += SEGLOG_HEAD_SIZE;
@@ -218,14 +269,14 @@ static bool is_too_long(const struct seglog *log, const struct seglog_append *ap
 
 static int write_log(struct seglog *log)
 {
-    int r = log->fd < 0 ? roll(log) : 0;
+    int r = log->fd < 0 && !list_is_empty(&log->waiting) ? roll(log) : 0;
     while (r == 0 && !list_is_empty(&log->waiting)) {
         struct list *link = log->waiting.next;
         struct seglog_append *append = list_entry(link, struct seglog_append, link);
         if (is_too_long(log, append)) {
             r = flush(log);
             if (r == 0)
-                r = sync_written(log);
+                r = sync_written(log, true);
             if (r == 0)
                 r = roll(log);
             if (r < 0)
@@ -257,9 +308,11 @@ int seglogs_commit(void *resource)
     }
     for (struct list *link; (link = list_pop(&logs->dirty));) {
         struct seglog *log = list_entry(link, struct seglog, dirty);
-        int r = sync_written(log);
+        int r = sync_written(log, !list_is_empty(&log->syncs));
         if (r < 0)
             fail(log, r);
+        for (struct list *sync; (sync = list_pop(&log->syncs));)
+            list_entry(sync, struct seglog_sync, link)->work.r = r;
         log->asked = 0;
         assert(list_is_empty(&log->waiting) && list_is_empty(&log->written_list));
         seglog_publish(log);

@@ -34,8 +34,8 @@ static void make_sums_right(uint8_t *bytes, size_t len)
 
 static uint64_t first_of(const uint8_t *data, size_t len)
 {
-    uint64_t first = 0;
-    return seglog_head_decode(data, len, &first) < 0 ? 0 : first;
+    struct seglog_head head;
+    return seglog_head_decode(data, len, &head) < 0 ? 0 : head.first;
 }
 
 static void walk(struct segment_reader *reader, uint64_t first, const struct segment_scan *scan)

@@ -347,7 +347,7 @@ TEST(a_log_of_a_newer_program_is_left_alone)
     rig_close(&rig);
     cleanup_free char *path = rig_last_segment(&rig);
     uint8_t head[SEGLOG_HEAD_SIZE];
-    seglog_head_encode(head, 0);
+    seglog_head_encode(head, &(struct seglog_head){0});
     head[8] = SEGLOG_VERSION + 1;
     uint32_t crc = crc32c(0, head, 28);
     for (int i = 0; i < 4; i++)

@@ -25,10 +25,10 @@ ssize_t __wrap_pwritev(int fd, const struct iovec *parts, int count, off_t offse
 ssize_t __wrap_pread(int fd, void *bytes, size_t len, off_t offset);
 
 static struct {
-    int fdatasync, fsync, ftruncate; /* errno of the next call, once */
-    int64_t room;                    /* bytes that may still be written; -1: no limit */
-    int full;                        /* what a write says without room */
-    int64_t bad_from, bad_to;        /* offsets that cannot be read */
+    int fdatasync, fsync, ftruncate;    /* errno of the next call, once */
+    int64_t room;                       /* bytes that may still be written; -1: no limit */
+    int full;                           /* what a write says without room */
+    int64_t bad_from, bad_to;           /* offsets that cannot be read */
     unsigned syncs, writes, file_syncs; /* the last: fsync() */
 } disk;
 

@@ -42,39 +42,41 @@ TEST(a_sum_in_pieces_is_the_sum_of_the_whole)
 TEST(the_head_of_a_segment_has_these_bytes)
 {
     uint8_t bytes[SEGLOG_HEAD_SIZE];
-    seglog_head_encode(bytes, 0x0102030405060708);
-    static const uint8_t expected[28] = {'G', 'H', 'S', 'E', 'G', 'L', 'O', 'G', 1, 0, 0, 0, 0, 0,
-                                         0,   0,   8,   7,   6,   5,   4,   3,   2, 1, 0, 0, 0, 0};
+    seglog_head_encode(bytes, &(struct seglog_head){0x0102030405060708, 0x090a0b0c, 0x0d0e0f10});
+    static const uint8_t expected[28] = {'G', 'H', 'S', 'E', 'G', 'L', 'O', 'G', 1, 0, 0,  0,  12, 11,
+                                         10,  9,   8,   7,   6,   5,   4,   3,   2, 1, 16, 15, 14, 13};
     CHECK_MEM(bytes, 28, expected, 28);
-    uint64_t first = 0;
-    CHECK_INT(seglog_head_decode(bytes, sizeof bytes, &first), 0);
-    CHECK_INT(first, 0x0102030405060708);
+    struct seglog_head head;
+    CHECK_INT(seglog_head_decode(bytes, sizeof bytes, &head), 0);
+    CHECK_INT(head.first, 0x0102030405060708);
+    CHECK_INT(head.unused, 0x090a0b0c);
+    CHECK_INT(head.unused_total, 0x0d0e0f10);
 }
 
 TEST(every_flipped_bit_of_a_head_is_noticed)
 {
     uint8_t bytes[SEGLOG_HEAD_SIZE];
-    uint64_t first;
-    seglog_head_encode(bytes, 42);
+    struct seglog_head head;
+    seglog_head_encode(bytes, &(struct seglog_head){.first = 42});
     for (size_t bit = 0; bit < sizeof bytes * 8; bit++) {
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        CHECK_INT(seglog_head_decode(bytes, sizeof bytes, &first), -EUCLEAN);
+        CHECK_INT(seglog_head_decode(bytes, sizeof bytes, &head), -EUCLEAN);
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     for (size_t len = 0; len < sizeof bytes; len++)
-        CHECK_INT(seglog_head_decode(bytes, len, &first), -EUCLEAN);
+        CHECK_INT(seglog_head_decode(bytes, len, &head), -EUCLEAN);
 }
 
 TEST(an_intact_head_of_another_version_is_told_from_damage)
 {
     uint8_t bytes[SEGLOG_HEAD_SIZE];
-    uint64_t first;
-    seglog_head_encode(bytes, 42);
+    struct seglog_head head;
+    seglog_head_encode(bytes, &(struct seglog_head){.first = 42});
     bytes[8] = SEGLOG_VERSION + 1;
     uint32_t crc = crc32c(0, bytes, 28);
     for (int i = 0; i < 4; i++)
         bytes[28 + i] = (uint8_t)(crc >> 8 * i);
-    CHECK_INT(seglog_head_decode(bytes, sizeof bytes, &first), -EPROTONOSUPPORT);
+    CHECK_INT(seglog_head_decode(bytes, sizeof bytes, &head), -EPROTONOSUPPORT);
 }
 
 static size_t encode(uint8_t *bytes)

@@ -1,0 +1,272 @@
+/* Logs in memory, logs that are synced a moment later, numbers that were used up, and what could be released. */
+#include "store/seglog_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SIZE = 43, RECORD = 32 + 13 + SIZE };
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+
+static unsigned syncs;
+static int sync_fault; /* of the next one */
+
+int __wrap_fdatasync(int fd)
+{
+    syncs++;
+    if (!sync_fault)
+        return __real_fdatasync(fd);
+    errno = sync_fault;
+    sync_fault = 0;
+    return -1;
+}
+
+static void init(struct seglog_rig *rig, const struct seglog_options *options)
+{
+    syncs = 0;
+    sync_fault = 0;
+    rig_init(rig, WORKER_INLINE, 4096, 0);
+    rig_close(rig);
+    rig->options = *options;
+    rig_open(rig);
+    syncs = 0;
+}
+
+static void wait_ms(struct seglog_rig *rig, int64_t ms)
+{
+    clock_move(&rig->clock, ms);
+    for (int i = 0; i < 4; i++)
+        CHECK(loop_turn(rig->loop, 0) >= 0);
+}
+
+static void nothing(struct work *work)
+{
+    (void)work;
+}
+
+static struct seglog_survey survey(struct seglog_rig *rig, struct seglog_survey asked)
+{
+    asked.work.done = nothing;
+    seglog_survey(rig->log, &asked);
+    seglogs_quiesce(rig->logs);
+    CHECK_INT(asked.work.r, 0);
+    return asked;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+TEST(a_log_in_memory_is_read_and_released_like_any_other_and_writes_no_file)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.segment_bytes = 4096, .memory = true});
+    for (uint64_t i = 0; i < 10; i++)
+        CHECK_INT(rig_append(&rig, rig.log, i * 50, 50, SIZE), 0);
+    rig_check_records(&rig, 0, 500, SIZE);
+    rig_check_records(&rig, 123, 377, SIZE);
+    CHECK_INT(syncs, 0);
+    CHECK_INT(seglog_synced(rig.log), 500);
+    uint64_t bytes = seglog_bytes(rig.log);
+    rig_release(&rig, 300);
+    CHECK(seglog_first(rig.log) > 200 && seglog_first(rig.log) <= 300);
+    CHECK(seglog_bytes(rig.log) < bytes);
+    rig_check_records(&rig, 300, 200, SIZE);
+    cleanup_free char *folder = str_printf("%s/telemetry2", rig.path);
+    struct seglog *other;
+    CHECK_INT(seglog_open(&other, rig.logs, "telemetry2", &rig.options), 0);
+    CHECK(access(folder, F_OK) < 0);
+    rig_reopen(&rig);
+    CHECK_INT(seglog_next(rig.log), 0);
+    rig_done(&rig);
+}
+
+TEST(a_log_in_memory_keeps_its_limit)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.segment_bytes = 4096, .max_bytes = 16384, .memory = true});
+    uint64_t n = 0;
+    int r = 0;
+    while (n < 1000 && (r = rig_append(&rig, rig.log, n, 1, SIZE)) == 0)
+        n++;
+    CHECK_INT(r, SEGLOG_FULL);
+    CHECK(n > 100 && n * RECORD <= 16384);
+    rig_check_records(&rig, 0, n, SIZE);
+    rig_done(&rig);
+}
+
+/* ---- synced later ------------------------------------------------------------------------------------------------ */
+
+TEST(with_an_interval_an_append_is_done_when_it_is_written_and_synced_when_the_time_has_come)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.sync_every = 100});
+    CHECK_INT(rig_append(&rig, rig.log, 0, 5, SIZE), 0);
+    CHECK_INT(rig_append(&rig, rig.log, 5, 5, SIZE), 0);
+    CHECK_INT(syncs, 0);
+    CHECK_INT(seglog_next(rig.log), 10);
+    CHECK_INT(seglog_synced(rig.log), 0);
+    rig_check_records(&rig, 0, 10, SIZE);
+    wait_ms(&rig, 99);
+    CHECK_INT(syncs, 0);
+    wait_ms(&rig, 1);
+    CHECK_INT(syncs, 1);
+    CHECK_INT(seglog_synced(rig.log), 10);
+    wait_ms(&rig, 10000); /* nothing new: nothing to do */
+    CHECK_INT(syncs, 1);
+    rig_reopen(&rig);
+    rig_check_records(&rig, 0, 10, SIZE);
+    rig_done(&rig);
+}
+
+TEST(with_an_interval_a_full_segment_is_synced_before_the_next_is_begun)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.segment_bytes = 4096, .sync_every = 1000});
+    CHECK_INT(rig_append(&rig, rig.log, 0, 47, SIZE), 0); /* one is full, the other is begun */
+    CHECK_INT(syncs, 1);
+    CHECK_INT(seglog_synced(rig.log), 46);
+    CHECK_INT(seglog_next(rig.log), 47);
+    rig_done(&rig);
+}
+
+TEST(a_sync_that_is_asked_for_covers_what_was_acknowledged_and_what_comes_with_it)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.sync_every = 100});
+    CHECK_INT(rig_append(&rig, rig.log, 0, 5, SIZE), 0);
+    struct put put;
+    put_init(&put, 5, SIZE);
+    struct seglog_sync sync = {.work.done = nothing};
+    seglog_append(rig.log, &put.append);
+    seglog_sync(rig.log, &sync);
+    seglogs_quiesce(rig.logs);
+    CHECK_INT(sync.work.r, 0);
+    CHECK_INT(seglog_synced(rig.log), 6);
+    sync_fault = EIO;
+    CHECK_INT(rig_append(&rig, rig.log, 6, 1, SIZE), 0);
+    seglog_sync(rig.log, &sync);
+    seglogs_quiesce(rig.logs);
+    CHECK_INT(sync.work.r, -EIO);
+    CHECK_INT(rig_errors, 1);
+    CHECK_INT(rig_append(&rig, rig.log, 7, 1, SIZE), 0);
+    rig_check_records(&rig, 0, 8, SIZE);
+    put_done(&put);
+    rig_done(&rig);
+}
+
+/* ---- numbers without a record ------------------------------------------------------------------------------------ */
+
+TEST(numbers_of_a_failed_sync_are_told_from_damage_even_after_a_restart)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){0});
+    CHECK_INT(rig_append(&rig, rig.log, 0, 10, SIZE), 0);
+    sync_fault = EIO;
+    CHECK_INT(rig_append(&rig, rig.log, 10, 7, SIZE), -EIO);
+    CHECK_INT(rig_append(&rig, rig.log, 17, 3, SIZE), 0);
+    for (int round = 0; round < 2; round++) {
+        CHECK_INT(seglog_next(rig.log), 20);
+        CHECK_INT(seglog_unused(rig.log), 7);
+        struct seglog_read read = {0};
+        CHECK_INT(rig_read(&rig, rig.log, 0, 100, &read), 13);
+        CHECK_INT(read.records[9].seq, 9);
+        CHECK_INT(read.records[10].seq, 17); /* what was written of 10 to 16 is in the file, and not served */
+        CHECK_INT(read.skipped, 7);
+        CHECK_INT(read.unused, 7);
+        CHECK_INT(rig_read(&rig, rig.log, 12, 100, &read), 3);
+        CHECK_INT(read.skipped, 5);
+        CHECK_INT(read.unused, 5);
+        CHECK_INT(rig_read(&rig, rig.log, 0, 10, &read), 10);
+        CHECK_INT(read.unused, 0);
+        seglog_read_done(&read);
+        CHECK_INT(seglog_damaged(rig.log), 0);
+        struct seglog_range range[] = {{.from = 0}, {.from = 14}, {.from = 17}};
+        const struct seglog_survey found =
+            survey(&rig, (struct seglog_survey){.before = 17, .ranges = range, .range_count = 3});
+        CHECK_INT(found.before, 17);
+        CHECK_INT(range[0].unused, 7);
+        CHECK_INT(range[1].unused, 3);
+        CHECK_INT(range[2].unused, 0);
+        rig_reopen(&rig);
+    }
+    rig_done(&rig);
+}
+
+TEST(numbers_of_a_failed_sync_are_known_when_the_new_file_s_head_was_torn)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){0});
+    CHECK_INT(rig_append(&rig, rig.log, 0, 10, SIZE), 0);
+    rig_close(&rig);
+    cleanup_free char *torn = str_printf("%s/telemetry/%020d.seg", rig.path, 17);
+    cleanup(fd_close_p) int fd = open(torn, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    rig_open(&rig);
+    CHECK_INT(seglog_next(rig.log), 17);
+    CHECK_INT(seglog_unused(rig.log), 7);
+    CHECK_INT(rig_append(&rig, rig.log, 17, 1, SIZE), 0);
+    rig_reopen(&rig);
+    struct seglog_read read = {0};
+    CHECK_INT(rig_read(&rig, rig.log, 0, 100, &read), 11);
+    CHECK_INT(read.unused, 7);
+    seglog_read_done(&read);
+    CHECK_INT(seglog_damaged(rig.log), 0);
+    rig_done(&rig);
+}
+
+/* ---- what could go ----------------------------------------------------------------------------------------------- */
+
+TEST(a_survey_says_how_far_could_be_released_for_age_and_for_room)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.segment_bytes = 4096});
+    for (uint64_t i = 0; i < 200; i++) /* 46 a segment; the wall time of each is its number in seconds */
+        CHECK_INT(rig_append(&rig, rig.log, i, 1, SIZE), 0);
+    CHECK_INT(survey(&rig, (struct seglog_survey){0}).before, 0);
+    CHECK_INT(survey(&rig, (struct seglog_survey){.older_than = 45000}).before, 0);
+    struct seglog_survey found = survey(&rig, (struct seglog_survey){.older_than = 45001});
+    CHECK_INT(found.before, 46);
+    CHECK_INT(found.oldest, 91000);
+    CHECK_INT(survey(&rig, (struct seglog_survey){.bytes = 1}).before, 46);
+    CHECK_INT(survey(&rig, (struct seglog_survey){.bytes = 4096}).before, 92);
+    found = survey(&rig, (struct seglog_survey){.older_than = INT64_MAX});
+    CHECK_INT(found.before, 184); /* not the file that is written */
+    CHECK_INT(found.oldest, 0);
+    CHECK_INT(survey(&rig, (struct seglog_survey){.before = 100}).before, 92);
+    rig_done(&rig);
+}
+
+TEST(pages_are_counted_as_a_medium_writes_them)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){0});
+    CHECK_INT(rig_append(&rig, rig.log, 0, 1, SIZE), 0);
+    CHECK_INT(seglog_flash(rig.log), 4096);
+    CHECK_INT(rig_append(&rig, rig.log, 1, 1, SIZE), 0);
+    CHECK_INT(seglog_flash(rig.log), 8192); /* the same page again */
+    CHECK_INT(rig_append(&rig, rig.log, 2, 1000, SIZE), 0);
+    CHECK_INT(seglog_flash(rig.log), 8192 + 22 * 4096); /* 1002 records end in the 22nd page */
+    CHECK_INT(seglog_written(rig.log), 1002 * RECORD);
+    rig_done(&rig);
+}
+
+/* ---- removing ---------------------------------------------------------------------------------------------------- */
+
+TEST(a_log_that_is_removed_leaves_nothing_and_another_may_have_its_name)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.segment_bytes = 4096});
+    CHECK_INT(rig_append(&rig, rig.log, 0, 100, SIZE), 0);
+    cleanup_free char *folder = str_printf("%s/telemetry", rig.path);
+    CHECK_INT(access(folder, F_OK), 0);
+    CHECK_INT(seglog_remove(rig.log), 0);
+    CHECK(access(folder, F_OK) < 0);
+    CHECK_INT(seglogs_remove(rig.logs, "telemetry"), 0); /* nothing is there */
+    CHECK_INT(seglogs_remove(rig.logs, "../x"), -EINVAL);
+    CHECK_INT(seglog_open(&rig.log, rig.logs, "telemetry", &rig.options), 0);
+    CHECK_INT(seglog_next(rig.log), 0);
+    rig_done(&rig);
+}
