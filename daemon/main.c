@@ -150,6 +150,7 @@ static int open_stores(struct house *house)
     r = seglogs_open(&house->logs, house->loop, logs, WORKER_THREAD);
     if (r < 0)
         return fault("cannot open", logs, r);
+    seglogs_set_reserve(house->logs, (uint64_t)house->config.streams_reserve_bytes);
     r = seglogs_open(&house->queues, house->loop, queues, WORKER_THREAD);
     return r < 0 ? fault("cannot open", queues, r) : 0;
 }
@@ -176,14 +177,7 @@ static int open_streams(struct house *house)
     struct stream_options *streams = mem_new_bytes(config->stream_count * sizeof *streams);
     struct route_options *routes = mem_new_bytes(config->route_count * sizeof *routes);
     for (size_t i = 0; i < config->stream_count; i++)
-        streams[i] = (struct stream_options){
-            .name = config->streams[i].name,
-            .uplink = or_null(config->streams[i].uplink),
-            .priority = (unsigned)config->streams[i].priority,
-            .segment_bytes = (uint64_t)config->streams[i].segment_bytes,
-            .max_bytes = (uint64_t)config->streams[i].max_bytes,
-            .keep = config->streams[i].keep,
-        };
+        streams[i] = settings_stream(&config->streams[i]);
     for (size_t i = 0; i < config->route_count; i++)
         routes[i] = (struct route_options){
             .name = config->routes[i].name,
@@ -195,6 +189,8 @@ static int open_streams(struct house *house)
                         routes, config->route_count);
     free(streams);
     free(routes);
+    if (r >= 0)
+        streams_set_quota(house->streams, (uint64_t)config->streams_disk_bytes);
     return r;
 }
 

@@ -1,5 +1,7 @@
 #include "settings.h"
 
+#include "services/streams/stream_definition.h"
+
 #include <string.h>
 
 struct broker_options settings_broker(const struct config *config)
@@ -64,4 +66,25 @@ struct sync_options *settings_syncs(const struct config *config)
         };
     }
     return options;
+}
+
+struct stream_options settings_stream(const struct config_stream *stream)
+{
+    struct stream_definition texts = stream_definition_default(); /* which have been checked */
+    (void)stream_definition_set(&texts, "on-full", stream->on_full);
+    (void)stream_definition_set(&texts, "persistence", stream->persistence);
+    (void)stream_definition_set(&texts, "sync", stream->sync);
+    return (struct stream_options){
+        .name = stream->name,
+        .uplink = *stream->uplink ? stream->uplink : NULL,
+        .priority = (unsigned)stream->priority,
+        .segment_bytes = (uint64_t)stream->segment_bytes,
+        .max_bytes = (uint64_t)stream->max_bytes,
+        .keep = stream->keep,
+        .ttl_s = (uint64_t)stream->ttl_s,
+        .overwrite = texts.overwrite != 0,
+        .memory = texts.memory != 0,
+        .sync_ms = (unsigned)texts.sync_ms,
+        .compress = stream->compress,
+    };
 }

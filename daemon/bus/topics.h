@@ -16,9 +16,11 @@
 #define TOPIC_SHADOW_NAMED_UPDATE_FORMAT "$aws/things/%s/shadow/name/%s/update"
 #define TOPIC_SHADOW_NAMED_DELETE_FORMAT "$aws/things/%s/shadow/name/%s/delete"
 
-/* Streams. Payload of append: the record. */
+/* Streams. Payload of append: the record; of the others a request with a Response Topic. */
 #define TOPIC_STREAM_APPEND_FILTER "$gatehouse/streams/+/append"
 #define TOPIC_STREAM_APPEND_FORMAT "$gatehouse/streams/%s/append"
+#define TOPIC_STREAM_READ_FILTER   "$gatehouse/streams/+/read"
+#define TOPIC_STREAM_CURSOR_FILTER "$gatehouse/streams/+/cursor"
 
 /* To the cloud: publish here and it is sent to uplink NAME on the topic that follows; the receipt settles when the
  * cloud has acknowledged it. */
@@ -34,6 +36,7 @@
 #define TOPIC_STATUS_GATEWAY       "$gatehouse/status/gateway"
 #define TOPIC_STATUS_CLOUD_FILTER  "$gatehouse/status/cloud/+"
 #define TOPIC_STATUS_CLOUD_FORMAT  "$gatehouse/status/cloud/%s"
+#define TOPIC_STATUS_STREAM_FORMAT "$gatehouse/status/streams/%s"
 #define TOPIC_STATUS_PLUGIN_FORMAT "$gatehouse/status/plugins/%s"
 
 /* Commands, on the control socket: a request with a Response Topic; the answer is a JSON object. */
@@ -48,6 +51,10 @@
 #define TOPIC_CTL_SHADOW_REVERT   "$gatehouse/ctl/shadow/revert"
 #define TOPIC_CTL_SHADOW_LIST     "$gatehouse/ctl/shadow/list"
 #define TOPIC_CTL_STREAM_LIST     "$gatehouse/ctl/stream/list"
+#define TOPIC_CTL_STREAM_DESCRIBE "$gatehouse/ctl/stream/describe"
+#define TOPIC_CTL_STREAM_CREATE   "$gatehouse/ctl/stream/create"
+#define TOPIC_CTL_STREAM_DELETE   "$gatehouse/ctl/stream/delete"
+#define TOPIC_CTL_STREAM_VERIFY   "$gatehouse/ctl/stream/verify"
 #define TOPIC_CTL_UPLINK_LIST     "$gatehouse/ctl/uplink/list"
 #define TOPIC_CTL_UPLINK_CUT      "$gatehouse/ctl/uplink/cut"
 #define TOPIC_CTL_UPLINK_RESTORE  "$gatehouse/ctl/uplink/restore"

@@ -53,6 +53,8 @@ static const struct key gateway_keys[] = {
     ROW(TIME, "keepalive-max", config, keepalive_max_s, "0s", 0, 65535),
     ROW(TEXT, "profile", config, profile, "oasis", 1, NAME_MAX_LEN),
 
+    ROW(BYTES, "streams-disk", config, streams_disk_bytes, "0", 0, TIB(64)),
+    ROW(BYTES, "streams-reserve", config, streams_reserve_bytes, "16M", 0, GIB(64)),
     ROW(NUMBER, "connections-max", config, connections_max, "10000", 1, 1000000),
     ROW(SWITCH, "shadow", config, shadow, "yes", 0, 1),
 };
@@ -85,7 +87,12 @@ static const struct key stream_keys[] = {
     ROW(NUMBER, "priority", config_stream, priority, "5", 1, 10),
     ROW(BYTES, "segment-size", config_stream, segment_bytes, "4M", 65536, GIB(1)),
     ROW(BYTES, "max-size", config_stream, max_bytes, "256M", MIB(1), TIB(8)),
+    ROW(TIME, "ttl", config_stream, ttl_s, "0", 0, 3153600000),
+    ROW(TEXT, "on-full", config_stream, on_full, "reject", 1, NAME_MAX_LEN),
+    ROW(TEXT, "persistence", config_stream, persistence, "file", 1, NAME_MAX_LEN),
+    ROW(TEXT, "sync", config_stream, sync, "always", 1, NAME_MAX_LEN),
     ROW(SWITCH, "keep", config_stream, keep, "no", 0, 1),
+    ROW(SWITCH, "compress", config_stream, compress, "no", 0, 1),
 };
 
 static const struct key route_keys[] = {

@@ -25,7 +25,10 @@ struct config_stream {
     char *name, *uplink; /* uplink "" : local only */
     int64_t priority;
     int64_t segment_bytes, max_bytes;
-    bool keep; /* after export, until it is full */
+    int64_t ttl_s;                      /* 0: for ever */
+    char *on_full, *persistence, *sync; /* as services/streams/stream_definition.h reads them */
+    bool keep;                          /* after export, until it is full */
+    bool compress;
 };
 
 enum { CONFIG_LISTENERS_MAX = 64 };
@@ -54,6 +57,7 @@ struct config {
     bool shadow; /* of the gateway itself */
 
     int64_t shadow_cache_bytes, shadow_history_count, shadow_history_age_s, shadow_history_bytes;
+    int64_t streams_disk_bytes, streams_reserve_bytes;
 
     struct config_listener *listeners;
     struct config_uplink *uplinks;

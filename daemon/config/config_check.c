@@ -6,6 +6,7 @@
 #include "net/listener.h"
 #include "services/shadowsync/sync_policy.h"
 #include "services/shadowsync/sync_topic.h"
+#include "services/streams/stream_definition.h"
 #include "services/streams/stream_topic.h"
 #include "wire/mqtt.h"
 
@@ -72,6 +73,21 @@ static void check_stream(struct config *config, const struct config_stream *stre
 {
     if (*stream->uplink && !section_of(config, "uplink", stream->uplink))
         fault(config, "stream", stream->name, "uplink", "the name of an [uplink]");
+    struct stream_definition definition = stream_definition_default();
+    const struct {
+        const char *key, *text;
+    } texts[] = {{"on-full", stream->on_full}, {"persistence", stream->persistence}, {"sync", stream->sync}};
+    for (size_t i = 0; i < array_size(texts); i++) {
+        const char *expected = stream_definition_set(&definition, texts[i].key, texts[i].text);
+        if (expected)
+            fault(config, "stream", stream->name, texts[i].key, expected);
+    }
+    if (stream->ttl_s && stream->ttl_s < 60)
+        fault(config, "stream", stream->name, "ttl", "at least 1m, or 0 for ever");
+    if (definition.memory && stream->max_bytes > STREAM_MEMORY_MAX)
+        fault(config, "stream", stream->name, "max-size", "at most 64M for a stream in memory");
+    if (definition.memory && definition.sync_ms)
+        fault(config, "stream", stream->name, "sync", "always: a stream in memory has none");
 }
 
 static bool filter_is_good(const char *filter, size_t len)

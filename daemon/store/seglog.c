@@ -165,6 +165,11 @@ struct seglogs *seglogs_close(struct seglogs *logs)
     return NULL;
 }
 
+void seglogs_set_reserve(struct seglogs *logs, uint64_t bytes)
+{
+    logs->reserve = bytes;
+}
+
 void seglogs_quiesce(struct seglogs *logs)
 {
     worker_quiesce(logs->worker);

@@ -40,6 +40,8 @@ struct seglog_record {
     size_t topic_len;
     const uint8_t *payload;
     size_t payload_len;
+    uint64_t
+        unused; /* of a read: how many of the numbers left out just before this one never were a record's */
 };
 
 /* DIR is created when missing, in a folder that exists, and is this process's alone: -EBUSY. Faults have been logged. */
@@ -47,6 +49,9 @@ int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum 
 struct seglogs *seglogs_close(struct seglogs *logs);
 define_cleanup(struct seglogs *, seglogs_close)
 void seglogs_quiesce(struct seglogs *logs);
+/* So many bytes of the file system, at most a sixteenth of it, stay free: a log that would go on into them is out of space (-ENOSPC), so that a
+ * database beside the logs can go on. Before the first work. */
+void seglogs_set_reserve(struct seglogs *logs, uint64_t bytes);
 
 /* Opens or creates a log; blocks, so at start-up or by a control command only. NAME: 1 to 64 of [a-zA-Z0-9_-]. Closing
  * quiesces. Faults have been logged; besides the system's own: -EINVAL, the name; -EBUSY, open already;
@@ -105,20 +110,22 @@ struct seglog_sync {
 };
 void seglog_sync(struct seglog *log, struct seglog_sync *sync);
 
-/* How far could be released, whole segments: those whose last record came before older_than (wall time, ms; 0: none for
- * their age), and more until so many bytes are free. For each range: how many of the numbers from its `from` up to there
- * are not records: unused, or known to be damaged. */
+/* How far could be released, in whole segments: those at least below `before`; those whose last record came before
+ * older_than (wall time, ms; 0: none for their age; the time of a clock that was not set says nothing); and as
+ * many more as make `bytes` free. Each range's numbers that are no records are counted: unused, or known to be damaged. */
 struct seglog_range {
-    uint64_t from, unused, damaged;
+    uint64_t from, to; /* to = UINT64_MAX: as far as can be released */
+    uint64_t unused, damaged;
 };
 struct seglog_survey {
-    struct work work; /* set work.done before; r is 0 or −errno */
+    struct work work; /* set work.done before; r is 0 */
     struct seglog *log;
     int64_t older_than;
     uint64_t bytes;
-    uint64_t before; /* set: at least as far; answer: for seglog_release() */
+    uint64_t before; /* answer: for seglog_release(); the first number kept when there is nothing */
     int64_t
-        oldest; /* answer: when the last record of the oldest segment came that stays and is not written any more; 0: none */
+        oldest; /* answer: when the last record of the first sealed segment that stays came; 0: there is none */
+    uint64_t first, next, unused; /* answer: of the log at that moment */
     struct seglog_range *ranges;
     size_t range_count;
 };

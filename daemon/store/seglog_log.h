@@ -61,6 +61,7 @@ struct seglog {
     bool lagging;          /* something visible is not synced */
     uint64_t written;      /* end of what is in the active file */
     uint64_t worn;         /* up to here its pages have been counted */
+    uint64_t checked;      /* so far the file system had room; only without preallocation */
     uint64_t preallocated; /* UINT64_MAX: the file system does not do that */
     uint64_t bytes;        /* synced, of all segments */
     uint64_t asked;        /* size of the records in `waiting` and `written` */
@@ -87,6 +88,7 @@ struct seglogs {
     struct worker *worker;
     int folder; /* holds the lock */
     char *path;
+    uint64_t reserve; /* free bytes of the file system that are not for us */
     struct list logs;
 
     /* The thread's. */

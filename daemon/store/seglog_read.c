@@ -150,11 +150,13 @@ static int make_room(struct seglog_read *read, size_t count, size_t used, size_t
     return 1;
 }
 
-static void keep(struct seglog_read *read, size_t count, size_t used, const struct seglog_record *record)
+static void keep(struct seglog_read *read, size_t count, size_t used, const struct seglog_record *record,
+                 uint64_t unused)
 {
     uint8_t *p = read->buffer + used;
     memcpy(p, record->topic, record->topic_len + record->payload_len); /* they lie side by side in the file */
     read->records[count] = *record;
+    read->records[count].unused = unused;
     read->records[count].topic = (const char *)p;
     read->records[count].payload = p + record->topic_len;
 }
@@ -191,7 +193,7 @@ static int read_records(struct seglog *log, struct seglog_read *read)
             place = before;
             break;
         }
-        keep(read, count++, used, record);
+        keep(read, count++, used, record, place.unused - read->unused);
         used += record->topic_len + record->payload_len;
         read->skipped += record->seq - wanted;
         read->unused = place.unused;
@@ -251,14 +253,25 @@ static uint64_t overlap(uint64_t from, uint64_t to, uint64_t a, uint64_t b)
     return low < high ? high - low : 0;
 }
 
-static void count_range(struct seglog *log, uint64_t to, struct seglog_range *range)
+static void count_range(struct seglog *log, uint64_t before, struct seglog_range *range)
 {
+    uint64_t to = range->to == UINT64_MAX ? before : range->to;
     range->unused = range->damaged = 0;
-    for (size_t i = 1; log->unused && i < log->count && log->segments[i].first <= to; i++)
+    for (size_t i = 1; log->unused && i < log->count && log->segments[i - 1].first < to; i++)
         range->unused += overlap(range->from, to, log->segments[i].first - seglog_unused_before(log, i),
                                  log->segments[i].first);
     for (size_t i = 0; i < HOLES; i++)
         range->damaged += overlap(range->from, to, log->holes[i].from, log->holes[i].to);
+}
+
+/* How many of the oldest segments are too old. One whose time says nothing is older than those after it. */
+static size_t count_old(const struct seglog *log, int64_t older_than)
+{
+    size_t old = 0;
+    for (size_t k = 0; k + 1 < log->count; k++)
+        if (clock_was_set(log->segments[k].wall) && log->segments[k].wall < older_than)
+            old = k + 1;
+    return old;
 }
 
 void seglog_survey_run(struct work *work, void *resource)
@@ -267,12 +280,15 @@ void seglog_survey_run(struct work *work, void *resource)
     struct seglog_survey *survey = container_of(work, struct seglog_survey, work);
     struct seglog *log = survey->log;
     uint64_t freed = 0;
-    size_t k = 0;
-    while (k + 1 < log->count && (log->segments[k + 1].first <= survey->before || freed < survey->bytes ||
-                                  log->segments[k].wall < survey->older_than))
+    size_t old = count_old(log, survey->older_than), k = 0;
+    while (k + 1 < log->count &&
+           (k < old || log->segments[k + 1].first <= survey->before || freed < survey->bytes))
         freed += log->segments[k++].length;
     survey->before = log->segments[k].first;
     survey->oldest = k + 1 < log->count ? log->segments[k].wall : 0;
+    survey->first = log->segments[0].first;
+    survey->next = log->next;
+    survey->unused = log->unused;
     for (size_t i = 0; i < survey->range_count; i++)
         count_range(log, survey->before, &survey->ranges[i]);
     work->r = 0;

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ enum {
     PREALLOCATE = 1024 * 1024, /* ahead of the end: fewer extents, and less to journal at a sync */
     LARGE = 64 * 1024,         /* a payload from this size on is written from where it is */
     PAGE = 4096,               /* a medium writes no less */
+    RESERVE_PART_MAX = 16,     /* of a small file system no more than a sixteenth is reserved */
 };
 
 static void join_dirty(struct seglogs *logs, struct seglog *log)
@@ -82,18 +84,38 @@ static void settle(struct list *appends, int r)
         list_entry(link, struct seglog_append, link)->work.r = r;
 }
 
+/* Would `bytes` more touch what is reserved? */
+static bool is_reserved(const struct seglog *log, uint64_t bytes)
+{
+    struct statvfs fs;
+    if (log->memory || !log->logs->reserve || fstatvfs(log->folder, &fs) < 0)
+        return false;
+    uint64_t reserve = log->logs->reserve, part = (uint64_t)fs.f_blocks * fs.f_frsize / RESERVE_PART_MAX;
+    return (uint64_t)fs.f_bavail * fs.f_frsize < (reserve < part ? reserve : part) + bytes;
+}
+
+static void preallocate(struct seglog *log, uint64_t step)
+{
+    if (log->preallocated == UINT64_MAX)
+        return; /* this file system does not do that */
+    if (fallocate(log->fd, FALLOC_FL_KEEP_SIZE, (off_t)log->written, (off_t)step) == 0)
+        log->preallocated = log->written + step;
+    else if (errno == EOPNOTSUPP || errno == ENOSYS)
+        log->preallocated = UINT64_MAX;
+}
+
 static int write_parts(struct seglog *log, struct iovec *parts, int count, size_t len)
 {
     uint64_t end = log->written + len;
-    if (end > log->preallocated) {
-        /* Whether there is room is for the write to say. */
+    if (log->preallocated == UINT64_MAX ? end > log->checked : end > log->preallocated) {
+        /* Beyond that, whether there is room is for the write to say. */
         uint64_t step = log->segment_bytes < PREALLOCATE ? log->segment_bytes : PREALLOCATE;
         if (step < len)
             step = len;
-        if (fallocate(log->fd, FALLOC_FL_KEEP_SIZE, (off_t)log->written, (off_t)step) == 0)
-            log->preallocated = log->written + step;
-        else if (errno == EOPNOTSUPP || errno == ENOSYS)
-            log->preallocated = UINT64_MAX;
+        if (is_reserved(log, step))
+            return complain(log, "write into the reserve", -ENOSPC);
+        log->checked = log->written + step;
+        preallocate(log, step);
     }
     int r = segment_write(log->fd, parts, count, log->written);
     if (r < 0)
@@ -191,7 +213,7 @@ static int roll(struct seglog *log)
                        ? 0
                        : list_entry(log->waiting.next, struct seglog_append, link)->record.wall;
     log->written = SEGLOG_HEAD_SIZE;
-    log->worn = 0;
+    log->worn = log->checked = 0;
     log->lagging = false;
     log->preallocated = log->preallocated == UINT64_MAX ? UINT64_MAX : 0;
     log->next = log->next_write;
@@ -214,6 +236,7 @@ static void take_back(struct seglog *log)
         return;
     }
     log->written = length;
+    log->checked = 0;
     log->preallocated = log->preallocated == UINT64_MAX ? UINT64_MAX : length;
     log->next_write = log->next;
 }

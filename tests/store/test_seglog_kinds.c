@@ -174,6 +174,8 @@ TEST(numbers_of_a_failed_sync_are_told_from_damage_even_after_a_restart)
         CHECK_INT(rig_read(&rig, rig.log, 0, 100, &read), 13);
         CHECK_INT(read.records[9].seq, 9);
         CHECK_INT(read.records[10].seq, 17); /* what was written of 10 to 16 is in the file, and not served */
+        CHECK_INT(read.records[10].unused, 7);
+        CHECK_INT(read.records[9].unused + read.records[11].unused, 0);
         CHECK_INT(read.skipped, 7);
         CHECK_INT(read.unused, 7);
         CHECK_INT(rig_read(&rig, rig.log, 12, 100, &read), 3);
@@ -183,13 +185,16 @@ TEST(numbers_of_a_failed_sync_are_told_from_damage_even_after_a_restart)
         CHECK_INT(read.unused, 0);
         seglog_read_done(&read);
         CHECK_INT(seglog_damaged(rig.log), 0);
-        struct seglog_range range[] = {{.from = 0}, {.from = 14}, {.from = 17}};
+        struct seglog_range range[] = {
+            {.from = 0, .to = UINT64_MAX}, {.from = 14, .to = 20}, {.from = 0, .to = 12}};
         const struct seglog_survey found =
             survey(&rig, (struct seglog_survey){.before = 17, .ranges = range, .range_count = 3});
         CHECK_INT(found.before, 17);
         CHECK_INT(range[0].unused, 7);
         CHECK_INT(range[1].unused, 3);
-        CHECK_INT(range[2].unused, 0);
+        CHECK_INT(range[2].unused, 2);
+        CHECK_INT(found.next, 20);
+        CHECK_INT(found.unused, 7);
         rig_reopen(&rig);
     }
     rig_done(&rig);
@@ -219,23 +224,52 @@ TEST(numbers_of_a_failed_sync_are_known_when_the_new_file_s_head_was_torn)
 
 /* ---- what could go ----------------------------------------------------------------------------------------------- */
 
+/* Appends a record that came at that time. */
+static void append_at(struct seglog_rig *rig, uint64_t number, int64_t wall)
+{
+    struct put put;
+    put_init(&put, number, SIZE);
+    put.append.record.wall = wall;
+    seglog_append(rig->log, &put.append);
+    seglogs_quiesce(rig->logs);
+    CHECK_INT(put.append.work.r, 0);
+    put_done(&put);
+}
+
 TEST(a_survey_says_how_far_could_be_released_for_age_and_for_room)
 {
+    enum { A = 46 }; /* records a segment */
+    const int64_t day = 1760000000000;
     struct seglog_rig rig;
     init(&rig, &(struct seglog_options){.segment_bytes = 4096});
-    for (uint64_t i = 0; i < 200; i++) /* 46 a segment; the wall time of each is its number in seconds */
-        CHECK_INT(rig_append(&rig, rig.log, i, 1, SIZE), 0);
+    for (uint64_t i = 0; i < 4 * A + 16; i++)
+        append_at(&rig, i, day + (int64_t)i);
     CHECK_INT(survey(&rig, (struct seglog_survey){0}).before, 0);
-    CHECK_INT(survey(&rig, (struct seglog_survey){.older_than = 45000}).before, 0);
-    struct seglog_survey found = survey(&rig, (struct seglog_survey){.older_than = 45001});
-    CHECK_INT(found.before, 46);
-    CHECK_INT(found.oldest, 91000);
-    CHECK_INT(survey(&rig, (struct seglog_survey){.bytes = 1}).before, 46);
-    CHECK_INT(survey(&rig, (struct seglog_survey){.bytes = 4096}).before, 92);
+    CHECK_INT(survey(&rig, (struct seglog_survey){.older_than = day + A - 1}).before, 0);
+    struct seglog_survey found = survey(&rig, (struct seglog_survey){.older_than = day + A});
+    CHECK_INT(found.before, A);
+    CHECK_INT(found.oldest, day + 2 * A - 1);
+    CHECK_INT(survey(&rig, (struct seglog_survey){.bytes = 1}).before, A);
+    CHECK_INT(survey(&rig, (struct seglog_survey){.bytes = 4096}).before, 2 * A);
     found = survey(&rig, (struct seglog_survey){.older_than = INT64_MAX});
-    CHECK_INT(found.before, 184); /* not the file that is written */
+    CHECK_INT(found.before, 4 * A); /* not the file that is written */
     CHECK_INT(found.oldest, 0);
-    CHECK_INT(survey(&rig, (struct seglog_survey){.before = 100}).before, 92);
+    CHECK_INT(survey(&rig, (struct seglog_survey){.before = 100}).before, 2 * A);
+    CHECK_INT(found.first, 0);
+    CHECK_INT(found.next, 4 * A + 16);
+    rig_done(&rig);
+}
+
+TEST(a_time_that_cannot_be_makes_nothing_old)
+{
+    enum { A = 46 };
+    const int64_t day = 1760000000000;
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.segment_bytes = 4096});
+    for (uint64_t i = 0; i < 3 * A + 1; i++)
+        append_at(&rig, i, i < 2 * A ? 1000 : day + (int64_t)i); /* the clock was set meanwhile */
+    CHECK_INT(survey(&rig, (struct seglog_survey){.older_than = day}).before, 0);
+    CHECK_INT(survey(&rig, (struct seglog_survey){.older_than = day + 3 * A}).before, 3 * A);
     rig_done(&rig);
 }
 

@@ -2,51 +2,79 @@
  *
  * A cursor that is a second old costs, after a crash, a second's records sent again; one commit for every acknowledgement
  * would cost the disk more than the records themselves. So the first that moves starts a second, and what has moved by
- * then is stored in one commit. Only what is below the stored cursor is released.
+ * then is stored in one commit, with the books that say how. Only what is below the stored cursors is released.
+ *
+ * Where the log is synced later than it acknowledges, a cursor waits for the sync: else a power cut could leave a cursor
+ * beyond the log's end, whose numbers would be given again, to records that nobody would read.
  */
 #include "services/streams/stream.h"
 
 #include "base/log.h"
 #include "services/streams/streams_store.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 enum { SAVE_AFTER = 1000 };
 
+bool stream_is_stored(const struct stream *stream)
+{
+    return !stream->definition.memory;
+}
+
+/* ---- readers ----------------------------------------------------------------------------------------------------- */
+
+struct reader *stream_reader(struct stream *stream, const char *name)
+{
+    readers_for_each (reader, stream)
+        if (strcmp(reader->name, name) == 0)
+            return reader;
+    return NULL;
+}
+
+void reader_add(struct stream *stream, struct reader *reader, const char *name, bool holds)
+{
+    *reader = (struct reader){.stream = stream, .name = str_copy(name), .holds = holds};
+    list_append(&stream->readers, &reader->link);
+}
+
+void reader_remove(struct reader *reader)
+{
+    struct stream *stream = reader->stream;
+    struct streams *streams = stream->streams;
+    for (size_t i = 0; i < streams->row_count; i++)
+        if (streams->row_readers[i] == reader)
+            streams->row_readers[i] = NULL;
+    for (size_t i = 0; i < stream->drop.row_count; i++)
+        if (stream->drop.row_readers[i] == reader)
+            stream->drop.row_readers[i] = NULL;
+    list_remove(&reader->link);
+    free(reader->name);
+    if (reader != &stream->own && reader != &stream->uplink)
+        free(reader);
+}
+
+bool reader_is_unsaved(const struct reader *reader)
+{
+    return stream_is_stored(reader->stream) && !reader->going &&
+           memcmp(&reader->ledger, &reader->stored, sizeof reader->ledger) != 0;
+}
+
+/* ---- storing ----------------------------------------------------------------------------------------------------- */
+
 static void save_run(struct work *work, void *db)
 {
     struct streams *streams = container_of(work, struct streams, saving);
-    const struct cursor_rows rows = {streams->rows, streams->row_count};
-    work->r = cursors_save(db, &rows);
-}
-
-static void on_released(struct work *work)
-{
-    container_of(work, struct stream, release.work)->releasing = false;
-}
-
-static void release(struct stream *stream)
-{
-    if (stream->releasing || seglog_first(stream->log) >= stream->saved)
-        return;
-    stream->releasing = true;
-    stream->release.before = stream->saved;
-    stream->release.work.done = on_released;
-    seglog_release(stream->log, &stream->release);
-}
-
-void stream_make_room(struct stream *stream)
-{
-    if (stream->outlet)
-        release(stream);
+    work->r = cursors_save(db, streams->rows, streams->row_count);
 }
 
 static bool is_any_unsaved(const struct streams *streams)
 {
-    for (size_t i = 0; i < streams->count; i++)
-        if (streams->all[i].outlet && streams->all[i].cursor != streams->all[i].saved)
-            return true;
+    streams_for_each (stream, streams)
+        readers_for_each (reader, stream)
+            if (reader_is_unsaved(reader))
+                return true;
     return false;
 }
 
@@ -66,32 +94,67 @@ static void tell(struct streams *streams, int r)
     streams->complained = r < 0;
 }
 
+static void take_rows(struct streams *streams, int r)
+{
+    for (size_t i = 0; i < streams->row_count && r == 0; i++)
+        if (streams->row_readers[i]) {
+            streams->row_readers[i]->stored = streams->rows[i].ledger;
+            streams->row_readers[i]->in_db = true;
+        }
+}
+
 static void on_saved(struct work *work)
 {
     struct streams *streams = container_of(work, struct streams, saving);
     streams->is_saving = false;
     tell(streams, work->r);
-    for (size_t i = 0; i < streams->row_count && work->r == 0; i++) {
-        struct stream *stream = streams->row_streams[i];
-        stream->saved = streams->rows[i].next;
-        if (!stream->keep)
-            release(stream);
-    }
+    take_rows(streams, work->r);
+    if (work->r == 0)
+        streams_for_each (stream, streams)
+            stream_reclaim(stream);
     if (is_any_unsaved(streams))
         save_later(streams);
 }
 
+static void on_synced(struct work *work)
+{
+    struct stream *stream = container_of(work, struct stream, sync.work);
+    stream->syncing = false;
+    save_later(stream->streams);
+}
+
+/* False: the log must be synced first, which is asked for. */
+static bool is_synced(struct stream *stream, uint64_t next)
+{
+    if (next <= seglog_synced(stream->log))
+        return true;
+    if (!stream->syncing) {
+        stream->syncing = true;
+        stream->sync.work.done = on_synced;
+        seglog_sync(stream->log, &stream->sync);
+    }
+    return false;
+}
+
 static void take_unsaved(struct streams *streams)
 {
+    size_t count = 0;
+    streams_for_each (stream, streams)
+        readers_for_each (reader, stream)
+            count++;
+    free(streams->rows);
+    free(streams->row_readers);
+    streams->rows = mem_new_bytes((count + 1) * sizeof *streams->rows);
+    streams->row_readers = mem_new_bytes((count + 1) * sizeof(struct reader *));
     streams->row_count = 0;
-    for (size_t i = 0; i < streams->count; i++) {
-        struct stream *stream = &streams->all[i];
-        if (!stream->outlet || stream->cursor == stream->saved)
-            continue;
-        streams->rows[streams->row_count] =
-            (struct cursor_row){.stream = stream->name, .next = stream->cursor};
-        streams->row_streams[streams->row_count++] = stream;
-    }
+    streams_for_each (stream, streams)
+        readers_for_each (reader, stream) {
+            if (stream->deleting || !reader_is_unsaved(reader) || !is_synced(stream, reader->ledger.next))
+                continue;
+            streams->rows[streams->row_count] =
+                (struct cursor_row){stream->name, reader->name, reader->holds, reader->ledger};
+            streams->row_readers[streams->row_count++] = reader;
+        }
 }
 
 static void save_now(struct streams *streams)
@@ -99,6 +162,8 @@ static void save_now(struct streams *streams)
     if (streams->is_saving || !is_any_unsaved(streams))
         return;
     take_unsaved(streams);
+    if (!streams->row_count)
+        return;
     streams->is_saving = true;
     streams->saving.run = save_run;
     streams->saving.done = on_saved;
@@ -112,34 +177,141 @@ static void on_save(struct timer *timer)
 
 void cursor_moved(struct stream *stream)
 {
-    save_later(stream->streams);
+    if (stream_is_stored(stream))
+        save_later(stream->streams);
+    else
+        stream_reclaim(stream);
 }
 
-/* Where the export of a log begins whose stored cursor is `row`. */
-static uint64_t begin_at(const struct stream *stream, const struct cursor_row *row)
+void cursors_end(struct streams *streams)
 {
+    if (!streams->save.fire)
+        return;
+    timer_stop(bus_loop(streams->bus), &streams->save);
+    store_quiesce(streams->store); /* one may be under way */
+    save_now(streams);
+    seglogs_quiesce(streams->logs); /* some may have to be synced first */
+    store_quiesce(streams->store);
+    save_now(streams);
+    store_quiesce(streams->store);
+}
+
+/* ---- at the start ------------------------------------------------------------------------------------------------ */
+
+static void nothing(struct work *work)
+{
+    (void)work;
+}
+
+/* How many numbers before `at` never were a record's. Waits for the log's thread. */
+static uint64_t unused_before(struct stream *stream, uint64_t at)
+{
+    struct seglog_range range = {.from = at, .to = seglog_next(stream->log)};
+    struct seglog_survey survey = {.work.done = nothing, .ranges = &range, .range_count = 1};
+    if (!seglog_unused(stream->log))
+        return 0;
+    seglog_survey(stream->log, &survey);
+    seglogs_quiesce(stream->streams->logs);
+    return survey.unused - range.unused;
+}
+
+/* New books, from the oldest record on. */
+static struct ledger begin(struct stream *stream)
+{
+    uint64_t first = seglog_first(stream->log);
+    return (struct ledger){.start = first, .base = first - unused_before(stream, first), .next = first};
+}
+
+/* What a stored row of a reader means now that the log is what it is. */
+static void take_reader(struct stream *stream, struct reader *reader, const struct cursor_row *row)
+{
+    uint64_t first = stream->own.ledger.next, next = seglog_next(stream->log);
+    const char *what = reader == &stream->uplink ? "exported" : "read";
+    if (row)
+        reader->ledger = reader->stored = row->ledger;
+    reader->in_db = row != NULL;
+    if (row && row->ledger.next >= first && row->ledger.next <= next)
+        return;
+    reader->ledger = begin(stream);
+    if (row && row->ledger.next > next)
+        log_warning("stream %s: %" PRIu64 " records were %s%s, but the log ends at %" PRIu64
+                    ": it is another log; all of it is %s",
+                    stream->name, row->ledger.next, what, reader == &stream->uplink ? "" : " by a cursor",
+                    next, what);
+    else if (row)
+        log_warning("stream %s: records %" PRIu64 " to %" PRIu64 " are gone without having been %s",
+                    stream->name, row->ledger.next, first - 1, what);
+}
+
+/* The books of what has left the disk. What is gone and is not in them is missing. */
+static void take_own(struct stream *stream, const struct cursor_row *row)
+{
+    struct reader *own = &stream->own;
     uint64_t first = seglog_first(stream->log), next = seglog_next(stream->log);
-    if (!row->found)
-        return first;
-    if (row->next > next) {
-        log_warning("stream %s: %" PRIu64 " records were exported, but the log ends at %" PRIu64
-                    ": it is another log; all of it is exported",
-                    stream->name, row->next, next);
-        return first;
+    if (row)
+        own->ledger = own->stored = row->ledger;
+    own->in_db = row != NULL;
+    if (!row || row->ledger.next > next) {
+        own->ledger = begin(stream);
+        return;
     }
-    if (row->next < first) {
-        log_warning("stream %s: records %" PRIu64 " to %" PRIu64 " are gone without having been exported",
-                    stream->name, row->next, first - 1);
-        return first;
+    if (row->ledger.next < first) {
+        const struct ledger_gaps gone = {.missing = first - row->ledger.next};
+        ledger_settle(&own->ledger, first, LEDGER_DELIVERED, gone);
+        cleanup_free char *sentence = str_printf(
+            "records %" PRIu64 " to %" PRIu64 " are gone, and nothing says why", row->ledger.next, first - 1);
+        stream_alarm(stream, sentence);
     }
-    return row->next;
+}
+
+static const struct cursor_row *row_of(const struct stored_streams *stored, const char *stream,
+                                       const char *name)
+{
+    for (size_t i = 0; i < stored->row_count; i++)
+        if (strcmp(stored->rows[i].stream, stream) == 0 && strcmp(stored->rows[i].reader, name) == 0)
+            return &stored->rows[i];
+    return NULL;
+}
+
+static void take_books(struct stream *stream, const struct stored_streams *stored)
+{
+    take_own(stream, row_of(stored, stream->name, READER_OWN));
+    for (size_t i = 0; i < stored->row_count; i++) {
+        const struct cursor_row *row = &stored->rows[i];
+        if (strcmp(row->stream, stream->name) != 0 || *row->reader == '@')
+            continue;
+        struct reader *reader = mem_new(struct reader);
+        reader_add(stream, reader, row->reader, row->holds);
+        take_reader(stream, reader, row);
+    }
+    if (stream->outlet) {
+        take_reader(stream, &stream->uplink, row_of(stored, stream->name, READER_UPLINK));
+        stream->sent = stream->uplink.ledger.next;
+    }
+}
+
+void stream_books_begin(struct stream *stream)
+{
+    readers_for_each (reader, stream)
+        reader->ledger = begin(stream);
+    stream->sent = stream->uplink.ledger.next;
+}
+
+/* Below the floor nothing is left, in the books: a crash was faster than the files. */
+static void release_below_floor(struct stream *stream)
+{
+    uint64_t floor = stream->own.ledger.next;
+    if (floor <= seglog_first(stream->log))
+        return;
+    struct seglog_release release = {.work.done = nothing, .before = floor};
+    seglog_release(stream->log, &release);
+    seglogs_quiesce(stream->streams->logs);
 }
 
 static int save_at_start(struct store_db *db, void *self)
 {
     struct streams *streams = self;
-    const struct cursor_rows rows = {streams->rows, streams->row_count};
-    return cursors_save(db, &rows);
+    return cursors_save(db, streams->rows, streams->row_count);
 }
 
 /* A stored cursor that does not belong to the log is replaced before the log grows: once the log has passed it, it would
@@ -151,40 +323,75 @@ static void correct_stored(struct streams *streams)
     take_unsaved(streams);
     int r = store_run_now(streams->store, save_at_start, streams);
     tell(streams, r);
-    for (size_t i = 0; i < streams->row_count; i++)
-        streams->row_streams[i]->saved = r < 0 ? 0 : streams->rows[i].next;
+    take_rows(streams, r);
+    for (size_t i = 0; i < streams->row_count && r < 0; i++)
+        streams->row_readers[i]->stored = (struct ledger){0};
     if (is_any_unsaved(streams))
         save_later(streams);
 }
 
-int cursors_begin(struct streams *streams)
+/* A stream that was made at run time. One that gatehouse.conf has, too, is what that says. */
+static void add_defined(struct streams *streams, const struct definition_row *row)
 {
-    struct cursor_rows rows = {streams->rows, streams->count};
-    streams->save.fire = on_save;
-    for (size_t i = 0; i < streams->count; i++)
-        streams->rows[i] = (struct cursor_row){.stream = streams->all[i].name};
-    int r = store_run_now(streams->store, cursors_load, &rows);
-    if (r < 0) {
-        log_error("state.db: read the streams' cursors: %s", strerror(-r));
-        return r;
+    struct arena arena = {0};
+    struct stream_definition definition;
+    struct stream *stream;
+    const char *why;
+    if (row->deleted) {
+        log_notice("stream %s: was deleted; removing what is left of it", row->name);
+        streams_find(streams, row->name) ? (void)0 : (void)seglogs_remove(streams->logs, row->name);
+        return;
     }
-    for (size_t i = 0; i < streams->count; i++) {
-        struct stream *stream = &streams->all[i];
-        if (!stream->outlet)
-            continue;
-        stream->cursor = stream->sent = begin_at(stream, &streams->rows[i]);
-        stream->saved = streams->rows[i].found ? streams->rows[i].next : 0;
+    if (streams_find(streams, row->name)) {
+        log_notice("stream %s: is in gatehouse.conf, which counts, and was created by a command before",
+                   row->name);
+        return;
     }
-    correct_stored(streams);
+    int r = stream_definition_parse(&definition, &arena, row->definition, strlen(row->definition), &why);
+    if (r != 0)
+        log_error("state.db: stream %s: %s; it is left alone", row->name, r < 0 ? strerror(-r) : why);
+    else if (stream_add(streams, &definition, false, &stream) < 0)
+        log_error("stream %s: cannot be opened; the others are", row->name);
+    arena_done(&arena);
+}
+
+static int forget_deleted(struct store_db *db, void *arg)
+{
+    const struct stored_streams *stored = arg;
+    for (size_t i = 0; i < stored->definition_count; i++)
+        if (stored->definitions[i].deleted) {
+            int r = stream_forget(db, stored->definitions[i].name);
+            if (r < 0)
+                return r;
+        }
     return 0;
 }
 
-void cursors_end(struct streams *streams)
+int cursors_begin(struct streams *streams)
 {
-    if (!streams->save.fire)
-        return;
-    timer_stop(bus_loop(streams->bus), &streams->save);
-    store_quiesce(streams->store); /* one may be under way */
-    save_now(streams);
-    store_quiesce(streams->store);
+    struct stored_streams stored = {0};
+    streams->save.fire = on_save;
+    int r = store_run_now(streams->store, streams_load, &stored);
+    if (r < 0)
+        log_error("state.db: read the streams' books: %s", strerror(-r));
+    bool deleted = false;
+    for (size_t i = 0; i < stored.definition_count && r == 0; i++) {
+        add_defined(streams, &stored.definitions[i]);
+        deleted |= stored.definitions[i].deleted;
+    }
+    if (deleted && store_run_now(streams->store, forget_deleted, &stored) < 0)
+        log_warning("state.db: deleted streams are not forgotten yet");
+    if (r == 0)
+        streams_for_each (stream, streams)
+            take_books(stream, &stored);
+    stored_streams_done(&stored);
+    if (r < 0)
+        return r;
+    correct_stored(streams);
+    streams_for_each (stream, streams) {
+        release_below_floor(stream);
+        stream_look_for_damage(stream);
+        stream_say_status(stream);
+    }
+    return 0;
 }

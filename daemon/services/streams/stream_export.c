@@ -28,11 +28,6 @@ enum {
     PAUSE_MAX = 5 * 60 * 1000,
 };
 
-static struct loop *loop_of(const struct stream *stream)
-{
-    return bus_loop(stream->streams->bus);
-}
-
 void outlet_wake(struct outlet *outlet)
 {
     if (outlet->up && !outlet->streams->closing)
@@ -42,12 +37,22 @@ void outlet_wake(struct outlet *outlet)
 static void pause_and_retry(struct stream *stream)
 {
     if (!stream->streams->closing)
-        timer_start(loop_of(stream), &stream->retry, backoff_pause(&stream->backoff, backoff_random()));
+        timer_start(stream_loop(stream), &stream->retry, backoff_pause(&stream->backoff, backoff_random()));
 }
 
 static void on_retry(struct timer *timer)
 {
     outlet_wake(container_of(timer, struct stream, retry)->outlet);
+}
+
+/* Numbers without a record are passed when everything before them is settled. */
+static void pass_gap(struct stream *stream)
+{
+    if (!list_is_empty(&stream->under_way) || stream->failed || stream->passed)
+        return;
+    ledger_settle(&stream->uplink.ledger, stream->sent, LEDGER_DELIVERED, stream->gap);
+    stream->gap = (struct ledger_gaps){0};
+    cursor_moved(stream);
 }
 
 /* ---- reading ahead ----------------------------------------------------------------------------------------------- */
@@ -76,13 +81,13 @@ static void on_read(struct work *work)
     } else if (work->r == 0 &&
                stream->read.skipped) { /* all that is left there is damaged, and has been reported */
         stream->sent += stream->read.skipped;
-        if (list_is_empty(&stream->under_way)) {
-            stream->cursor = stream->sent;
-            cursor_moved(stream);
-        }
+        stream->gap.unused += stream->read.unused;
+        stream->gap.missing += stream->read.skipped - stream->read.unused;
+        pass_gap(stream);
     } else { /* a fault, which the log has reported; nobody waits for this stream until it is tried again */
         pause_and_retry(stream);
     }
+    stream_look_for_damage(stream);
     outlet_wake(stream->outlet);
 }
 
@@ -109,17 +114,20 @@ static void put_back(struct outlet *outlet, struct shipment *shipment)
 
 static void advance(struct stream *stream)
 {
-    uint64_t before = stream->cursor;
+    struct ledger *ledger = &stream->uplink.ledger;
+    uint64_t before = ledger->next;
+    if (stream->passed)
+        return;
     while (!list_is_empty(&stream->under_way)) {
         struct shipment *oldest = list_entry(stream->under_way.next, struct shipment, link);
         if (oldest->state != SHIPMENT_ACKNOWLEDGED)
             break;
-        stream->cursor = oldest->seq + 1;
+        ledger_settle(ledger, oldest->seq + 1, LEDGER_DELIVERED, oldest->gap);
         put_back(stream->outlet, oldest);
     }
-    if (list_is_empty(&stream->under_way) && !stream->failed)
-        stream->cursor = stream->sent; /* beyond damaged records */
-    if (stream->cursor == before)
+    if (list_is_empty(&stream->under_way) && ledger->next < stream->sent)
+        pass_gap(stream); /* beyond damaged records */
+    if (ledger->next == before)
         return;
     backoff_reset(&stream->backoff);
     cursor_moved(stream);
@@ -129,12 +137,26 @@ static void go_back(struct stream *stream)
 {
     while (!list_is_empty(&stream->under_way))
         put_back(stream->outlet, list_entry(stream->under_way.next, struct shipment, link));
-    stream->failed = false;
-    stream->sent = stream->cursor;
-    stream->retries++;
+    bool passed = stream->passed;
+    stream->failed = stream->passed = false;
+    stream->sent = stream->uplink.ledger.next;
+    stream->gap = (struct ledger_gaps){0};
     forget_read(stream);
+    if (passed) {
+        outlet_wake(stream->outlet);
+        return;
+    }
+    stream->retries++;
     if (stream->outlet->up)
         pause_and_retry(stream);
+}
+
+void stream_export_passed(struct stream *stream)
+{
+    /* Of what is under way, some is settled already, in the books. It is waited for, and then it begins at the new place. */
+    stream->passed = true;
+    if (stream->unsettled == 0)
+        go_back(stream);
 }
 
 static void on_settled(struct receipt *receipt, int r)
@@ -145,8 +167,12 @@ static void on_settled(struct receipt *receipt, int r)
     stream->failed |= r != 0;
     stream->unsettled--;
     advance(stream);
-    if (stream->failed && stream->unsettled == 0)
+    if ((stream->failed || stream->passed) && stream->unsettled == 0)
         go_back(stream);
+    if (stream->deleting && stream->unsettled == 0) {
+        stream_is_idle(stream);
+        return;
+    }
     if (stream->read_at == stream->read_count && stream->sent == seglog_next(stream->log))
         forget_read(stream); /* nothing is left to read: its memory neither */
     outlet_wake(stream->outlet);
@@ -165,7 +191,7 @@ static struct msg *message_of(struct stream *stream, const struct seglog_record 
     if (!msg)
         return NULL;
     msg->qos = 1;
-    msg->born = loop_now(loop_of(stream));
+    msg->born = loop_now(stream_loop(stream));
     return msg;
 }
 
@@ -181,6 +207,10 @@ static bool ship(struct stream *stream)
     receipt_init(&shipment->receipt, on_settled);
     shipment->stream = stream;
     shipment->seq = record->seq;
+    shipment->gap = stream->gap;
+    shipment->gap.unused += record->unused;
+    shipment->gap.missing += record->seq - stream->sent - record->unused;
+    stream->gap = (struct ledger_gaps){0};
     shipment->state = SHIPMENT_SENT;
     list_append(&stream->under_way, &shipment->link);
     stream->under_way_count++;
@@ -193,14 +223,15 @@ static bool ship(struct stream *stream)
 
 static bool is_ready(const struct stream *stream)
 {
-    return !stream->failed && !timer_is_running(&stream->retry) && stream->sent < seglog_next(stream->log);
+    return !stream->failed && !stream->passed && !stream->deleting && !timer_is_running(&stream->retry) &&
+           stream->sent < seglog_next(stream->log);
 }
 
 static void on_pump(struct task *task)
 {
     struct outlet *outlet = container_of(task, struct outlet, pump);
     for (size_t i = 0; i < outlet->user_count; i++)
-        outlet->candidates[i].priority = outlet->users[i]->priority;
+        outlet->candidates[i].priority = (unsigned)outlet->users[i]->definition.priority;
     while (outlet->up && !list_is_empty(&outlet->idle)) {
         for (size_t i = 0; i < outlet->user_count; i++)
             outlet->candidates[i].ready = is_ready(outlet->users[i]);
@@ -246,7 +277,7 @@ static void on_status(struct subscriber *subscriber, struct msg *msg, const stru
         return;
     for (size_t i = 0; i < outlet->user_count; i++) {
         struct stream *stream = outlet->users[i];
-        timer_stop(loop_of(stream), &stream->retry);
+        timer_stop(stream_loop(stream), &stream->retry);
         backoff_reset(&stream->backoff);
     }
     outlet_wake(outlet);
@@ -254,12 +285,10 @@ static void on_status(struct subscriber *subscriber, struct msg *msg, const stru
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */
 
-void outlet_init(struct outlet *outlet, struct streams *streams, const char *name, size_t users_max)
+void outlet_init(struct outlet *outlet, struct streams *streams, const char *name)
 {
     outlet->streams = streams;
     outlet->name = str_copy(name);
-    outlet->users = mem_new_bytes(users_max * sizeof(struct stream *));
-    outlet->candidates = mem_new_bytes(users_max * sizeof *outlet->candidates);
     outlet->pump.run = on_pump;
     list_init(&outlet->idle);
     for (size_t i = 0; i < STREAM_WINDOW; i++)
@@ -283,11 +312,25 @@ void stream_export_init(struct stream *stream, struct outlet *outlet)
     stream->outlet = outlet;
     stream->retry.fire = on_retry;
     stream->backoff = (struct backoff){.min = PAUSE_MIN, .max = PAUSE_MAX};
+    size_t count = outlet->user_count + 1;
+    struct stream **users = realloc(outlet->users, count * sizeof(struct stream *));
+    struct schedule_stream *candidates = realloc(outlet->candidates, count * sizeof *candidates);
+    if (!users || !candidates)
+        abort();
+    outlet->users = users;
+    outlet->candidates = candidates;
     outlet->users[outlet->user_count++] = stream;
 }
 
 void stream_export_done(struct stream *stream)
 {
-    timer_stop(loop_of(stream), &stream->retry);
+    struct outlet *outlet = stream->outlet;
+    timer_stop(stream_loop(stream), &stream->retry);
     seglog_read_done(&stream->read);
+    for (size_t i = 0; i < outlet->user_count; i++)
+        if (outlet->users[i] == stream) {
+            outlet->users[i] = outlet->users[--outlet->user_count];
+            break;
+        }
+    outlet->schedule = (struct schedule){0};
 }

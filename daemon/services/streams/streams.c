@@ -1,24 +1,21 @@
 #include "services/streams/streams.h"
 
-#include "base/json_write.h"
 #include "base/log.h"
 #include "base/topic.h"
 #include "bus/topics.h"
 #include "services/streams/stream.h"
 #include "services/streams/stream_topic.h"
-#include "services/streams/streams_store.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
-/* Wiring: options to streams, routes and outlets, and the list of them. What they do is in stream_append.c,
- * stream_export.c and stream_cursor.c. */
+/* Wiring: options and definitions to streams, routes and outlets. What they do is in the files that stream.h names. */
 
 /* The cloud's topic of what was appended directly: the topic of such a message says no more than the stream's name. */
 #define DIRECT_PATTERN "streams/${stream}"
 
-enum { PRIORITY_DEFAULT = 5, PRIORITY_LAST = 10 };
+enum { PRIORITY_DEFAULT = 5, PRIORITY_LAST = 10, SEGMENTS_MIN = 4 };
 
 /* ---- taking ------------------------------------------------------------------------------------------------------ */
 
@@ -26,7 +23,7 @@ static void on_direct(struct subscriber *subscriber, struct msg *msg, const stru
                       struct receipt *receipt)
 {
     (void)delivery;
-    stream_take(container_of(subscriber, struct stream, direct), DIRECT_PATTERN, msg, receipt);
+    stream_take(container_of(subscriber, struct stream, direct), DIRECT_PATTERN, msg, receipt, true);
 }
 
 static void on_routed(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
@@ -37,112 +34,134 @@ static void on_routed(struct subscriber *subscriber, struct msg *msg, const stru
     if (topic_matches(TOPIC_CLOUD_PUBLISH_FILTER, strlen(TOPIC_CLOUD_PUBLISH_FILTER), msg->topic,
                       msg->topic_len))
         return; /* a record on its way out, maybe of this very stream: it would come round for ever */
-    stream_take(route->stream, route->pattern, msg, receipt);
+    stream_take(route->stream, route->pattern, msg, receipt, false);
 }
 
-/* ---- the list ---------------------------------------------------------------------------------------------------- */
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
 
-static void put_number(struct json_writer *w, const char *key, uint64_t number)
+struct stream *streams_find(struct streams *streams, const char *name)
 {
-    json_key(w, key);
-    json_put_uint(w, number);
-}
-
-static void put_export(struct json_writer *w, const struct stream *stream)
-{
-    put_number(w, "cursor", stream->cursor);
-    put_number(w, "pending", seglog_next(stream->log) - stream->cursor);
-    put_number(w, "underWay", stream->under_way_count);
-    put_number(w, "retries", stream->retries);
-}
-
-static void put_stream(struct json_writer *w, const struct stream *stream)
-{
-    json_begin_object(w);
-    json_key(w, "name");
-    json_put_string(w, stream->name);
-    put_number(w, "priority", stream->priority);
-    json_key(w, "uplink");
-    json_put_string(w, stream->outlet ? stream->outlet->name : NULL);
-    put_number(w, "first", seglog_first(stream->log));
-    put_number(w, "next", seglog_next(stream->log));
-    if (stream->outlet)
-        put_export(w, stream);
-    put_number(w, "bytes", seglog_bytes(stream->log));
-    put_number(w, "maxBytes", stream->max_bytes);
-    put_number(w, "appended", stream->appended);
-    put_number(w, "refused", stream->refused);
-    put_number(w, "faults", stream->faults);
-    put_number(w, "damaged", seglog_damaged(stream->log));
-    put_number(w, "written", seglog_written(stream->log));
-    json_end_object(w);
-}
-
-static void on_command(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
-                       struct receipt *receipt)
-{
-    (void)delivery, (void)receipt;
-    struct streams *streams = container_of(subscriber, struct streams, commands);
-    struct arena arena = {0};
-    struct json_writer w;
-    json_writer_init(&w, &arena);
-    json_begin_object(&w);
-    json_key(&w, "streams");
-    json_begin_array(&w);
-    for (size_t i = 0; i < streams->count; i++)
-        put_stream(&w, &streams->all[i]);
-    json_end_array(&w);
-    json_end_object(&w);
-    bus_reply(streams->bus, msg, json_writer_text(&w, NULL));
-    arena_done(&arena);
-}
-
-/* ---- wiring ------------------------------------------------------------------------------------------------------ */
-
-static struct stream *find(struct streams *streams, const char *name)
-{
-    for (size_t i = 0; i < streams->count; i++)
-        if (strcmp(streams->all[i].name, name) == 0)
-            return &streams->all[i];
+    streams_for_each (stream, streams)
+        if (strcmp(stream->name, name) == 0)
+            return stream;
     return NULL;
 }
 
-static struct outlet *outlet_of(struct streams *streams, const char *name, size_t users_max)
+static struct outlet *outlet_of(struct streams *streams, const char *name)
 {
     for (size_t i = 0; i < streams->outlet_count; i++)
         if (strcmp(streams->outlets[i]->name, name) == 0)
             return streams->outlets[i];
     struct outlet *outlet = mem_new(struct outlet);
+    struct outlet **grown = mem_new_bytes((streams->outlet_count + 1) * sizeof(struct outlet *));
+    if (streams->outlet_count)
+        memcpy(grown, streams->outlets, streams->outlet_count * sizeof(struct outlet *));
+    free(streams->outlets);
+    streams->outlets = grown;
     streams->outlets[streams->outlet_count++] = outlet;
-    outlet_init(outlet, streams, name, users_max);
+    outlet_init(outlet, streams, name);
     return outlet;
 }
 
-static int add_stream(struct streams *streams, const struct stream_options *options, size_t stream_count)
+static struct seglog_options log_options(const struct stream_definition *definition)
+{
+    /* One that overwrites is kept within its limit by letting segments go, which takes a moment. */
+    uint64_t max = (uint64_t)definition->max_bytes, segment = (uint64_t)definition->segment_bytes;
+    if (definition->overwrite && max && (!segment || segment > max / SEGMENTS_MIN))
+        segment = max / SEGMENTS_MIN;
+    return (struct seglog_options){
+        .segment_bytes = segment,
+        .max_bytes = definition->overwrite ? 0 : max,
+        .memory = definition->memory != 0,
+        .sync_every = (unsigned)definition->sync_ms,
+    };
+}
+
+int stream_add(struct streams *streams, const struct stream_definition *definition, bool configured,
+               struct stream **ret)
+{
+    struct seglog *log;
+    const struct seglog_options options = log_options(definition);
+    int r = seglog_open(&log, streams->logs, definition->name, &options);
+    if (r < 0)
+        return r;
+    struct stream *stream = mem_new(struct stream);
+    stream->log = log;
+    stream->streams = streams;
+    stream->definition = *definition;
+    stream->name = stream->definition.name;
+    stream->configured = configured;
+    list_init(&stream->waiting);
+    list_init(&stream->under_way);
+    list_init(&stream->reads);
+    list_init(&stream->readers);
+    list_append(&streams->all, &stream->link);
+    reader_add(stream, &stream->own, READER_OWN, false);
+    stream_reclaim_init(stream);
+    if (*definition->uplink) {
+        reader_add(stream, &stream->uplink, READER_UPLINK, true);
+        stream_export_init(stream, outlet_of(streams, definition->uplink));
+    }
+    stream->damaged_told = 0;
+    stream->direct.deliver = on_direct;
+    cleanup_free char *topic = str_printf(TOPIC_STREAM_APPEND_FORMAT, stream->name);
+    bus_subscribe_to(streams->bus, &stream->direct_subscription, &stream->direct, topic);
+    stream_weigh(stream);
+    *ret = stream;
+    return 0;
+}
+
+void stream_free(struct stream *stream)
+{
+    struct streams *streams = stream->streams;
+    bus_unsubscribe(streams->bus, &stream->direct_subscription);
+    if (stream->outlet)
+        stream_export_done(stream);
+    stream_reclaim_done(stream);
+    stream->log = seglog_close(stream->log);
+    streams->bytes -= stream->bytes_seen;
+    while (!list_is_empty(&stream->readers))
+        reader_remove(list_entry(stream->readers.next, struct reader, link));
+    stream_deletion_done(stream);
+    list_remove(&stream->link);
+    free(stream->alarm);
+    free(stream);
+}
+
+static int definition_of(const struct stream_options *options, struct stream_definition *ret)
 {
     if (options->priority > PRIORITY_LAST) {
         log_error("stream %s: priority: expected 1 to %d, found %u", options->name, PRIORITY_LAST,
                   options->priority);
         return -EINVAL;
     }
-    struct stream *stream = &streams->all[streams->count];
-    const struct seglog_options log_options = {options->segment_bytes, options->max_bytes};
-    int r = seglog_open(&stream->log, streams->logs, options->name, &log_options);
-    if (r < 0)
-        return r;
-    stream->streams = streams;
-    stream->name = str_copy(options->name);
-    stream->priority = options->priority ? options->priority : PRIORITY_DEFAULT;
-    stream->keep = options->keep;
-    stream->max_bytes = options->max_bytes;
-    list_init(&stream->under_way);
-    if (options->uplink && *options->uplink)
-        stream_export_init(stream, outlet_of(streams, options->uplink, stream_count));
-    stream->direct.deliver = on_direct;
-    cleanup_free char *topic = str_printf(TOPIC_STREAM_APPEND_FORMAT, stream->name);
-    bus_subscribe_to(streams->bus, &stream->direct_subscription, &stream->direct, topic);
-    streams->count++;
-    return 0;
+    *ret = (struct stream_definition){
+        .priority = options->priority ? options->priority : PRIORITY_DEFAULT,
+        .segment_bytes = (int64_t)options->segment_bytes,
+        .max_bytes = (int64_t)options->max_bytes,
+        .ttl_s = (int64_t)options->ttl_s,
+        .overwrite = options->overwrite,
+        .memory = options->memory,
+        .sync_ms = options->memory ? 0 : options->sync_ms,
+        .keep = options->keep,
+        .compress = options->compress,
+    };
+    const char *uplink = options->uplink ? options->uplink : "";
+    if (strlen(options->name) <= STREAM_NAME_MAX && strlen(uplink) <= STREAM_NAME_MAX) {
+        memcpy(ret->name, options->name, strlen(options->name) + 1);
+        memcpy(ret->uplink, uplink, strlen(uplink) + 1);
+        return 0;
+    }
+    log_error("stream %s: a name has at most %d characters", options->name, STREAM_NAME_MAX);
+    return -EINVAL;
+}
+
+static int add_configured(struct streams *streams, const struct stream_options *options)
+{
+    struct stream_definition definition;
+    struct stream *stream;
+    int r = definition_of(options, &definition);
+    return r < 0 ? r : stream_add(streams, &definition, true, &stream);
 }
 
 static int add_route(struct streams *streams, const struct route_options *options)
@@ -154,18 +173,24 @@ static int add_route(struct streams *streams, const struct route_options *option
         return -EINVAL;
     }
     struct route *route = &streams->routes[streams->route_count];
-    route->stream = find(streams, options->stream);
+    route->stream = streams_find(streams, options->stream);
     if (!route->stream) {
         log_error("route %s: stream: expected the name of a stream, found \"%s\"", options->name,
                   options->stream);
         return -EINVAL;
     }
+    route->name = str_copy(options->name);
     route->pattern = str_copy(pattern);
     route->subscriber.deliver = on_routed;
     route->subscription = (struct subscription){.subscriber = &route->subscriber, .qos = 2};
     bus_subscribe(streams->bus, &route->subscription, options->filter, strlen(options->filter));
     streams->route_count++;
     return 0;
+}
+
+void streams_set_quota(struct streams *streams, uint64_t disk_bytes)
+{
+    streams->quota = disk_bytes;
 }
 
 int streams_new(struct streams **ret, struct bus *bus, struct seglogs *logs, struct store *store,
@@ -176,37 +201,28 @@ int streams_new(struct streams **ret, struct bus *bus, struct seglogs *logs, str
     streams->bus = bus;
     streams->logs = logs;
     streams->store = store;
-    streams->all = mem_new_bytes((stream_count + 1) * sizeof *streams->all);
+    streams->started = loop_now(bus_loop(bus));
+    list_init(&streams->all);
     streams->routes = mem_new_bytes((route_count + 1) * sizeof *streams->routes);
-    streams->outlets = mem_new_bytes((stream_count + 1) * sizeof(struct outlet *));
-    streams->rows = mem_new_bytes((stream_count + 1) * sizeof *streams->rows);
-    streams->row_streams = mem_new_bytes((stream_count + 1) * sizeof(struct stream *));
     streams->scratch = mem_new_bytes(STREAM_SCRATCH);
 
     int r = 0;
     for (size_t i = 0; i < stream_count && r == 0; i++)
-        r = add_stream(streams, &options[i], stream_count);
-    for (size_t i = 0; i < route_count && r == 0; i++)
-        r = add_route(streams, &routes[i]);
+        r = add_configured(streams, &options[i]);
     if (r == 0)
         r = cursors_begin(streams);
+    for (size_t i = 0; i < route_count && r == 0; i++)
+        r = add_route(streams, &routes[i]);
     if (r < 0)
         return r;
-    streams->commands.deliver = on_command;
-    bus_subscribe_to(bus, &streams->list, &streams->commands, TOPIC_CTL_STREAM_LIST);
+    streams_ctl_init(streams);
+    streams_verify_init(streams);
+    streams_read_init(streams);
+    streams_cursor_init(streams);
     for (size_t i = 0; i < streams->outlet_count; i++)
         bus_send_retained(bus, &streams->outlets[i]->status_subscription);
     *ret = steal(streams);
     return 0;
-}
-
-static void stream_done(struct stream *stream)
-{
-    bus_unsubscribe(stream->streams->bus, &stream->direct_subscription);
-    if (stream->outlet)
-        stream_export_done(stream);
-    stream->log = seglog_close(stream->log);
-    free(stream->name);
 }
 
 struct streams *streams_free(struct streams *streams)
@@ -214,25 +230,32 @@ struct streams *streams_free(struct streams *streams)
     if (!streams)
         return NULL;
     streams->closing = true;
-    bus_unsubscribe(streams->bus, &streams->list);
+    streams_ctl_done(streams);
+    streams_verify_done(streams);
+    streams_read_done(streams);
+    streams_cursor_done(streams);
     for (size_t i = 0; i < streams->route_count; i++) {
         bus_unsubscribe(streams->bus, &streams->routes[i].subscription);
+        free(streams->routes[i].name);
         free(streams->routes[i].pattern);
+    }
+    streams_for_each (stream, streams) {
+        stream_admit(stream, true);
+        stream_reads_end(stream, "the gateway stops");
     }
     seglogs_quiesce(streams->logs);
     cursors_end(streams);
     seglogs_quiesce(streams->logs); /* what was released by that */
-    for (size_t i = 0; i < streams->count; i++)
-        stream_done(&streams->all[i]);
+    while (!list_is_empty(&streams->all))
+        stream_free(list_entry(streams->all.next, struct stream, link));
     for (size_t i = 0; i < streams->outlet_count; i++) {
         outlet_done(streams->outlets[i]);
         free(streams->outlets[i]);
     }
-    free(streams->all);
     free(streams->routes);
     free(streams->outlets);
     free(streams->rows);
-    free(streams->row_streams);
+    free(streams->row_readers);
     free(streams->scratch);
     free(streams);
     return NULL;

@@ -14,12 +14,20 @@
  * While the uplink's status (retained on $gatehouse/status/cloud/UPLINK) is not "up", nothing is read or sent.
  *
  * A stream that is full refuses: the publisher gets 0x97 and keeps the message. A full disk refuses with its fault. Both
- * are counted and logged once a minute.
+ * are counted and logged once a minute. A stream that overwrites lets its oldest segments go instead, whoever has not had
+ * them yet; what comes waits for the room.
+ *
+ * Besides the exporter there are cursors: readers with a name and a place, of which some hold records back from being
+ * released until they have had them. $gatehouse/streams/NAME/read answers with records from a number or a cursor on.
+ *
+ * What becomes of every record is in the books of each reader (stream_ledger.h), in state.db, in one commit with its place.
+ * Before a segment leaves the disk, the books say why it goes; a crash in between makes it go again. Books that do not agree
+ * with the log are an alarm: on $gatehouse/status/streams/NAME and in the log.
  *
  * A record that the cloud refuses is tried again, with a growing pause, and holds up its stream: setting it aside (dead
  * letters) is not there yet.
  *
- *      $gatehouse/ctl/stream/list     request: {"streams":[{"name","priority","uplink","first","next","cursor",…}]}
+ * Commands: $gatehouse/ctl/stream/list, describe, create, delete, verify; requests: $gatehouse/streams/NAME/read, cursor.
  */
 #pragma once
 
@@ -35,7 +43,12 @@ struct stream_options {
     unsigned priority;      /* 1 (first) to 10; 0 for the default of 5 */
     uint64_t segment_bytes; /* 0: the log's default */
     uint64_t max_bytes;     /* 0: unlimited */
-    bool keep; /* records stay after export, until the stream is full; else segments go when exported */
+    bool keep;      /* records stay when all have had them, until the stream is full; else segments go then */
+    uint64_t ttl_s; /* records that are older may go, whoever has not had them yet; 0: for ever */
+    bool overwrite; /* when it is full the oldest go; else what comes is refused */
+    bool memory;    /* not on disk, and gone with the daemon */
+    unsigned sync_ms; /* acknowledged when written, synced so much later; 0: synced first */
+    bool compress;    /* segments that are full */
 };
 
 struct route_options {
@@ -50,6 +63,8 @@ struct route_options {
 int streams_new(struct streams **ret, struct bus *bus, struct seglogs *logs, struct store *store,
                 const struct stream_options *streams, size_t stream_count, const struct route_options *routes,
                 size_t route_count) must_check;
+/* All logs on disk together may have so many bytes; 0: no limit. Beyond it a stream is full. */
+void streams_set_quota(struct streams *streams, uint64_t disk_bytes);
 /* Waits for what is with the workers and stores the cursors. Before it, whoever may hold a record's receipt is freed (the
  * uplinks), and afterwards the bus does not turn any more: records it still has queued would come back to nobody. */
 struct streams *streams_free(struct streams *streams);

@@ -221,3 +221,11 @@ int64_t streams_rig_number(struct streams_rig *rig, const char *stream, const ch
     arena_done(&memory);
     return number;
 }
+
+void streams_rig_check_books(struct streams_rig *rig)
+{
+    const char *answer = rig_request(rig->house, "$gatehouse/ctl/stream/verify", "");
+    CHECK(answer);
+    if (strstr(answer, "\"balanced\":false") || !strstr(answer, "\"balanced\":true}"))
+        CHECK_STR(answer, "balanced books");
+}

@@ -80,4 +80,7 @@ void cloud_forget(struct streams_rig *rig);
 void cloud_check(const struct streams_rig *rig, size_t i, unsigned first, unsigned count);
 
 /* A number of a stream in the answer of $gatehouse/ctl/stream/list, e.g. "cursor". */
+/* Every account balances, by $gatehouse/ctl/stream/verify. */
+void streams_rig_check_books(struct streams_rig *rig);
+
 int64_t streams_rig_number(struct streams_rig *rig, const char *stream, const char *key);

@@ -33,7 +33,7 @@ static int ask(struct store_db *db, void *arg)
 
 static int64_t stored(struct streams_rig *rig)
 {
-    struct asked asked = {"SELECT next FROM stream_cursor WHERE stream = ?1", "s", -1};
+    struct asked asked = {"SELECT next FROM stream_reader WHERE stream = ?1 AND name = '@uplink'", "s", -1};
     CHECK_INT(store_run_now(rig->house->store, ask, &asked), 0);
     return asked.next;
 }
@@ -41,7 +41,8 @@ static int64_t stored(struct streams_rig *rig)
 static int write_cursor(struct store_db *db, void *arg)
 {
     const struct asked *asked = arg;
-    sqlite3_stmt *st = store_statement(db, "REPLACE INTO stream_cursor (stream, next) VALUES (?1, ?2)");
+    sqlite3_stmt *st = store_statement(
+        db, "REPLACE INTO stream_reader VALUES (?1, '@uplink', 1, 0, 0, ?2, ?2, 0, 0, 0, 0, 0)");
     (void)sqlite3_bind_text(st, 1, asked->stream, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(st, 2, asked->next);
     return store_execute(db, st);

@@ -1,0 +1,272 @@
+#include "services/streams/stream_definition.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One row a member. Adding one is adding a row here, one to schema/gatehouse.conf.md, and one to config.c. */
+
+enum kind { KIND_NAME, KIND_NUMBER, KIND_BYTES, KIND_SECONDS, KIND_SYNC, KIND_CHOICE };
+
+struct row {
+    const char *member, *key; /* in JSON, in gatehouse.conf */
+    enum kind kind;
+    size_t offset;
+    int64_t min, max;
+    const char *choices[2]; /* for 0 and for 1 */
+    const char *expected;
+};
+
+#define AT(member) offsetof(struct stream_definition, member)
+#define KIB(n)     ((int64_t)(n) << 10)
+#define MIB(n)     ((int64_t)(n) << 20)
+#define GIB(n)     ((int64_t)(n) << 30)
+#define TIB(n)     ((int64_t)(n) << 40)
+
+static const struct row rows[] = {
+    {"name", "name", KIND_NAME, AT(name), 1, 0, {0}, "1 to 64 letters, digits, _ or -"},
+    {"uplink", "uplink", KIND_NAME, AT(uplink), 0, 0, {0}, "the name of an uplink"},
+    {"priority", "priority", KIND_NUMBER, AT(priority), 1, 10, {0}, "a whole number from 1 to 10"},
+    {"maxSize",
+     "max-size",
+     KIND_BYTES,
+     AT(max_bytes),
+     MIB(1),
+     TIB(8),
+     {0},
+     "a size (in bytes, or with K, M, G or T) from 1M to 8T"},
+    {"segmentSize",
+     "segment-size",
+     KIND_BYTES,
+     AT(segment_bytes),
+     KIB(64),
+     GIB(1),
+     {0},
+     "a size (in bytes, or with K, M, G or T) from 64K to 1G"},
+    {"ttl",
+     "ttl",
+     KIND_SECONDS,
+     AT(ttl_s),
+     60,
+     3153600000,
+     {0},
+     "a time (in seconds, or with s, m, h or d) from 1m to 36500d, or 0 for ever"},
+    {"onFull", "on-full", KIND_CHOICE, AT(overwrite), 0, 1, {"reject", "overwrite"}, "reject or overwrite"},
+    {"persistence", "persistence", KIND_CHOICE, AT(memory), 0, 1, {"file", "memory"}, "file or memory"},
+    {"sync", "sync", KIND_SYNC, AT(sync_ms), 10, 60000, {0}, "always, or an interval from 10ms to 60s"},
+    {"keep", "keep", KIND_CHOICE, AT(keep), 0, 1, {"no", "yes"}, "yes or no"},
+    {"compress", "compress", KIND_CHOICE, AT(compress), 0, 1, {"no", "yes"}, "yes or no"},
+};
+
+struct unit {
+    const char *suffix;
+    int64_t factor;
+};
+
+static const struct unit none[] = {{"", 1}, {0}};
+static const struct unit bytes[] = {{"", 1}, {"K", KIB(1)}, {"M", MIB(1)}, {"G", GIB(1)}, {"T", TIB(1)}, {0}};
+static const struct unit seconds[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}, {0}};
+static const struct unit milliseconds[] = {{"ms", 1}, {"s", 1000}, {0}};
+
+static bool parse_number(const char *text, const struct unit *units, int64_t *ret)
+{
+    if (*text < '0' || *text > '9') /* strtoll() would take blanks and signs */
+        return false;
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno)
+        return false;
+    for (const struct unit *unit = units; unit->suffix; unit++)
+        if (strcmp(end, unit->suffix) == 0)
+            return !__builtin_mul_overflow(number, unit->factor, ret);
+    return false;
+}
+
+static bool parse_name(const struct row *row, char *into, const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+    if (text[len] || len > STREAM_NAME_MAX || len < (size_t)row->min)
+        return false;
+    memcpy(into, text, len + 1);
+    return true;
+}
+
+static bool parse_value(const struct row *row, const char *text, int64_t *ret)
+{
+    switch (row->kind) {
+    case KIND_NAME: return false;
+    case KIND_NUMBER: return parse_number(text, none, ret);
+    case KIND_BYTES: return parse_number(text, bytes, ret);
+    case KIND_SECONDS: return parse_number(text, seconds, ret);
+    case KIND_SYNC: return parse_number(text, milliseconds, ret);
+    case KIND_CHOICE:
+        *ret = strcmp(text, row->choices[1]) == 0;
+        return *ret || strcmp(text, row->choices[0]) == 0;
+    }
+    return false;
+}
+
+static bool set(struct stream_definition *definition, const struct row *row, const char *text)
+{
+    void *member = (char *)definition + row->offset;
+    int64_t value;
+    if (row->kind == KIND_NAME)
+        return parse_name(row, member, text);
+    if (row->kind == KIND_SYNC && strcmp(text, "always") == 0) {
+        *(int64_t *)member = 0;
+        return true;
+    }
+    if (!parse_value(row, text, &value))
+        return false;
+    bool is_for_ever = row->kind == KIND_SECONDS && value == 0;
+    if (!is_for_ever && (value < row->min || value > row->max))
+        return false;
+    *(int64_t *)member = value;
+    return true;
+}
+
+struct stream_definition stream_definition_default(void)
+{
+    return (struct stream_definition){.priority = 5, .max_bytes = MIB(256), .segment_bytes = MIB(4)};
+}
+
+const char *stream_definition_set(struct stream_definition *definition, const char *key, const char *text)
+{
+    for (size_t i = 0; i < array_size(rows); i++)
+        if (strcmp(rows[i].key, key) == 0)
+            return set(definition, &rows[i], text) ? NULL : rows[i].expected;
+    return "a key of [stream NAME]";
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+
+static const struct row *row_of(const struct json *member)
+{
+    for (size_t i = 0; i < array_size(rows); i++)
+        if (json_key_is(member, rows[i].member, strlen(rows[i].member)))
+            return &rows[i];
+    return NULL;
+}
+
+/* A value as it would be written in gatehouse.conf; NULL when it cannot be one. */
+static const char *text_of(struct arena *arena, const struct json *value)
+{
+    const char *text;
+    switch (value->type) {
+    case JSON_TRUE: return "yes";
+    case JSON_FALSE: return "no";
+    case JSON_NUMBER: return arena_printf(arena, "%.*s", (int)value->len, value->text);
+    case JSON_STRING: return json_text(value, arena, &text) ? text : NULL;
+    case JSON_NULL:
+    case JSON_ARRAY:
+    case JSON_OBJECT: break;
+    }
+    return NULL;
+}
+
+static const char *members(struct arena *arena)
+{
+    const char *list = rows[0].member;
+    for (size_t i = 1; i < array_size(rows); i++)
+        list = arena_printf(arena, "%s%s%s", list, i + 1 < array_size(rows) ? ", " : " or ", rows[i].member);
+    return list;
+}
+
+static int bad(const char **why, const char *sentence)
+{
+    *why = sentence;
+    return STREAM_DEFINITION_BAD;
+}
+
+static int set_member(struct stream_definition *definition, struct arena *arena, const struct json *member,
+                      const char **why)
+{
+    enum { SHOWN = 100 };
+    const struct row *row = row_of(member);
+    if (!row)
+        return bad(why, arena_printf(arena, "expected %s, found a member \"%.*s\"", members(arena),
+                                     (int)size_min(member->key_len, SHOWN), member->key));
+    const char *text = text_of(arena, member);
+    if (text && set(definition, row, text))
+        return 0;
+    return bad(why, arena_printf(arena, "%s: expected %s, found %.*s", row->member, row->expected, SHOWN,
+                                 json_write(arena, member, NULL)));
+}
+
+static int check(const struct stream_definition *definition, const char **why)
+{
+    if (!*definition->name)
+        return bad(why, "name: expected 1 to 64 letters, digits, _ or -, found none");
+    if (definition->segment_bytes > definition->max_bytes)
+        return bad(why, "segmentSize: expected at most maxSize");
+    if (definition->memory && definition->max_bytes > STREAM_MEMORY_MAX)
+        return bad(why, "maxSize: expected at most 64M for a stream in memory");
+    if (definition->memory && definition->sync_ms)
+        return bad(why, "sync: a stream in memory has none");
+    return 0;
+}
+
+int stream_definition_parse(struct stream_definition *ret, struct arena *arena, const char *text, size_t len,
+                            const char **why)
+{
+    enum { TEXT_MAX = 64 * 1024 };
+    struct stream_definition definition = stream_definition_default();
+    struct json_error error;
+    struct json *json;
+    if (len > TEXT_MAX)
+        return bad(why, "expected a definition of at most 64 KiB");
+    int r = json_parse(&json, arena, text, len, &error);
+    if (r < 0)
+        return r;
+    if (r > 0)
+        return bad(why, arena_printf(arena, "line %u, column %u: expected %s", error.line, error.column,
+                                     error.expected));
+    if (!json_is(json, JSON_OBJECT))
+        return bad(why, "expected an object");
+    bool sized = false, in_segments = false;
+    json_for_each (member, json) {
+        sized |= json_key_is(member, "maxSize", 7);
+        in_segments |= json_key_is(member, "segmentSize", 11);
+        r = set_member(&definition, arena, member, why);
+        if (r)
+            return r;
+    }
+    if (definition.memory && !sized)
+        definition.max_bytes = MIB(16);
+    if (!in_segments && definition.segment_bytes > definition.max_bytes / 4)
+        definition.segment_bytes = definition.max_bytes / 4;
+    r = check(&definition, why);
+    if (r == 0)
+        *ret = definition;
+    return r;
+}
+
+static void put_sync(struct json_writer *writer, int64_t ms)
+{
+    char text[32] = "always";
+    if (ms)
+        (void)snprintf(text, sizeof text, "%" PRId64 "ms", ms);
+    json_put_string(writer, text);
+}
+
+void stream_definition_put(const struct stream_definition *definition, struct json_writer *writer)
+{
+    for (size_t i = 0; i < array_size(rows); i++) {
+        const struct row *row = &rows[i];
+        const void *member = (const char *)definition + row->offset;
+        bool is_switch = row->kind == KIND_CHOICE && strcmp(row->choices[0], "no") == 0;
+        json_key(writer, row->member);
+        if (row->kind == KIND_NAME)
+            json_put_string(writer, member);
+        else if (row->kind == KIND_SYNC)
+            put_sync(writer, *(const int64_t *)member);
+        else if (is_switch)
+            json_put_bool(writer, *(const int64_t *)member != 0);
+        else if (row->kind == KIND_CHOICE)
+            json_put_string(writer, row->choices[*(const int64_t *)member != 0]);
+        else
+            json_put_int(writer, *(const int64_t *)member);
+    }
+}
