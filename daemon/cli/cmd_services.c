@@ -10,7 +10,9 @@ const struct column stream_columns[] = {
     {"PRIORITY", "priority", COLUMN_NUMBER}, {"NEXT", "next", COLUMN_NUMBER},
     {"PENDING", "pending", COLUMN_NUMBER},   {"SIZE", "bytes", COLUMN_SIZE},
     {"REFUSED", "refused", COLUMN_NUMBER},   {"FAULTS", "faults", COLUMN_NUMBER},
-    {"DAMAGED", "damaged", COLUMN_NUMBER},   {0},
+    {"DAMAGED", "damaged", COLUMN_NUMBER},   {"FLASH", "flash", COLUMN_SIZE},
+    {"A DAY", "flashDay", COLUMN_SIZE},      {"A YEAR", "flashYear", COLUMN_SIZE},
+    {"ALARM", "alarm", COLUMN_TEXT},         {0},
 };
 
 const struct column plugin_columns[] = {
@@ -48,7 +50,7 @@ static int list(const struct call *call, const char *topic, const char *key, con
 int cmd_stream_list(const struct call *call)
 {
     return list(call, CTL_STREAM_LIST, "streams", stream_columns,
-                "There is no stream: [stream NAME] in gatehouse.conf.");
+                "There is no stream: [stream NAME] in gatehouse.conf, or gatehouse stream create.");
 }
 
 int cmd_plugin_list(const struct call *call)

@@ -25,6 +25,9 @@ enum option {
     OPTION_RETAINED_ONLY,
     OPTION_NO_RETAINED,
     OPTION_NAME,
+    OPTION_FROM,
+    OPTION_CURSOR,
+    OPTION_NO_HOLD,
     OPTIONS
 };
 
@@ -103,6 +106,14 @@ int cmd_shadow_revert(const struct call *call);
 int cmd_shadow_watch(const struct call *call);
 int cmd_shadow_sync(const struct call *call);
 int cmd_stream_list(const struct call *call);
+int cmd_stream_create(const struct call *call);
+int cmd_stream_describe(const struct call *call);
+int cmd_stream_append(const struct call *call);
+int cmd_stream_read(const struct call *call);
+int cmd_stream_tail(const struct call *call);
+int cmd_stream_cursor(const struct call *call);
+int cmd_stream_delete(const struct call *call);
+int cmd_stream_verify(const struct call *call);
 int cmd_plugin_list(const struct call *call);
 int cmd_plugin_restart(const struct call *call);
 int cmd_uplink_list(const struct call *call);

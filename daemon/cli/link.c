@@ -44,8 +44,9 @@ struct link {
     struct wait wait;
     unsigned under_way; /* publications that are not acknowledged */
     bool lost, unmatched;
-    uint8_t refusal;   /* of a publication, 0: none */
-    sigset_t *signals; /* those to be let in while waiting; NULL: as they are */
+    uint32_t patience_ms; /* for an answer */
+    uint8_t refusal;      /* of a publication, 0: none */
+    sigset_t *signals;    /* those to be let in while waiting; NULL: as they are */
     struct wire_slot slots[WINDOW];
     uint16_t received[64];
     char id[64], answer_topic[96];
@@ -340,6 +341,7 @@ int link_open(struct link **ret, const char *runtime)
         return CLI_NO_DAEMON;
     }
     struct link *link = mem_new(struct link);
+    link->patience_ms = ANSWER_MS;
     link->fd = fd;
     link->wait.readable_fd = -1;
     (void)snprintf(link->id, sizeof link->id, "cli-%d-%u", (int)getpid(), now_ms());
@@ -456,6 +458,11 @@ int link_wait_readable(struct link *link, int fd)
     return outcome == OVER ? CLI_DONE : CLI_NO_DAEMON;
 }
 
+void link_be_patient(struct link *link, uint32_t ms)
+{
+    link->patience_ms = ms;
+}
+
 /* ---- requests ------------------------------------------------------------------------------------------------------- */
 
 /* Publishes and waits for the acknowledgement and the answer. */
@@ -466,7 +473,7 @@ static int ask(struct link *link, const struct wire_packet *publish, char **answ
     if (code == CLI_DONE)
         code = link_settle(link);
     if (code == CLI_DONE)
-        code = turn_until(link, is_answered, ANSWER_MS);
+        code = turn_until(link, is_answered, link->patience_ms);
     if (code != CLI_DONE)
         return code;
     if (!link->wait.answer) {

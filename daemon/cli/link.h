@@ -20,6 +20,9 @@ define_cleanup(struct link *, link_close)
 /* Publishes a request with a Response Topic and waits for the answer: *answer is its text (free it). */
 int link_request(struct link *link, const char *topic, const char *payload, char **answer) must_check;
 
+/* How long an answer is waited for, in place of 10 seconds. */
+void link_be_patient(struct link *link, uint32_t ms);
+
 /* Publishes on TOPIC and waits for the message on TOPIC/accepted or TOPIC/rejected that carries the clientToken which is
  * part of the payload. CLI_REFUSED with *answer: it is the rejection. */
 int link_call(struct link *link, const char *topic, const char *payload, const char *token, char **answer)

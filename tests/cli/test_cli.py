@@ -201,6 +201,34 @@ def streams(gw):
     check(lines[2].split()[:5] == ["local", "-", "5", "0", "-"], f"{lines[2]}")
 
 
+def made_streams(gw):
+    check(gw.cli("stream", "create", "made", "max-size=2M", "on-full=overwrite") == "stream made: created\n", "made")
+    refused = json.loads(gw.cli("--json", "stream", "create", "other", "max-size=2", status=1))["message"]
+    check("maxSize: expected a size" in refused, f"a value that is none: {refused}")
+    gw.cli("stream", "create", "other", "colour", status=2)
+    for i in range(3):
+        gw.cli("stream", "append", "made", f'{{"n":{i}}}')
+    gw.cli("stream", "append", "nowhere", "x", status=1)
+    lines = gw.cli("stream", "read", "made").splitlines()
+    check([line.split()[0] for line in lines] == ["0", "1", "2"], f"three records: {lines}")
+    check(lines[2].endswith('streams/made {"n":2}'), f"{lines[2]}")
+    records = [json.loads(line) for line in gw.cli("--json", "stream", "read", "made", "--from", "1").splitlines()]
+    check([r["seq"] for r in records] == [1, 2], f"from the first on: {records}")
+    check(len(gw.cli("stream", "tail", "made", "--from", "0", "-n", "2").splitlines()) == 2, "tail ends after two")
+    check(gw.cli("stream", "cursor", "made", "create", "mine", "1") == "cursor mine: at 1\n", "a cursor")
+    check(gw.cli("stream", "read", "made", "--cursor", "mine", "-n", "1").split()[0] == "1", "reads from there")
+    check(gw.cli("stream", "cursor", "made", "move", "mine", "next") == "cursor mine: at 3\n", "moves")
+    check(gw.cli("stream", "cursor", "made").splitlines()[1].split()[0] == "mine", "is listed")
+    answer = gw.ask("stream", "verify")
+    check(answer["balanced"] is True and len(answer["streams"]) == 3, f"all books balance: {answer}")
+    check("stream made: balances" in gw.cli("stream", "verify", "made"), "as text, too")
+    check(gw.cli("stream", "cursor", "made", "delete", "mine") == "cursor mine: deleted\n", "gone")
+    check(gw.ask("stream", "describe", "made")["definition"]["maxSize"] == 2 << 20, "what it was made of")
+    gw.cli("stream", "delete", "telemetry", status=1)
+    check(gw.cli("stream", "delete", "made") == "stream made: deleted\n", "deleted")
+    gw.cli("stream", "describe", "made", status=1)
+
+
 def uplinks(gw):
     def state():
         return gw.ask("uplink", "list")["uplinks"][0]
@@ -246,7 +274,7 @@ def the_daemon_stops(suite):
         gw.cli("status", status=3)
 
 
-TESTS = (status, what_is_refused_is_counted, pub_and_sub, quality_of_service, retained, many_lines, a_large_message, shadows, streams, uplinks, plugins)
+TESTS = (status, what_is_refused_is_counted, pub_and_sub, quality_of_service, retained, many_lines, a_large_message, shadows, streams, made_streams, uplinks, plugins)
 
 
 def main():

@@ -274,9 +274,12 @@ class Gateway:
 
     def ctl(self, request, payload=b""):
         """A request on the control socket without a process of its own for it: quick enough to ask again and again."""
+        return self.request("$gatehouse/ctl/" + request, payload)
+
+    def request(self, topic, payload=b""):
         with raw.Client(os.path.join(self.runtime, "control.sock"), version=5) as asker:
             asker.subscribe("e2e/answer")
-            asker.send(raw.packet(raw.PUBLISH, 0, raw.text("$gatehouse/ctl/" + request) +
+            asker.send(raw.packet(raw.PUBLISH, 0, raw.text(topic) +
                                   raw.properties(5, b"\x08" + raw.text("e2e/answer")) + payload))
             return json.loads(asker.message().payload)
 

@@ -74,6 +74,16 @@ def answers_are_as_written(gw, all_schemas):
     check(all_schemas, "sync-explain", merges)
     gateway.check(merges["shadows"][0]["state"] == "disconnected", f"its cloud is not there: {merges}")
     check(all_schemas, "refusal", gw.ctl("sync/explain", b'{"thing":"moon"}'))
+    check(all_schemas, "stream-describe", gw.ctl("stream/create", b'{"name":"made","onFull":"overwrite"}'))
+    check(all_schemas, "refusal", gw.ctl("stream/create", b'{"name":"made"}'))
+    check(all_schemas, "stream-describe", gw.ctl("stream/describe", b'{"name":"telemetry"}'))
+    cursor = "$gatehouse/streams/telemetry/cursor"
+    check(all_schemas, "stream-cursor", gw.request(cursor, b'{"cursor":"c","action":"create"}'))
+    check(all_schemas, "refusal", gw.request(cursor, b'{"cursor":"c","action":"create"}'))
+    check(all_schemas, "stream-read", gw.request("$gatehouse/streams/telemetry/read", b'{"cursor":"c"}'))
+    check(all_schemas, "refusal", gw.request("$gatehouse/streams/telemetry/read", b'{"from":9}'))
+    check(all_schemas, "stream-verify", gw.ctl("stream/verify"))
+    check(all_schemas, "stream-describe", gw.ctl("stream/describe", b'{"name":"telemetry"}'))
     for command in "uplink/cut", "uplink/restore":
         check(all_schemas, "uplink", gw.ctl(command, b'{"name":"cloud"}'))
         check(all_schemas, "refusal", gw.ctl(command, b'{"name":"moon"}'))
