@@ -49,7 +49,7 @@ void seglog_publish(struct seglog *log)
     atomic_store_explicit(&log->seen_first, log->segments[0].first, memory_order_relaxed);
     atomic_store_explicit(&log->seen_next, log->next, memory_order_relaxed);
     atomic_store_explicit(&log->seen_bytes, log->bytes, memory_order_relaxed);
-    atomic_store_explicit(&log->seen_unused, log->unused, memory_order_relaxed);
+    atomic_store_explicit(&log->seen_unused, log->unused + log->torn_total, memory_order_relaxed);
     atomic_store_explicit(&log->seen_synced, log->synced, memory_order_relaxed);
 }
 
@@ -78,15 +78,16 @@ bool seglog_note_hole(struct seglog *log, uint64_t from, uint64_t to)
     return true;
 }
 
-void seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to)
+bool seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to)
 {
     if (!seglog_note_hole(log, from, to))
-        return;
+        return false;
     atomic_fetch_add_explicit(&log->seen_damaged, to - from, memory_order_relaxed);
     log_error("stream log %s: records %" PRIu64 " to %" PRIu64
               " are missing: damaged, or torn by a power cut before they "
               "were acknowledged; those before and after are served, the file is kept",
               log->name, from, to - 1);
+    return true;
 }
 
 void seglog_trim(struct seglog *log)
@@ -199,6 +200,7 @@ static void free_log(struct seglog *log)
     fd_close_p(&log->fd);
     fd_close_p(&log->folder);
     free(log->segments);
+    free(log->torn);
     free(log->name);
     free(log);
 }

@@ -40,6 +40,7 @@ struct seglog_record {
     size_t topic_len;
     const uint8_t *payload;
     size_t payload_len;
+    uint64_t batch; /* set by the log: how many numbers before this one were written since the last sync */
     uint64_t
         unused; /* of a read: how many of the numbers left out just before this one never were a record's */
 };
@@ -90,6 +91,9 @@ struct seglog_read {
     struct seglog *log;
     uint64_t from;
     size_t max_records, max_bytes;
+    bool
+        patient; /* a medium that cannot be read there is the reader's fault (-EIO) the first times, so that it comes
+                      * again later; else it is tried at once, and what cannot be read then is damage */
     uint8_t *buffer; /* owned by the reader: seglog_read_done() frees it */
     size_t buffer_size;
     struct seglog_record *records; /* into buffer */

@@ -146,6 +146,7 @@ void segment_reader_set(struct segment_reader *reader, int fd, uint64_t length)
     reader->length = length;
     reader->at = 0;
     reader->have = 0;
+    reader->give_up = reader->unreadable = false;
     if (reader->buffer_size > WINDOW) { /* one huge record should not be remembered for ever */
         free(reader->buffer);
         reader->buffer = NULL;
@@ -159,9 +160,9 @@ void segment_reader_done(struct segment_reader *reader)
     *reader = (struct segment_reader){.fd = -1};
 }
 
-/* Reads at most len bytes. What the medium cannot read becomes zeros: the records in it fail their CRC, and those before
- * and after are served. Returns less when the file is shorter than believed. */
-static size_t read_at(struct segment_reader *reader, uint8_t *bytes, size_t len, uint64_t offset)
+/* Reads at most len bytes; less when the file is shorter than believed, or the medium cannot be read (*r). After giving up
+ * what cannot be read becomes zeros: the records in it fail their CRC, and those before and after are served. */
+static size_t read_at(struct segment_reader *reader, uint8_t *bytes, size_t len, uint64_t offset, int *r)
 {
     size_t done = 0;
     while (done < len) {
@@ -170,11 +171,15 @@ static size_t read_at(struct segment_reader *reader, uint8_t *bytes, size_t len,
             continue;
         if (n == 0)
             break;
+        if (n < 0 && !reader->give_up) {
+            *r = -errno;
+            break;
+        }
         if (n < 0) {
-            if (!reader->complained)
+            if (!reader->unreadable)
                 log_error("stream log: read at %" PRIu64 ": %s; skipping what cannot be read", offset + done,
                           strerror(errno));
-            reader->complained = true;
+            reader->unreadable = true;
             n = (ssize_t)size_min(len - done, SECTOR - (offset + done) % SECTOR);
             memset(bytes + done, 0, (size_t)n);
         }
@@ -183,7 +188,7 @@ static size_t read_at(struct segment_reader *reader, uint8_t *bytes, size_t len,
     return done;
 }
 
-/* The `need` bytes at `offset`: NULL when the file has not that many, or (-ENOMEM in *r) no memory. */
+/* The `need` bytes at `offset`: NULL when the file has not that many, or (in *r) there is no memory or they cannot be read. */
 static const uint8_t *bytes_at(struct segment_reader *reader, uint64_t offset, size_t need, int *r)
 {
     if (offset > reader->length || need > reader->length - offset)
@@ -203,11 +208,15 @@ static const uint8_t *bytes_at(struct segment_reader *reader, uint64_t offset, s
     }
     size_t len = reader->length - offset < want ? (size_t)(reader->length - offset) : want;
     reader->at = offset;
-    reader->have = read_at(reader, reader->buffer, len, offset);
-    return reader->have >= need ? reader->buffer : NULL;
+    int fault = 0;
+    reader->have = read_at(reader, reader->buffer, len, offset, &fault);
+    if (reader->have >= need)
+        return reader->buffer;
+    *r = fault;
+    return NULL;
 }
 
-/* The record at `offset`: 1, 0 when there is none, -ENOMEM. */
+/* The record at `offset`: 1, 0 when there is none, −errno. */
 static int record_at(struct segment_reader *reader, uint64_t offset, struct segment_found *ret)
 {
     int r = 0;
@@ -243,13 +252,15 @@ int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_s
 {
     struct segment_found found;
     int r;
-    scan->next = first;
+    scan->next = scan->batch = first;
     scan->length = SEGLOG_HEAD_SIZE;
     while ((r = segment_find(reader, scan->length, scan->next, UINT64_MAX, &found)) > 0) {
         uint64_t seq = found.record.seq;
+        scan->hole_end = found.offset;
         if (seq > scan->next && scan->on_hole)
             scan->on_hole(scan, scan->next, seq);
         scan->next = seq + 1;
+        scan->batch = seq - (found.record.batch < seq ? found.record.batch : seq);
         scan->length = found.offset + found.size;
     }
     return r;

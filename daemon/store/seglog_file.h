@@ -36,7 +36,8 @@ struct segment_reader {
     size_t buffer_size;
     uint64_t at; /* where in the file buffer[0] is */
     size_t have;
-    bool complained; /* about sectors that cannot be read */
+    bool give_up;    /* what cannot be read is taken for zeros; else it is a fault: -EIO */
+    bool unreadable; /* that has been done since it was set */
 };
 
 /* Another file, or the same one grown: a new window. */
@@ -50,7 +51,7 @@ struct segment_found {
 };
 
 /* The next intact record from `offset` on that can be number `expected` or, when bytes were skipped to find it, a later
- * one below `end`. 1, 0 when there is none, -ENOMEM. */
+ * one below `end`. 1; 0 when there is none; -ENOMEM; -EIO and the like when the medium could not be read just there. */
 int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expected, uint64_t end,
                  struct segment_found *ret) must_check;
 
@@ -58,6 +59,8 @@ int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expect
 struct segment_scan {
     void (*on_hole)(struct segment_scan *scan, uint64_t from, uint64_t to); /* may be NULL; the caller's */
     uint64_t next;                                                          /* number after the last record */
-    uint64_t length;                                                        /* end of the last record */
+    uint64_t hole_end; /* in on_hole(): where the next record begins; the hole begins at `length` */
+    uint64_t batch;    /* first number of the batch that the last record belongs to */
+    uint64_t length;   /* end of the last record */
 };
 int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *scan) must_check;

@@ -32,6 +32,12 @@ struct hole {
     uint64_t from, to;
 };
 
+/* Where the medium could not be read. */
+struct bad_spot {
+    uint64_t segment, seq; /* the record that was looked for */
+    unsigned tries;        /* 0: none */
+};
+
 /* Where a record begins, remembered for the reader that will continue there. */
 struct bookmark {
     uint64_t seq;
@@ -39,7 +45,7 @@ struct bookmark {
     uint64_t offset; /* 0: none */
 };
 
-enum { BOOKMARKS = 8, HOLES = 256, OUT_SIZE = 256 * 1024 };
+enum { BOOKMARKS = 8, HOLES = 256, BAD_SPOTS = 16, OUT_SIZE = 256 * 1024 };
 
 struct seglog {
     struct list link; /* in seglogs->logs; the loop's */
@@ -70,6 +76,11 @@ struct seglog {
     bool complained;   /* a fault was logged and nothing has succeeded since */
     struct bookmark bookmarks[BOOKMARKS];
     unsigned bookmark_next;
+    struct hole *torn; /* never acknowledged, and told from damage by the file that says so */
+    size_t torn_count;
+    uint64_t torn_total;
+    struct bad_spot bad[BAD_SPOTS];
+    unsigned bad_next;
     struct hole holes[HOLES]; /* a ring: whoever has more is told of some of them twice */
     unsigned hole_next;
 
@@ -110,14 +121,25 @@ struct segment *seglog_add_segment(struct seglog *log, uint64_t first, uint64_t 
 void seglog_publish(struct seglog *log);
 /* Is this hole new? It is known from now on. */
 bool seglog_note_hole(struct seglog *log, uint64_t from, uint64_t to);
-/* Counts and reports a hole that is new. */
-void seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to);
+/* Counts and reports a hole that is new: true. */
+bool seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to);
 /* How many numbers just before a segment were never acknowledged; looks into its head once. */
 uint64_t seglog_unused_before(struct seglog *log, size_t segment);
 /* Gives back what was preallocated behind the end of the active segment. */
 void seglog_trim(struct seglog *log);
 /* The reader must not keep a file that goes away. */
 void seglog_forget_reader(struct seglog *log);
+
+/* Copies what is no record of a segment, from begin to end. seglog_quarantine.c */
+void seglog_quarantine(struct seglog *log, uint64_t segment, int fd, uint64_t begin, uint64_t end);
+
+/* seglog_unused.c: reads the file; adds to it; how many of these numbers are in it. */
+int seglog_load_torn(struct seglog *log) must_check;
+/* Is this the boot of the log's last opening, so that the power has not gone since? Notes that it is. */
+bool seglog_is_same_boot(const struct seglog *log);
+void seglog_note_boot(const struct seglog *log);
+int seglog_note_torn(struct seglog *log, uint64_t from, uint64_t to) must_check;
+uint64_t seglog_torn_within(const struct seglog *log, uint64_t from, uint64_t to);
 
 /* seglog_write.c */
 void seglog_append_run(struct work *work, void *resource);

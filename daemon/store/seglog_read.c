@@ -91,22 +91,60 @@ static void remember(struct seglog *log, const struct place *place)
     log->bookmarks[log->bookmark_next++ % BOOKMARKS] = mark;
 }
 
+/* Has one been there often enough to believe that it stays so? */
+static bool is_given_up(struct seglog *log, uint64_t segment, uint64_t seq)
+{
+    enum { TRIES = 5 };
+    for (size_t i = 0; i < BAD_SPOTS; i++) {
+        struct bad_spot *spot = &log->bad[i];
+        if (spot->tries && spot->segment == segment && spot->seq == seq)
+            return spot->tries >= TRIES || ++spot->tries >= TRIES;
+    }
+    log->bad[log->bad_next++ % BAD_SPOTS] = (struct bad_spot){segment, seq, 1};
+    return false;
+}
+
+/* The next record of the segment. A medium that cannot be read may be readable a moment later: a bus that was disturbed, a
+ * card that was busy. Damage is what stays. */
+static int find(struct seglog *log, const struct place *place, uint64_t end, bool patient,
+                struct segment_found *ret)
+{
+    struct segment_reader *reader = &log->logs->reader;
+    uint64_t segment = log->segments[place->segment].first;
+    int r = segment_find(reader, place->offset, place->seq, end, ret);
+    while (r < 0 && r != -ENOMEM && !is_given_up(log, segment, place->seq))
+        if (patient)
+            return r;
+        else
+            r = segment_find(reader, place->offset, place->seq, end, ret);
+    if (r >= 0 || r == -ENOMEM)
+        return r;
+    reader->give_up = true;
+    r = segment_find(reader, place->offset, place->seq, end, ret);
+    reader->give_up = false;
+    return r;
+}
+
 /* The next record at or after *place, which moves behind it. 1; 0 at the end of the log; −errno. */
-static int step(struct seglog *log, struct place *place, uint64_t from, struct segment_found *ret)
+static int step(struct seglog *log, struct place *place, uint64_t from, bool patient,
+                struct segment_found *ret)
 {
     for (;;) {
         struct segment *segment = &log->segments[place->segment];
         uint64_t end = end_of(log, place->segment);
         int r = point_reader(log, segment);
         if (r == 0)
-            r = segment_find(&log->logs->reader, place->offset, place->seq, end, ret);
+            r = find(log, place, end, patient, ret);
         if (r == -ENOENT)
             r = 0; /* somebody removed it: its records are lost, the others are not */
         if (r < 0)
             return r;
         uint64_t found = r > 0 ? ret->record.seq : end;
-        if (found > place->seq)
-            seglog_report_hole(log, place->seq, found);
+        place->unused += seglog_torn_within(log, place->seq > from ? place->seq : from, found);
+        if (found > place->seq && seglog_torn_within(log, place->seq, found) < found - place->seq &&
+            seglog_report_hole(log, place->seq, found) && log->logs->reader_segment == segment->first)
+            seglog_quarantine(log, segment->first, log->logs->reader.fd, place->offset,
+                              r > 0 ? ret->offset : segment->length);
         if (r > 0) {
             place->seq = found + 1;
             place->offset = ret->offset + ret->size;
@@ -173,7 +211,7 @@ static int read_records(struct seglog *log, struct seglog_read *read)
     while (count < read->max_records) {
         struct place before = place;
         struct segment_found found;
-        int r = step(log, &place, read->from, &found);
+        int r = step(log, &place, read->from, read->patient, &found);
         if (r < 0)
             return count ? (int)count : r;
         if (r == 0) {
@@ -260,6 +298,7 @@ static void count_range(struct seglog *log, uint64_t before, struct seglog_range
     for (size_t i = 1; log->unused && i < log->count && log->segments[i - 1].first < to; i++)
         range->unused += overlap(range->from, to, log->segments[i].first - seglog_unused_before(log, i),
                                  log->segments[i].first);
+    range->unused += seglog_torn_within(log, range->from, to);
     for (size_t i = 0; i < HOLES; i++)
         range->damaged += overlap(range->from, to, log->holes[i].from, log->holes[i].to);
 }
@@ -288,7 +327,7 @@ void seglog_survey_run(struct work *work, void *resource)
     survey->oldest = k + 1 < log->count ? log->segments[k].wall : 0;
     survey->first = log->segments[0].first;
     survey->next = log->next;
-    survey->unused = log->unused;
+    survey->unused = log->unused + log->torn_total;
     for (size_t i = 0; i < survey->range_count; i++)
         count_range(log, survey->before, &survey->ranges[i]);
     work->r = 0;

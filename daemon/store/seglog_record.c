@@ -58,7 +58,7 @@ void seglog_record_encode_head(uint8_t bytes[SEGLOG_RECORD_HEAD_SIZE], const str
     put(bytes + 16, (uint64_t)record->wall, 8);
     put(bytes + 24, record->payload_len, 4);
     put(bytes + 28, record->topic_len, 2);
-    put(bytes + 30, 0, 2);
+    put(bytes + 30, record->batch < UINT16_MAX ? record->batch : UINT16_MAX, 2);
     uint32_t crc = crc32c(0, bytes + 8, SEGLOG_RECORD_HEAD_SIZE - 8);
     crc = crc32c(crc, record->topic, record->topic_len);
     crc = crc32c(crc, record->payload, record->payload_len);
@@ -82,6 +82,7 @@ int seglog_record_decode(const uint8_t *bytes, size_t len, struct seglog_record 
         return -EUCLEAN;
     *ret = (struct seglog_record){
         .seq = get(bytes + 8, 8),
+        .batch = get(bytes + 30, 2),
         .wall = (int64_t)get(bytes + 16, 8),
         .topic = (const char *)bytes + SEGLOG_RECORD_HEAD_SIZE,
         .topic_len = topic_len,

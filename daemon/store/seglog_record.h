@@ -6,7 +6,7 @@
  *             16  u64 first sequence number       16  i64 wall time, ms since 1970
  *             24  u32 those of all the log so far 24  u32 length of the payload
  *             28  u32 CRC-32C of the above        28  u16 length of the topic
- *                                                 30  u16 0
+ *                                                 30  u16 numbers of its batch before it, at most 65535
  *                                                 32  topic, payload, zeros up to a multiple of 8
  *
  * All little-endian. Records begin at multiples of 8, which is where one looks for the next after damage.

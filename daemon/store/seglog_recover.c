@@ -72,15 +72,14 @@ static int create(struct seglog *log, uint64_t first, uint64_t unused)
     return 0;
 }
 
-/* A head that cannot be read, with bytes behind it. */
-static int set_aside(struct seglog *log, const struct segment_scan *scan)
+/* A file that must not be changed: its head is damaged, or parts of it cannot be read now. */
+static int set_aside(struct seglog *log, const struct segment_scan *scan, const char *what)
 {
     struct segment *last = seglog_active(log);
     uint64_t beyond = scan->next + (last->length - scan->length) / SEGLOG_RECORD_HEAD_SIZE + 1;
-    log_error("stream log %s: the head of segment %" PRIu64
-              " is damaged; the file is kept and read as far as possible, "
-              "appending goes on at %" PRIu64,
-              log->name, last->first, beyond);
+    log_error("stream log %s: segment %" PRIu64
+              ": %s; the file is kept and read as far as possible, appending goes on at %" PRIu64,
+              log->name, last->first, what, beyond);
     (void)close(log->fd);
     log->fd = -1;
     return create(log, beyond, beyond - scan->next);
@@ -101,14 +100,49 @@ static void find_unused(struct seglog *log)
     }
 }
 
+enum { SCAN_HOLES = 64 };
+
+struct scan_hole {
+    struct hole numbers;
+    uint64_t begin, end; /* in the file */
+};
+
+/* Holes are judged at the end: only then it is known which batch was the last one. */
 struct log_scan {
     struct segment_scan scan;
     struct seglog *log;
+    struct scan_hole holes[SCAN_HOLES];
+    size_t count;
 };
 
 static void on_hole(struct segment_scan *scan, uint64_t from, uint64_t to)
 {
-    seglog_report_hole(container_of(scan, struct log_scan, scan)->log, from, to);
+    struct log_scan *log_scan = container_of(scan, struct log_scan, scan);
+    if (log_scan->count < SCAN_HOLES)
+        log_scan->holes[log_scan->count++] = (struct scan_hole){{from, to}, scan->length, scan->hole_end};
+    else
+        (void)seglog_report_hole(log_scan->log, from, to);
+}
+
+/* What is missing of the last batch was torn, if the power may have gone since. What is missing elsewhere is damage. */
+static int judge_holes(struct log_scan *log_scan)
+{
+    struct seglog *log = log_scan->log;
+    bool may_be_torn = !seglog_is_same_boot(log);
+    for (size_t i = 0; i < log_scan->count; i++) {
+        const struct scan_hole *hole = &log_scan->holes[i];
+        uint64_t from = hole->numbers.from, to = hole->numbers.to;
+        if (seglog_torn_within(log, from, to) == to - from)
+            continue;
+        if (may_be_torn && from >= log_scan->scan.batch) {
+            int r = seglog_note_torn(log, from, to);
+            if (r < 0)
+                return r;
+        } else if (seglog_report_hole(log, from, to)) {
+            seglog_quarantine(log, seglog_active(log)->first, log->fd, hole->begin, hole->end);
+        }
+    }
+    return 0;
 }
 
 /* The number after the last record of the file before the last one. */
@@ -146,6 +180,19 @@ static int write_again(struct seglog *log)
     return segment_write_head(log->fd, &head);
 }
 
+/* A medium that cannot be read may be readable a moment later; a start does not wait for that long. */
+static int scan_patiently(struct segment_reader *reader, uint64_t first, struct segment_scan *scan)
+{
+    enum { TRIES = 5 };
+    int r = -EIO;
+    for (unsigned i = 0; i < TRIES && r < 0 && r != -ENOMEM; i++)
+        r = segment_scan(reader, first, scan);
+    if (r >= 0 || r == -ENOMEM)
+        return r;
+    reader->give_up = true;
+    return segment_scan(reader, first, scan);
+}
+
 static int mend_last(struct seglog *log)
 {
     struct segment *last = seglog_active(log);
@@ -164,24 +211,31 @@ static int mend_last(struct seglog *log)
         log_error("stream log %s: was written by a newer gatehoused; nothing was changed", log->name);
         return head_r;
     }
-    bool torn = head_r < 0 && last->length <= SEGLOG_HEAD_SIZE;
+    bool torn = head_r == -EUCLEAN && last->length <= SEGLOG_HEAD_SIZE;
 
     struct segment_reader reader = {.fd = -1};
     struct log_scan log_scan = {.scan.on_hole = on_hole, .log = log};
     const struct segment_scan *scan = &log_scan.scan;
     segment_reader_set(&reader, log->fd, last->length);
-    int r = segment_scan(&reader, last->first, &log_scan.scan);
+    int r = scan_patiently(&reader, last->first, &log_scan.scan);
+    bool unreadable = reader.unreadable;
     segment_reader_done(&reader);
+    if (r == 0 && !unreadable)
+        r = judge_holes(&log_scan);
     if (r < 0)
         return r;
+    if (unreadable)
+        return set_aside(log, scan, "parts of it cannot be read");
     if (head_r < 0 && !torn)
-        return set_aside(log, scan);
+        return set_aside(log, scan, "its head is damaged");
     if (torn)
         r = write_again(log);
     else if (scan->length < last->length)
         log_info("stream log %s: %" PRIu64 " bytes after record %" PRIu64
                  " are not a whole record and were cut off",
                  log->name, last->length - scan->length, scan->next - 1);
+    if (!torn && scan->length < last->length)
+        seglog_quarantine(log, last->first, log->fd, scan->length, last->length);
     if (r == 0 && scan->length < last->length && ftruncate(log->fd, (off_t)scan->length) < 0)
         r = -errno;
     if (r == 0 && (fdatasync(log->fd) < 0 || fsync(log->folder) < 0))
@@ -194,6 +248,8 @@ static int mend_last(struct seglog *log)
 int seglog_recover(struct seglog *log)
 {
     int r = log->memory ? 0 : list_segments(log);
+    if (r == 0 && !log->memory)
+        r = seglog_load_torn(log);
     if (r == 0)
         r = log->count ? mend_last(log) : create(log, 0, 0);
     if (r < 0)
@@ -201,6 +257,8 @@ int seglog_recover(struct seglog *log)
     log->bytes = 0;
     for (size_t i = 0; i < log->count; i++)
         log->bytes += log->segments[i].length;
+    if (!log->memory)
+        seglog_note_boot(log);
     log->unsynced = true;
     log->next_write = log->synced = log->next;
     log->worn = log->written;

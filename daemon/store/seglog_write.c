@@ -246,6 +246,7 @@ static int encode(struct seglog *log, struct seglog_append *append)
     struct seglogs *logs = log->logs;
     struct seglog_record *record = &append->record;
     record->seq = log->next_write;
+    record->batch = log->next_write - log->synced;
     size_t size = seglog_record_size(record->topic_len, record->payload_len);
     size_t padding = size - SEGLOG_RECORD_HEAD_SIZE - record->topic_len - record->payload_len;
     bool apart = record->payload_len >= LARGE;

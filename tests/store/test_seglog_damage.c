@@ -272,6 +272,42 @@ TEST(a_payload_that_looks_like_a_record_is_not_taken_for_one)
     rig_done(&rig);
 }
 
+/* ---- quarantine -------------------------------------------------------------------------------------------------- */
+
+TEST(bytes_that_are_no_record_are_kept_apart_once)
+{
+    struct seglog_rig rig;
+    rig_init(&rig, WORKER_INLINE, 0, 0);
+    CHECK_INT(rig_append(&rig, rig.log, 0, 10, 43), 0);
+    cleanup_free char *path = rig_last_segment(&rig);
+    overwrite(path, 32 + 4 * RECORD + 40, "??", 2);
+    cleanup_free char *kept =
+        str_printf("%s/telemetry/quarantine/00000000000000000000-%d.bytes", rig.path, 32 + 4 * RECORD);
+    for (int i = 0; i < 2; i++) {
+        struct seglog_read read = {0};
+        CHECK_INT(rig_read(&rig, rig.log, 0, 100, &read), 9);
+        CHECK_INT(read.skipped, 1);
+        seglog_read_done(&read);
+        CHECK_INT(size_of(kept), RECORD);
+        if (i == 0)
+            CHECK_INT(unlink(kept), 0);
+        if (i == 0)
+            rig_reopen(&rig); /* which finds it anew */
+    }
+    rig_close(&rig);
+    off_t size = size_of(path);
+    cleanup(fd_close_p) int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    CHECK_INT(write(fd, "GHR1 and no more", 16), 16);
+    rig_open(&rig);
+    CHECK_INT(size_of(path), size);
+    cleanup_free char *tail =
+        str_printf("%s/telemetry/quarantine/00000000000000000000-%lld.bytes", rig.path, (long long)size);
+    size_t len;
+    cleanup_free uint8_t *bytes = load(tail, &len);
+    CHECK_MEM(bytes, len, "GHR1 and no more", 16);
+    rig_done(&rig);
+}
+
 /* ---- heads and names --------------------------------------------------------------------------------------------- */
 
 TEST(a_segment_whose_making_was_interrupted_is_made_again)

@@ -98,6 +98,7 @@ static void read_ahead(struct stream *stream)
     stream->reading = true;
     stream->read.from = stream->sent;
     stream->read.max_records = READ_RECORDS;
+    stream->read.patient = true;
     stream->read.max_bytes = READ_BYTES;
     stream->read.work.done = on_read;
     seglog_read(stream->log, &stream->read);

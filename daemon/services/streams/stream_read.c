@@ -177,6 +177,7 @@ static void look(struct reading *reading)
     reading->read.from = from;
     reading->read.max_records = (size_t)reading->max;
     reading->read.max_bytes = ANSWER_BYTES_MAX;
+    reading->read.patient = true;
     reading->read.work.done = on_read;
     seglog_read(stream->log, &reading->read);
 }

@@ -265,6 +265,7 @@ static void read_on(struct verification *v)
     v->read.from = v->at;
     v->read.max_records = (size_t)(v->end - v->at < PIECE_RECORDS ? v->end - v->at : PIECE_RECORDS);
     v->read.max_bytes = PIECE_BYTES;
+    v->read.patient = true;
     v->read.work.done = on_read;
     seglog_read(v->stream->log, &v->read);
 }

@@ -1,0 +1,182 @@
+/* The power goes at every boundary between two writes of a run, and what was written and not synced is there or not, sector by
+ * sector. Each time: no acknowledged record is missing, twice in the log, or out of order, and the books balance.
+ *
+ *      test_streams_power              a few cuts at each boundary
+ *      GATEHOUSE_CUTS=20 test_…        more of them: each with other sectors
+ */
+#include "services/streams/streams_rig.h"
+#include "store/folder.h"
+#include "store/power.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { RECORDS = 84, BURST = 7, SIZE = 150 };
+
+static const struct stream_options options[] = {
+    {.name = "sent", .uplink = "cloud", .segment_bytes = 4096},
+    {.name = "over", .segment_bytes = 4096, .max_bytes = 16384, .overwrite = true},
+    {.name = "late", .segment_bytes = 4096, .sync_ms = 400},
+};
+enum { STREAMS = array_size(options), SENT = 0, OVER = 1, LATE = 2 };
+
+static struct {
+    const char *folder;
+    struct streams_rig *rig;
+    unsigned taken[STREAMS];   /* records whose publisher was told so: 0, 1, … */
+    unsigned confirmed, heard; /* by the cloud, in order */
+    unsigned boundaries, cuts_each, seed;
+    pid_t self;
+} run;
+
+/* ---- what a new start finds -------------------------------------------------------------------------------------- */
+
+/* The numbers in the payloads of what a stream has, from the first kept on: in order, none twice, and none left out of those
+ * that are promised. The number after the last. */
+static unsigned read_all(struct streams_rig *rig, int stream, unsigned promised, unsigned *first)
+{
+    cleanup_free char *topic = str_printf("$gatehouse/streams/%s/read", options[stream].name);
+    unsigned expected = 0, count = 0;
+    for (int64_t from = 0;;) {
+        char request[64];
+        (void)snprintf(request, sizeof request, "{\"from\":%lld,\"max\":1000}", (long long)from);
+        const char *answer = rig_request(rig->house, topic, request);
+        CHECK(answer);
+        if (strstr(answer, "\"code\":412"))
+            return count ? expected : 0;
+        for (const char *at = answer; (at = strstr(at, "\"payload\":\""));) {
+            at += strlen("\"payload\":\"");
+            unsigned number = (unsigned)strtoul(at, NULL, 10);
+            if (count++ == 0)
+                *first = expected = number;
+            CHECK(number == expected || (number > expected && expected >= promised));
+            expected = number + 1;
+        }
+        const char *next = strstr(answer, "\"next\":");
+        CHECK(next);
+        from = atoll(next + strlen("\"next\":"));
+    }
+}
+
+static void check_start(const char *folder)
+{
+    cleanup_free char *db = str_printf("%s/state.db", folder);
+    struct streams_rig *rig = streams_rig_new_at(folder, db, options, STREAMS);
+    for (int i = 0; i < 2; i++) { /* a second start finds nothing else */
+        unsigned first = 0;
+        unsigned next = read_all(rig, SENT, run.taken[SENT], &first);
+        CHECK(first <= run.confirmed ||
+              run.taken[SENT] <= run.confirmed); /* what the cloud has not confirmed is there */
+        CHECK(next >= run.taken[SENT] || (next == 0 && run.confirmed >= run.taken[SENT]));
+        next = read_all(rig, OVER, run.taken[OVER], &first);
+        CHECK(next >= run.taken[OVER]); /* the newest are kept */
+        (void)read_all(rig, LATE, 0, &first);
+        streams_rig_check_books(rig);
+        streams_rig_restart(rig);
+    }
+    for (int stream = 0; stream < (int)STREAMS; stream++) /* and it goes on */
+        streams_rig_append(rig, options[stream].name, 100000, 3);
+    streams_rig_check_books(rig);
+    rig = streams_rig_free(rig);
+}
+
+static void cut_here(void)
+{
+    if (getpid() != run.self)
+        return;
+    run.boundaries++;
+    for (unsigned i = 0; i < run.cuts_each; i++) {
+        unsigned seed = run.seed + run.boundaries * 131 + i * 7919;
+        pid_t child = fork();
+        if (child == 0) {
+            power_before = NULL;
+            char *copy = power_cut(run.folder, seed);
+            check_start(copy);
+            copy = folder_free(copy);
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            (void)fprintf(stderr, "boundary %u, seed %u\n", run.boundaries, seed);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
+
+struct writer {
+    struct receipt receipt;
+    int stream;
+};
+
+static void on_taken(struct receipt *receipt, int r)
+{
+    struct writer *writer = container_of(receipt, struct writer, receipt);
+    if (r == 0)
+        run.taken[writer->stream]++;
+    free(writer);
+}
+
+static void publish(int stream, unsigned number)
+{
+    cleanup_free char *topic = str_printf("$gatehouse/streams/%s/append", options[stream].name);
+    char payload[SIZE + 1];
+    (void)snprintf(payload, sizeof payload, "%-*u", SIZE, number);
+    struct writer *writer = mem_new(struct writer);
+    writer->stream = stream;
+    receipt_init(&writer->receipt, on_taken);
+    cleanup(msg_unref_p) struct msg *msg = msg_new(topic, strlen(topic), payload, SIZE);
+    bus_publish(run.rig->house->bus, msg, &writer->receipt);
+}
+
+static void cloud_works(unsigned step)
+{
+    run.heard = (unsigned)cloud_count(run.rig);
+    for (unsigned n = step % 9; n && run.confirmed < run.heard; n--) {
+        struct receipt *receipt = run.rig->items[run.confirmed].receipt;
+        run.rig->items[run.confirmed].receipt = NULL;
+        run.confirmed++; /* before: from here on the cloud has it */
+        receipt_settle(receipt, 0);
+    }
+}
+
+static void live(void)
+{
+    (void)rig_request(run.rig->house, "$gatehouse/streams/over/cursor",
+                      "{\"cursor\":\"c\",\"action\":\"create\"}");
+    bus_say(run.rig->house->bus, "$gatehouse/status/cloud/cloud", "{\"state\":\"up\"}", BUS_KEEP);
+    for (unsigned step = 0, number = 0; number < RECORDS; step++) {
+        for (int i = 0; i < BURST && number < RECORDS; i++, number++)
+            for (int stream = 0; stream < (int)STREAMS; stream++)
+                publish(stream, number);
+        (void)loop_turn(run.rig->house->loop, 0);
+        cloud_works(step);
+        rig_wait(run.rig->house, 130); /* cursors are stored now and then, and the late ones synced */
+    }
+}
+
+TEST(no_acknowledged_record_is_lost_and_the_books_balance_when_the_power_goes_at_any_boundary)
+{
+    cleanup(folder_free_p) char *folder = folder_new();
+    cleanup_free char *db = str_printf("%s/state.db", folder);
+    const char *cuts = getenv("GATEHOUSE_CUTS");
+    run.folder = folder;
+    run.cuts_each = cuts ? (unsigned)atoll(cuts) : 1;
+    run.seed = cuts ? (unsigned)getpid() : 4711;
+    run.self = getpid();
+    power_reset();
+    run.rig = streams_rig_new_at(folder, db, options, STREAMS);
+    power_before = cut_here;
+    live();
+    power_before = NULL;
+    CHECK(run.boundaries > 100);
+    for (int stream = 0; stream < (int)STREAMS; stream++)
+        CHECK_INT(run.taken[stream], RECORDS);
+    printf("%u boundaries, %u cuts at each\n", run.boundaries, run.cuts_each);
+    streams_rig_check_books(run.rig);
+    run.rig = streams_rig_free(run.rig);
+    power_reset();
+}
