@@ -84,6 +84,12 @@ static void *worker_main(void *arg)
                 worker->ops.idle(worker->resource);
                 (void)pthread_mutex_lock(&worker->lock);
             }
+            bool more = worker->ops.rest != NULL;
+            while (more && list_is_empty(&worker->queue) && !worker->ending) {
+                (void)pthread_mutex_unlock(&worker->lock);
+                more = worker->ops.rest(worker->resource);
+                (void)pthread_mutex_lock(&worker->lock);
+            }
             while (list_is_empty(&worker->queue) && !worker->ending)
                 (void)pthread_cond_wait(&worker->work_came, &worker->lock);
             continue;
@@ -137,6 +143,8 @@ static void run_here(struct worker *worker)
     list_init(&batch);
     list_splice(&batch, &worker->fresh);
     run_batch(worker, &batch);
+    while (worker->mode == WORKER_INLINE && worker->ops.rest && worker->ops.rest(worker->resource))
+        ;
     list_splice(&worker->finished, &batch);
     wake_loop(worker);
 }

@@ -31,6 +31,7 @@ struct worker_ops {
     void (*run)(void *resource, struct work *work); /* surrounds work->run() when an item needs that; NULL: just it */
     int (*commit)(void *resource); /* 0 or −errno: nothing of the batch was kept */
     void (*idle)(void *resource);  /* the queue went empty: time for what can wait */
+    bool (*rest)(void *resource);  /* the same, in small pieces: called until it says that there is no more, and work comes first */
 };
 
 enum worker_mode {

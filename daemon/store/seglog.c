@@ -59,9 +59,9 @@ uint64_t seglog_unused_before(struct seglog *log, size_t i)
     if (!log->unused)
         return 0;
     if (segment->unused == UNUSED_UNKNOWN) {
-        char name[SEGMENT_NAME_SIZE];
+        char name[SEGMENT_PACKED_NAME_SIZE];
         struct seglog_head head = {0};
-        segment_name(name, segment->first);
+        seglog_file_name(name, segment);
         cleanup(fd_close_p) int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
         bool known = fd >= 0 && segment_read_head(fd, &head) == 0 && head.unused <= segment->first;
         segment->unused = known ? head.unused : 0; /* then what is missing there is damage */
@@ -131,7 +131,7 @@ static void free_logs(struct seglogs *logs)
 
 int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum worker_mode mode)
 {
-    static const struct worker_ops ops = {.commit = seglogs_commit};
+    static const struct worker_ops ops = {.commit = seglogs_commit, .rest = seglogs_rest};
 
     struct seglogs *logs = mem_new(struct seglogs);
     logs->folder = logs->reader.fd = -1;
@@ -140,6 +140,7 @@ int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum 
     logs->out = mem_new_bytes(OUT_SIZE);
     list_init(&logs->logs);
     list_init(&logs->dirty);
+    list_init(&logs->to_pack);
     int r = open_folder(AT_FDCWD, dir, &logs->folder);
     if (r == 0 && flock(logs->folder, LOCK_EX | LOCK_NB) < 0)
         r = errno == EWOULDBLOCK ? -EBUSY : -errno;
@@ -208,6 +209,7 @@ static void free_log(struct seglog *log)
 static void set_limits(struct seglog *log, const struct seglog_options *options)
 {
     log->memory = options && options->memory;
+    log->compress = log->wants_packing = options && options->compress && !log->memory;
     log->sync_every = options && !log->memory ? options->sync_every : 0;
     log->max_bytes = options ? options->max_bytes : 0;
     log->segment_bytes = options && options->segment_bytes ? options->segment_bytes : SEGMENT_BYTES;
@@ -254,6 +256,7 @@ int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
     list_init(&log->waiting);
     list_init(&log->written_list);
     list_init(&log->syncs);
+    list_init(&log->to_pack);
     log->sync_timer.fire = on_sync_time;
     set_limits(log, options);
 
@@ -271,14 +274,44 @@ int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
     return 0;
 }
 
+/* The thread's part of closing: it may be at work on the log even when nobody has asked for anything. */
+struct leaving {
+    struct work work;
+    struct seglog *log;
+};
+
+static void leave_thread(struct seglog *log)
+{
+    list_remove(&log->to_pack);
+    seglog_stop_packing(log, UINT64_MAX);
+    seglog_forget_reader(log);
+}
+
+static void on_leave(struct work *work, void *resource)
+{
+    (void)resource;
+    leave_thread(container_of(work, struct leaving, work)->log);
+    work->r = 0;
+}
+
+static void on_left(struct work *work)
+{
+    (void)work;
+}
+
 struct seglog *seglog_close(struct seglog *log)
 {
     if (!log)
         return NULL;
     timer_stop(log->logs->loop, &log->sync_timer);
-    if (log->logs->worker)
+    struct work leave = {.run = on_leave, .done = on_left};
+    struct leaving leaving = {leave, log};
+    if (log->logs->worker) {
+        worker_submit(log->logs->worker, &leaving.work);
         worker_quiesce(log->logs->worker);
-    seglog_forget_reader(log);
+    } else {
+        leave_thread(log);
+    }
     if (log->lagging && log->fd >= 0 && fdatasync(log->fd) < 0)
         log_error("stream log %s: fdatasync: %s", log->name, strerror(errno));
     seglog_trim(log);

@@ -2,6 +2,7 @@
  *
  *      DIR/NAME/00000000000000000000.seg   [head][record][record]…      sealed
  *      DIR/NAME/00000000000000052341.seg   [head][record][rec           active: the tail may be torn by a power cut
+ *      DIR/NAME/00000000000000041877.segz                              sealed and packed (seglog_packed.h)
  *
  * A record has a sequence number that grows by one and is never used again, the wall time of its arrival, a topic and a
  * payload. Appends of one turn, over all logs, are written with one pwritev per log and synced once per log: when an append's done()
@@ -27,6 +28,7 @@ struct seglog_options {
         segment_bytes; /* 0: 4 MiB; never more than a quarter of max_bytes, since space comes back in segments */
     uint64_t max_bytes; /* 0: unlimited. An append beyond it is refused with SEGLOG_FULL, nothing is lost */
     bool memory;        /* in memory: nothing is written to disk, and it is empty when it is opened */
+    bool compress;      /* segments that are full */
     unsigned
         sync_every; /* ms: an append is done when it is written, and synced so much later; 0: synced first */
 };

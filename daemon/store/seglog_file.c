@@ -33,10 +33,16 @@ void segment_name(char name[SEGMENT_NAME_SIZE], uint64_t first)
     (void)snprintf(name, SEGMENT_NAME_SIZE, "%020" PRIu64 ".seg", first);
 }
 
-bool segment_name_parse(const char *name, uint64_t *first)
+void segment_packed_name(char name[SEGMENT_PACKED_NAME_SIZE], uint64_t first)
 {
-    if (strlen(name) != SEGMENT_NAME_SIZE - 1 || strcmp(name + 20, ".seg") != 0)
+    (void)snprintf(name, SEGMENT_PACKED_NAME_SIZE, "%020" PRIu64 ".segz", first);
+}
+
+bool segment_name_parse(const char *name, uint64_t *first, bool *packed)
+{
+    if (strlen(name) < 20 || (strcmp(name + 20, ".seg") != 0 && strcmp(name + 20, ".segz") != 0))
         return false;
+    *packed = name[24] == 'z';
     uint64_t number = 0;
     for (int i = 0; i < 20; i++) {
         unsigned digit = (unsigned char)name[i] - '0';
@@ -83,9 +89,15 @@ int segment_write_head(int fd, const struct seglog_head *head)
 
 int segment_read_head(int fd, struct seglog_head *ret)
 {
-    uint8_t bytes[SEGLOG_HEAD_SIZE];
+    uint8_t bytes[PACKED_HEAD_SIZE];
+    struct packed_head packed;
     ssize_t n = pread(fd, bytes, sizeof bytes, 0);
-    return n < 0 ? -errno : seglog_head_decode(bytes, (size_t)n, ret);
+    if (n < 0)
+        return -errno;
+    if (packed_head_decode(bytes, (size_t)n, &packed) != 0)
+        return seglog_head_decode(bytes, (size_t)n, ret);
+    *ret = packed.plain;
+    return 0;
 }
 
 int segment_create_in_memory(const struct seglog_head *head, int *ret)
@@ -147,6 +159,8 @@ void segment_reader_set(struct segment_reader *reader, int fd, uint64_t length)
     reader->at = 0;
     reader->have = 0;
     reader->give_up = reader->unreadable = false;
+    packed_done(&reader->packed);
+    reader->is_packed = false;
     if (reader->buffer_size > WINDOW) { /* one huge record should not be remembered for ever */
         free(reader->buffer);
         reader->buffer = NULL;
@@ -154,10 +168,28 @@ void segment_reader_set(struct segment_reader *reader, int fd, uint64_t length)
     }
 }
 
+int segment_reader_set_packed(struct segment_reader *reader, int fd, uint64_t size)
+{
+    segment_reader_set(reader, fd, 0);
+    int r = packed_open(&reader->packed, fd, size);
+    reader->is_packed = r == 0;
+    reader->length = reader->packed.length;
+    return r;
+}
+
 void segment_reader_done(struct segment_reader *reader)
 {
+    packed_done(&reader->packed);
     free(reader->buffer);
     *reader = (struct segment_reader){.fd = -1};
+}
+
+static ssize_t read_some(struct segment_reader *reader, uint8_t *bytes, size_t len, uint64_t offset)
+{
+    if (reader->is_packed)
+        return packed_read(&reader->packed, reader->fd, bytes, len, offset);
+    ssize_t n = pread(reader->fd, bytes, len, (off_t)offset);
+    return n < 0 ? -errno : n;
 }
 
 /* Reads at most len bytes; less when the file is shorter than believed, or the medium cannot be read (*r). After giving up
@@ -166,19 +198,19 @@ static size_t read_at(struct segment_reader *reader, uint8_t *bytes, size_t len,
 {
     size_t done = 0;
     while (done < len) {
-        ssize_t n = pread(reader->fd, bytes + done, len - done, (off_t)(offset + done));
-        if (n < 0 && errno == EINTR)
+        ssize_t n = read_some(reader, bytes + done, len - done, offset + done);
+        if (n == -EINTR)
             continue;
         if (n == 0)
             break;
-        if (n < 0 && !reader->give_up) {
-            *r = -errno;
+        if (n < 0 && (!reader->give_up || n == -ENOMEM)) {
+            *r = (int)n;
             break;
         }
         if (n < 0) {
             if (!reader->unreadable)
                 log_error("stream log: read at %" PRIu64 ": %s; skipping what cannot be read", offset + done,
-                          strerror(errno));
+                          strerror((int)-n));
             reader->unreadable = true;
             n = (ssize_t)size_min(len - done, SECTOR - (offset + done) % SECTOR);
             memset(bytes + done, 0, (size_t)n);

@@ -5,13 +5,18 @@
  */
 #pragma once
 
+#include "store/seglog_packed.h"
 #include "store/seglog_record.h"
 
-enum { SEGMENT_NAME_SIZE = 25 }; /* twenty digits, ".seg", the end */
+enum {
+    SEGMENT_NAME_SIZE = 25,
+    SEGMENT_PACKED_NAME_SIZE = 26
+}; /* twenty digits, ".seg" or ".segz", the end */
 
 void segment_name(char name[SEGMENT_NAME_SIZE], uint64_t first);
+void segment_packed_name(char name[SEGMENT_PACKED_NAME_SIZE], uint64_t first);
 /* Is this a segment's name, and of which? */
-bool segment_name_parse(const char *name, uint64_t *first);
+bool segment_name_parse(const char *name, uint64_t *first, bool *packed);
 
 int segment_write_head(int fd, const struct seglog_head *head) must_check;
 
@@ -32,6 +37,8 @@ int segment_write(int fd, struct iovec *parts, int count, uint64_t offset) must_
 struct segment_reader {
     int fd; /* the caller's */
     uint64_t length;
+    struct packed_file packed; /* blocks: it is one, and offsets are those of the plain file */
+    bool is_packed;
     uint8_t *buffer;
     size_t buffer_size;
     uint64_t at; /* where in the file buffer[0] is */
@@ -40,8 +47,10 @@ struct segment_reader {
     bool unreadable; /* that has been done since it was set */
 };
 
-/* Another file, or the same one grown: a new window. */
+/* Another file: a new window. */
 void segment_reader_set(struct segment_reader *reader, int fd, uint64_t length);
+/* The same for a packed one of that size; `length` is then the plain file's. */
+int segment_reader_set_packed(struct segment_reader *reader, int fd, uint64_t size) must_check;
 void segment_reader_done(struct segment_reader *reader);
 
 struct segment_found {

@@ -20,10 +20,13 @@ enum { UNUSED_UNKNOWN = UINT32_MAX };
 
 struct segment {
     uint64_t first;
-    uint64_t length;
-    int64_t wall; /* when it was written last, ms since 1970 */
+    uint64_t length; /* as one reads it; of a packed one known when it is read */
+    uint64_t disk;   /* bytes of its file, when it is packed */
+    int64_t wall;    /* when it was written last, ms since 1970 */
     uint32_t
         unused; /* numbers before `first` that were never acknowledged; UNUSED_UNKNOWN: its head says it */
+    bool packed;
+    bool plain; /* not worth packing */
     int fd;     /* of a log in memory, once it is not the active one; else -1 */
 };
 
@@ -52,7 +55,9 @@ struct seglog {
     struct seglogs *logs;
     char *name;
     uint64_t segment_bytes, max_bytes;
-    bool memory;
+    bool memory, compress;
+    bool wants_packing;  /* since it was opened: the thread has not heard of it yet */
+    struct list to_pack; /* in seglogs->to_pack */
     unsigned sync_every;
 
     int folder; /* -1 in memory */
@@ -104,12 +109,29 @@ struct seglogs {
 
     /* The thread's. */
     struct list dirty;
+    struct list to_pack; /* logs with sealed segments that are not packed */
+    struct packer packer;
+    struct seglog *pack_log; /* whose segment is being packed; NULL: none is */
+    uint64_t pack_segment;
     uint8_t *out; /* what will be written next, to the log that is being written */
     size_t out_len;
     struct segment_reader reader;
     struct seglog *reader_log; /* whose segment the reader is at; NULL for none */
     uint64_t reader_segment;
 };
+
+static inline void seglog_file_name(char name[SEGMENT_PACKED_NAME_SIZE], const struct segment *segment)
+{
+    if (segment->packed)
+        segment_packed_name(name, segment->first);
+    else
+        segment_name(name, segment->first);
+}
+
+static inline uint64_t segment_disk(const struct segment *segment)
+{
+    return segment->packed ? segment->disk : segment->length;
+}
 
 static inline struct segment *seglog_active(struct seglog *log)
 {
@@ -131,7 +153,8 @@ void seglog_trim(struct seglog *log);
 void seglog_forget_reader(struct seglog *log);
 
 /* Copies what is no record of a segment, from begin to end. seglog_quarantine.c */
-void seglog_quarantine(struct seglog *log, uint64_t segment, int fd, uint64_t begin, uint64_t end);
+void seglog_quarantine(struct seglog *log, const struct segment *segment, int fd, uint64_t begin,
+                       uint64_t end);
 
 /* seglog_unused.c: reads the file; adds to it; how many of these numbers are in it. */
 int seglog_load_torn(struct seglog *log) must_check;
@@ -140,6 +163,10 @@ bool seglog_is_same_boot(const struct seglog *log);
 void seglog_note_boot(const struct seglog *log);
 int seglog_note_torn(struct seglog *log, uint64_t from, uint64_t to) must_check;
 uint64_t seglog_torn_within(const struct seglog *log, uint64_t from, uint64_t to);
+
+/* seglog_pack.c: a piece of packing, true if there may be more; and no more of that segment (UINT64_MAX: of any). */
+bool seglogs_rest(void *resource);
+void seglog_stop_packing(struct seglog *log, uint64_t segment);
 
 /* seglog_write.c */
 void seglog_append_run(struct work *work, void *resource);

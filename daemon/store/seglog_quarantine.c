@@ -56,7 +56,8 @@ static int copy(int to, int from, uint64_t begin, uint64_t end)
     return fdatasync(to) < 0 ? -errno : 0;
 }
 
-void seglog_quarantine(struct seglog *log, uint64_t segment, int fd, uint64_t begin, uint64_t end)
+void seglog_quarantine(struct seglog *log, const struct segment *segment, int fd, uint64_t begin,
+                       uint64_t end)
 {
     char name[64];
     if (log->memory || begin >= end)
@@ -68,7 +69,13 @@ void seglog_quarantine(struct seglog *log, uint64_t segment, int fd, uint64_t be
     cleanup(fd_close_p) int folder = openat(log->folder, "quarantine", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0 || count_places(folder) >= PLACES_MAX)
         return;
-    (void)snprintf(name, sizeof name, "%020" PRIu64 "-%" PRIu64 ".bytes", segment, begin);
+    if (segment->packed) { /* a block of it is damaged: all of the file is kept, by another name */
+        segment_packed_name(name, segment->first);
+        if (linkat(log->folder, name, folder, name, 0) == 0)
+            log_notice("stream log %s: a file with damage is kept as quarantine/%s", log->name, name);
+        return;
+    }
+    (void)snprintf(name, sizeof name, "%020" PRIu64 "-%" PRIu64 ".bytes", segment->first, begin);
     cleanup(fd_close_p) int to = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (to < 0)
         return; /* it is there already, or cannot be: what matters is served and told anyway */

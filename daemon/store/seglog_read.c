@@ -38,12 +38,12 @@ static int open_segment(struct seglog *log, const struct segment *segment)
 {
     if (log->memory)
         return fcntl(segment->fd < 0 ? log->fd : segment->fd, F_DUPFD_CLOEXEC, 0);
-    char name[SEGMENT_NAME_SIZE];
-    segment_name(name, segment->first);
+    char name[SEGMENT_PACKED_NAME_SIZE];
+    seglog_file_name(name, segment);
     return openat(log->folder, name, O_RDONLY | O_CLOEXEC);
 }
 
-static int point_reader(struct seglog *log, const struct segment *segment)
+static int point_reader(struct seglog *log, struct segment *segment)
 {
     struct seglogs *logs = log->logs;
     if (logs->reader_log == log && logs->reader_segment == segment->first) {
@@ -55,10 +55,17 @@ static int point_reader(struct seglog *log, const struct segment *segment)
         return -errno;
     if (logs->reader_log)
         (void)close(logs->reader.fd);
-    segment_reader_set(&logs->reader, fd, segment->length);
     logs->reader_log = log;
     logs->reader_segment = segment->first;
-    return 0;
+    if (!segment->packed) {
+        segment_reader_set(&logs->reader, fd, segment->length);
+        return 0;
+    }
+    int r = segment_reader_set_packed(&logs->reader, fd, segment->disk);
+    segment->length = logs->reader.length;
+    if (r < 0)
+        seglog_forget_reader(log);
+    return r;
 }
 
 /* ---- a place in the log ------------------------------------------------------------------------------------------ */
@@ -143,7 +150,7 @@ static int step(struct seglog *log, struct place *place, uint64_t from, bool pat
         place->unused += seglog_torn_within(log, place->seq > from ? place->seq : from, found);
         if (found > place->seq && seglog_torn_within(log, place->seq, found) < found - place->seq &&
             seglog_report_hole(log, place->seq, found) && log->logs->reader_segment == segment->first)
-            seglog_quarantine(log, segment->first, log->logs->reader.fd, place->offset,
+            seglog_quarantine(log, segment, log->logs->reader.fd, place->offset,
                               r > 0 ? ret->offset : segment->length);
         if (r > 0) {
             place->seq = found + 1;
@@ -264,8 +271,9 @@ void seglog_release_run(struct work *work, void *resource)
     /* The active segment stays whatever happens: its name is what knows the next number. The folder is not synced: should a
      * power cut bring a file back, it will be released again. */
     while (gone + 1 < log->count && log->segments[gone + 1].first <= release->before) {
-        char name[SEGMENT_NAME_SIZE];
-        segment_name(name, log->segments[gone].first);
+        char name[SEGMENT_PACKED_NAME_SIZE];
+        seglog_file_name(name, &log->segments[gone]);
+        seglog_stop_packing(log, log->segments[gone].first);
         if (log->logs->reader_log == log && log->logs->reader_segment == log->segments[gone].first)
             seglog_forget_reader(log);
         if (log->memory)
@@ -275,7 +283,7 @@ void seglog_release_run(struct work *work, void *resource)
             log_error("stream log %s: remove %s: %s", log->name, name, strerror(errno));
             break;
         }
-        log->bytes -= log->segments[gone].length;
+        log->bytes -= segment_disk(&log->segments[gone]);
         gone++;
     }
     log->count -= gone;
@@ -322,7 +330,7 @@ void seglog_survey_run(struct work *work, void *resource)
     size_t old = count_old(log, survey->older_than), k = 0;
     while (k + 1 < log->count &&
            (k < old || log->segments[k + 1].first <= survey->before || freed < survey->bytes))
-        freed += log->segments[k++].length;
+        freed += segment_disk(&log->segments[k++]);
     survey->before = log->segments[k].first;
     survey->oldest = k + 1 < log->count ? log->segments[k].wall : 0;
     survey->first = log->segments[0].first;

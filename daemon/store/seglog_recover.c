@@ -31,6 +31,26 @@ static int by_number(const void *a, const void *b)
     return x->first < y->first ? -1 : x->first > y->first;
 }
 
+/* Both files are there when a power cut came between: the packed one is whole. */
+static bool is_packed_too(struct seglog *log, uint64_t first)
+{
+    char name[SEGMENT_PACKED_NAME_SIZE];
+    segment_packed_name(name, first);
+    if (faccessat(log->folder, name, F_OK, 0) < 0)
+        return false;
+    segment_name(name, first);
+    (void)unlinkat(log->folder, name, 0);
+    return true;
+}
+
+static void take_file(struct seglog *log, uint64_t first, bool packed, const struct stat *st)
+{
+    struct segment *segment = seglog_add_segment(log, first, packed ? 0 : (uint64_t)st->st_size);
+    segment->packed = packed;
+    segment->disk = (uint64_t)st->st_size;
+    segment->wall = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+}
+
 static int list_segments(struct seglog *log)
 {
     int fd = openat(log->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -43,14 +63,17 @@ static int list_segments(struct seglog *log)
     int r = 0;
     for (struct dirent *entry; r == 0 && (entry = readdir(dir));) {
         uint64_t first;
+        bool packed;
         struct stat st;
-        if (!segment_name_parse(entry->d_name, &first))
+        size_t len = strlen(entry->d_name);
+        if (len > 9 && strcmp(entry->d_name + len - 9, ".segz.tmp") == 0)
+            (void)unlinkat(log->folder, entry->d_name, 0); /* of a packing that was interrupted */
+        if (!segment_name_parse(entry->d_name, &first, &packed) || (!packed && is_packed_too(log, first)))
             continue;
         if (fstatat(log->folder, entry->d_name, &st, 0) < 0)
             r = -errno;
         else
-            seglog_add_segment(log, first, (uint64_t)st.st_size)->wall =
-                (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+            take_file(log, first, packed, &st);
     }
     (void)closedir(dir);
     if (log->count)
@@ -89,9 +112,9 @@ static int set_aside(struct seglog *log, const struct segment_scan *scan, const 
 static void find_unused(struct seglog *log)
 {
     for (size_t i = log->count; i-- > 0;) {
-        char name[SEGMENT_NAME_SIZE];
+        char name[SEGMENT_PACKED_NAME_SIZE];
         struct seglog_head head;
-        segment_name(name, log->segments[i].first);
+        seglog_file_name(name, &log->segments[i]);
         cleanup(fd_close_p) int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
         if (fd < 0 || segment_read_head(fd, &head) != 0)
             continue;
@@ -139,25 +162,29 @@ static int judge_holes(struct log_scan *log_scan)
             if (r < 0)
                 return r;
         } else if (seglog_report_hole(log, from, to)) {
-            seglog_quarantine(log, seglog_active(log)->first, log->fd, hole->begin, hole->end);
+            seglog_quarantine(log, seglog_active(log), log->fd, hole->begin, hole->end);
         }
     }
     return 0;
 }
 
-/* The number after the last record of the file before the last one. */
-static int end_of_previous(struct seglog *log, uint64_t *ret)
+/* The number after the last record of a file that is not the active one. */
+static int end_of_segment(struct seglog *log, const struct segment *segment, uint64_t *ret)
 {
-    const struct segment *previous = &log->segments[log->count - 2];
     struct segment_reader reader = {.fd = -1};
     struct segment_scan scan = {0};
-    char name[SEGMENT_NAME_SIZE];
-    segment_name(name, previous->first);
+    char name[SEGMENT_PACKED_NAME_SIZE];
+    seglog_file_name(name, segment);
     cleanup(fd_close_p) int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    segment_reader_set(&reader, fd, previous->length);
-    int r = segment_scan(&reader, previous->first, &scan);
+    int r = 0;
+    if (segment->packed)
+        r = segment_reader_set_packed(&reader, fd, segment->disk);
+    else
+        segment_reader_set(&reader, fd, segment->length);
+    if (r == 0)
+        r = segment_scan(&reader, segment->first, &scan);
     segment_reader_done(&reader);
     *ret = scan.next;
     return r;
@@ -170,7 +197,7 @@ static int write_again(struct seglog *log)
     struct segment *last = seglog_active(log);
     uint64_t end = last->first;
     if (log->count > 1) {
-        int r = end_of_previous(log, &end);
+        int r = end_of_segment(log, &log->segments[log->count - 2], &end);
         if (r < 0)
             return r;
     }
@@ -197,6 +224,12 @@ static int mend_last(struct seglog *log)
 {
     struct segment *last = seglog_active(log);
     char name[SEGMENT_NAME_SIZE];
+    if (last->packed) { /* the one behind it is gone: nobody packs what is being written */
+        uint64_t next;
+        find_unused(log);
+        int r = end_of_segment(log, last, &next);
+        return r < 0 ? r : create(log, next, 0);
+    }
     segment_name(name, last->first);
     log->fd = openat(log->folder, name, O_RDWR | O_CLOEXEC);
     if (log->fd < 0)
@@ -235,7 +268,7 @@ static int mend_last(struct seglog *log)
                  " are not a whole record and were cut off",
                  log->name, last->length - scan->length, scan->next - 1);
     if (!torn && scan->length < last->length)
-        seglog_quarantine(log, last->first, log->fd, scan->length, last->length);
+        seglog_quarantine(log, last, log->fd, scan->length, last->length);
     if (r == 0 && scan->length < last->length && ftruncate(log->fd, (off_t)scan->length) < 0)
         r = -errno;
     if (r == 0 && (fdatasync(log->fd) < 0 || fsync(log->folder) < 0))
@@ -256,7 +289,7 @@ int seglog_recover(struct seglog *log)
         return r;
     log->bytes = 0;
     for (size_t i = 0; i < log->count; i++)
-        log->bytes += log->segments[i].length;
+        log->bytes += segment_disk(&log->segments[i]);
     if (!log->memory)
         seglog_note_boot(log);
     log->unsynced = true;

@@ -33,6 +33,9 @@ static void join_dirty(struct seglogs *logs, struct seglog *log)
 {
     if (!list_is_linked(&log->dirty))
         list_append(&logs->dirty, &log->dirty);
+    if (log->wants_packing)
+        list_append(&logs->to_pack, &log->to_pack);
+    log->wants_packing = false;
 }
 
 static int complain(struct seglog *log, const char *doing, int r)
@@ -207,6 +210,8 @@ static int roll(struct seglog *log)
         fd_close_p(&log->fd);
     log->fd = fd;
     log->unused += unused;
+    if (log->compress && !list_is_linked(&log->to_pack))
+        list_append(&log->logs->to_pack, &log->to_pack);
     struct segment *active = seglog_add_segment(log, log->next_write, SEGLOG_HEAD_SIZE);
     active->unused = (uint32_t)unused;
     active->wall = list_is_empty(&log->waiting)

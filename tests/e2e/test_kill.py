@@ -11,6 +11,8 @@ daemon is still starting, some while it is stopping. What is looked at:
     cloud       the same of a stream that is exported to a Mosquitto all the while
     shadow      after every start the version and the state are at least those acknowledged, and a version never comes
                 twice with different states; now and then, and in the end, SQLite itself is asked
+    books       after every start those of every stream balance (stream/verify): also of one that overwrites and of one that is
+                synced later than it acknowledges, which loses nothing when only the daemon dies
     retained    after every start the last acknowledged message of a topic, or one sent after it
 """
 import argparse
@@ -38,9 +40,22 @@ segment-size = 256K
 [stream exported]
 uplink = cloud
 segment-size = 64K
+[stream wrap]
+segment-size = 64K
+max-size = 1M
+on-full = overwrite
+[stream late]
+segment-size = 64K
+sync = 1s
 [route kept]
 filter = kept/#
 stream = kept
+[route wrap]
+filter = kept/#
+stream = wrap
+[route late]
+filter = late/#
+stream = late
 [route exported]
 filter = exported/#
 stream = exported
@@ -98,9 +113,10 @@ class Drill:
         self.kept = [Publisher("kept/a", 4, 1), Publisher("kept/b", 5, 1), Publisher("kept/c", 4, 2)]
         self.exported = [Publisher("exported/a", 4, 1)]
         self.exported[0].window = 4
+        self.later = [Publisher("late/a", 5, 1)]
         self.shadows = [Shadow("pump", 4, 1), Shadow("valve", 5, 1)]
         self.retainers = [Retainer("state/a", 5, 1)]
-        self.everybody = self.kept + self.exported + self.shadows + self.retainers
+        self.everybody = self.kept + self.exported + self.later + self.shadows + self.retainers
         self.cloud = gateway.Ear(cloud.port, "exported/#", name="cloud-ear")
         self.at_cloud = Sequence()
         self.kills = self.early = self.late = 0
@@ -149,6 +165,13 @@ class Drill:
             for publisher in self.retainers:
                 self.audit_retained(publisher, {m.topic: m.payload for m in auditor.messages})
 
+        self.audit_books()
+
+    def audit_books(self):
+        answer = self.gw.ctl("stream/verify")
+        faults = [stream["fault"] for stream in answer["streams"] if stream["fault"]]
+        check(answer["balanced"] is True and len(answer["streams"]) == 4 and not faults, f"the books balance: {faults}")
+
     def audit_shadow(self, auditor, shadow):
         auditor.subscribe(shadow.base + "get/+", qos=0)
         auditor.publish(shadow.base + "get", b"")
@@ -171,6 +194,15 @@ class Drill:
             check(acked <= number <= publisher.highest, f"{topic}: {acked} was acknowledged, {number} is retained")
 
     # ---- afterwards ----
+
+    def all_late(self):
+        found = Sequence()
+        for _, topic, payload in seglog.read(os.path.join(self.gw.state, "streams", "late")):
+            found.take(topic, payload)
+        check(found.complete(self.later[0]), f"{self.later[0].acked} acknowledged, {found.highest} in the stream")
+        wrap = [number for number, _, _ in seglog.read(os.path.join(self.gw.state, "streams", "wrap"))]
+        check(all(b == a + 1 for a, b in zip(wrap, wrap[1:])), "a stream that overwrites has no gap")
+        print(f"          {self.later[0].acked} acknowledged; the other has {len(wrap)} records from {wrap[0] if wrap else 0} on")
 
     def all_kept(self):
         found = Sequence()
@@ -263,6 +295,7 @@ def main():
             if suite.run("the daemon is killed again and again, and always has what it had acknowledged", campaign,
                          drill, options.kills, options.seconds):
                 suite.run("every acknowledged message is in the stream, in order, without a gap", drill.all_kept)
+                suite.run("so it is in one that is synced later", drill.all_late)
                 suite.run("every acknowledged message of an exported stream is at the cloud", drill.all_exported)
                 suite.run("every acknowledged shadow version is in SQLite", drill.all_shadows)
                 suite.run("every acknowledged retained message is there", drill.all_retained)

@@ -237,7 +237,7 @@ static void on_surveyed(struct work *work)
     }
     settle_readers(stream);
     if (drop->end != LEDGER_DELIVERED)
-        log_info("stream %s: records below %" PRIu64 " %s", stream->name, drop->survey.before,
+        log_debug("stream %s: records below %" PRIu64 " %s", stream->name, drop->survey.before,
                  drop->end == LEDGER_EXPIRED ? "have expired" : "make room for new ones");
     store_books(stream);
 }

@@ -73,6 +73,7 @@ static struct seglog_options log_options(const struct stream_definition *definit
         .segment_bytes = segment,
         .max_bytes = definition->overwrite ? 0 : max,
         .memory = definition->memory != 0,
+        .compress = definition->compress != 0,
         .sync_every = (unsigned)definition->sync_ms,
     };
 }

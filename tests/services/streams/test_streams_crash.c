@@ -1,4 +1,4 @@
-/* At least once, without a gap, whenever the process dies: a child takes records, sends them and dies at its n-th step; the
+/* At least once, without a gap, and with books that balance, whenever the process dies: a child takes records, sends them and dies at its n-th step; the
  * next one goes on with what it finds. For many n. */
 #include "services/streams/streams_rig.h"
 
@@ -94,6 +94,7 @@ static void live(const char *folder, const char *db, struct seen *seen, unsigned
 static void check_next(const char *folder, const char *db, const struct seen *seen)
 {
     struct streams_rig *rig = streams_rig_new_at(folder, db, options, 1);
+    streams_rig_check_books(rig);
     rig->takes_all = true;
     int64_t next = streams_rig_number(rig, "s", "next");
     CHECK(next >= seen->taken);
@@ -104,6 +105,7 @@ static void check_next(const char *folder, const char *db, const struct seen *se
     CHECK_INT((int64_t)(from + count), next);
     for (size_t i = 0; i < count; i++)
         CHECK_INT(atoll(cloud_payload(rig, i)), (int64_t)(from + i));
+    streams_rig_check_books(rig);
     rig = streams_rig_free(rig);
 }
 

@@ -1,0 +1,22 @@
+/* Who takes records: the log, a bare loop of the same bytes, and SQLite with the same rows.
+ *
+ * Each takes `batch` records at a time and has them on the disk when take() returns.
+ */
+#pragma once
+
+#include "base/base.h"
+
+enum { TOPIC_LEN = 13, BATCH_MAX = 1000 };
+#define TOPIC "dt/plant1/env"
+
+struct peer {
+    const char *name;
+    void *(*open)(const char *folder, size_t payload); /* ends the program when it cannot */
+    void (*take)(void *self, const uint8_t *payload, size_t len, size_t batch);
+    void (*close)(void *self); /* and removes its files */
+};
+
+extern const struct peer log_peer, bare_peer, sqlite_peer;
+
+/* Says what went wrong, and ends. */
+_Noreturn void give_up(const char *what);
