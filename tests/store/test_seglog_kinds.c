@@ -5,12 +5,29 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { SIZE = 43, RECORD = 32 + 13 + SIZE };
 
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
+
+int __real_fstatvfs(int fd, struct statvfs *fs);
+int __wrap_fstatvfs(int fd, struct statvfs *fs);
+
+static uint64_t free_bytes = UINT64_MAX; /* of the file system; else as it is */
+
+int __wrap_fstatvfs(int fd, struct statvfs *fs)
+{
+    int r = __real_fstatvfs(fd, fs);
+    if (free_bytes != UINT64_MAX) {
+        fs->f_frsize = 4096;
+        fs->f_bavail = free_bytes / 4096;
+        fs->f_blocks = (1 << 30) / 4096;
+    }
+    return r;
+}
 
 static unsigned syncs;
 static int sync_fault; /* of the next one */
@@ -284,6 +301,37 @@ TEST(pages_are_counted_as_a_medium_writes_them)
     CHECK_INT(rig_append(&rig, rig.log, 2, 1000, SIZE), 0);
     CHECK_INT(seglog_flash(rig.log), 8192 + 22 * 4096); /* 1002 records end in the 22nd page */
     CHECK_INT(seglog_written(rig.log), 1002 * RECORD);
+    rig_done(&rig);
+}
+
+/* ---- the reserve ------------------------------------------------------------------------------------------------- */
+
+TEST(a_log_leaves_the_reserve_to_others_and_goes_on_when_there_is_room)
+{
+    enum { MIB = 1 << 20 };
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){0});
+    seglogs_set_reserve(rig.logs, 16 * MIB);
+    free_bytes = 18 * MIB;
+    CHECK_INT(rig_append(&rig, rig.log, 0, 10, SIZE), 0); /* a mebibyte is allocated now */
+    free_bytes = 16 * MIB + 4096;
+    CHECK_INT(rig_append(&rig, rig.log, 10, 1000, SIZE), 0); /* and used */
+    uint64_t n = 1010;
+    int r = 0;
+    while (r == 0 && n < 20000) {
+        r = rig_append(&rig, rig.log, n, 1000, SIZE);
+        n += r == 0 ? 1000 : 0;
+    }
+    CHECK_INT(r, -ENOSPC);
+    CHECK(n > 10000 && n * RECORD <= MIB + 1000 * RECORD);
+    CHECK_STR(rig_last_error, "stream log telemetry: write into the reserve: No space left on device");
+    free_bytes = 20 * MIB;
+    CHECK_INT(rig_append(&rig, rig.log, n, 1000, SIZE), 0);
+    rig_check_records(&rig, 0, n + 1000, SIZE);
+    free_bytes = 1 << 20; /* without one, what there is may be used */
+    seglogs_set_reserve(rig.logs, 0);
+    CHECK_INT(rig_append(&rig, rig.log, n + 1000, 30000, SIZE), 0);
+    free_bytes = UINT64_MAX;
     rig_done(&rig);
 }
 
