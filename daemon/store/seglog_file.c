@@ -282,10 +282,16 @@ int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expect
 
 int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *scan)
 {
+    return segment_scan_from(reader, SEGLOG_HEAD_SIZE, first, scan);
+}
+
+int segment_scan_from(struct segment_reader *reader, uint64_t offset, uint64_t number,
+                      struct segment_scan *scan)
+{
     struct segment_found found;
     int r;
-    scan->next = scan->batch = first;
-    scan->length = SEGLOG_HEAD_SIZE;
+    scan->next = scan->batch = number;
+    scan->length = offset;
     while ((r = segment_find(reader, scan->length, scan->next, UINT64_MAX, &found)) > 0) {
         uint64_t seq = found.record.seq;
         scan->hole_end = found.offset;

@@ -73,3 +73,6 @@ struct segment_scan {
     uint64_t length;   /* end of the last record */
 };
 int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *scan) must_check;
+/* The same from a place on where that number is expected. */
+int segment_scan_from(struct segment_reader *reader, uint64_t offset, uint64_t number,
+                      struct segment_scan *scan) must_check;

@@ -72,6 +72,7 @@ struct seglog {
     bool lagging;          /* something visible is not synced */
     uint64_t written;      /* end of what is in the active file */
     uint64_t worn;         /* up to here its pages have been counted */
+    uint64_t noted;        /* here .tail points to */
     uint64_t checked;      /* so far the file system had room; only without preallocation */
     uint64_t preallocated; /* UINT64_MAX: the file system does not do that */
     uint64_t bytes;        /* synced, of all segments */
@@ -163,6 +164,10 @@ bool seglog_is_same_boot(const struct seglog *log);
 void seglog_note_boot(const struct seglog *log);
 int seglog_note_torn(struct seglog *log, uint64_t from, uint64_t to) must_check;
 uint64_t seglog_torn_within(const struct seglog *log, uint64_t from, uint64_t to);
+
+/* seglog_tail.c: now and then, behind a sync; and what was noted, if that is so. */
+void seglog_note_tail(struct seglog *log);
+bool seglog_find_tail(struct seglog *log, struct segment_reader *reader, uint64_t *offset, uint64_t *number);
 
 /* seglog_pack.c: a piece of packing, true if there may be more; and no more of that segment (UINT64_MAX: of any). */
 bool seglogs_rest(void *resource);

@@ -208,16 +208,18 @@ static int write_again(struct seglog *log)
 }
 
 /* A medium that cannot be read may be readable a moment later; a start does not wait for that long. */
-static int scan_patiently(struct segment_reader *reader, uint64_t first, struct segment_scan *scan)
+static int scan_patiently(struct seglog *log, struct segment_reader *reader, struct segment_scan *scan)
 {
+    uint64_t offset = SEGLOG_HEAD_SIZE, number = seglog_active(log)->first;
+    (void)seglog_find_tail(log, reader, &offset, &number);
     enum { TRIES = 5 };
     int r = -EIO;
     for (unsigned i = 0; i < TRIES && r < 0 && r != -ENOMEM; i++)
-        r = segment_scan(reader, first, scan);
+        r = segment_scan_from(reader, offset, number, scan);
     if (r >= 0 || r == -ENOMEM)
         return r;
     reader->give_up = true;
-    return segment_scan(reader, first, scan);
+    return segment_scan_from(reader, offset, number, scan);
 }
 
 static int mend_last(struct seglog *log)
@@ -250,7 +252,7 @@ static int mend_last(struct seglog *log)
     struct log_scan log_scan = {.scan.on_hole = on_hole, .log = log};
     const struct segment_scan *scan = &log_scan.scan;
     segment_reader_set(&reader, log->fd, last->length);
-    int r = scan_patiently(&reader, last->first, &log_scan.scan);
+    int r = scan_patiently(log, &reader, &log_scan.scan);
     bool unreadable = reader.unreadable;
     segment_reader_done(&reader);
     if (r == 0 && !unreadable)

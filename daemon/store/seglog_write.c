@@ -184,8 +184,10 @@ static int sync_written(struct seglog *log, bool now)
     log->bytes += log->written - active->length;
     active->length = log->written;
     log->next = log->next_write;
-    if (!log->lagging)
+    if (!log->lagging) {
         log->synced = log->next;
+        seglog_note_tail(log);
+    }
     settle(&log->written_list, 0);
     if (log->complained)
         log_notice("stream log %s: works again", log->name);
@@ -218,7 +220,7 @@ static int roll(struct seglog *log)
                        ? 0
                        : list_entry(log->waiting.next, struct seglog_append, link)->record.wall;
     log->written = SEGLOG_HEAD_SIZE;
-    log->worn = log->checked = 0;
+    log->worn = log->checked = log->noted = 0;
     log->lagging = false;
     log->preallocated = log->preallocated == UINT64_MAX ? UINT64_MAX : 0;
     log->next = log->next_write;

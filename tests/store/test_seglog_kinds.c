@@ -304,6 +304,56 @@ TEST(pages_are_counted_as_a_medium_writes_them)
     rig_done(&rig);
 }
 
+/* ---- large segments ---------------------------------------------------------------------------------------------- */
+
+TEST(a_start_reads_the_tail_of_a_large_segment_and_not_all_of_it)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.segment_bytes = 64 << 20});
+    uint64_t n = 0;
+    for (; n < 120000; n += 10000)
+        CHECK_INT(rig_append(&rig, rig.log, n, 10000, SIZE), 0); /* ten megabytes */
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    cleanup(fd_close_p) int fd = open(path, O_RDWR | O_CLOEXEC);
+    CHECK_INT(pwrite(fd, "????", 4, 32 + 1000 * RECORD + 8),
+              4); /* damage that only a whole scan would meet */
+    rig_open(&rig);
+    CHECK_INT(seglog_next(rig.log), n);
+    CHECK_INT(seglog_damaged(rig.log), 0);
+    struct seglog_read read = {0};
+    CHECK_INT(rig_read(&rig, rig.log, 999, 2, &read), 2); /* a reader does */
+    CHECK_INT(read.skipped, 1);
+    CHECK_INT(seglog_damaged(rig.log), 1);
+    seglog_read_done(&read);
+    CHECK_INT(rig_append(&rig, rig.log, n, 10, SIZE), 0);
+    rig_reopen(&rig);
+    CHECK_INT(seglog_next(rig.log), n + 10);
+    rig_done(&rig);
+}
+
+TEST(a_hint_that_is_wrong_is_not_believed)
+{
+    struct seglog_rig rig;
+    init(&rig, &(struct seglog_options){.segment_bytes = 64 << 20});
+    CHECK_INT(rig_append(&rig, rig.log, 0, 60000, SIZE), 0);
+    CHECK_INT(rig_append(&rig, rig.log, 60000, 100, SIZE), 0);
+    rig_close(&rig);
+    cleanup_free char *path = rig_last_segment(&rig);
+    CHECK_INT(truncate(path, 32 + 1000 * RECORD), 0); /* the file is shorter than it says */
+    rig_open(&rig);
+    CHECK_INT(seglog_next(rig.log), 1000);
+    rig_check_records(&rig, 0, 1000, SIZE);
+    CHECK_INT(rig_append(&rig, rig.log, 1000, 60000, SIZE), 0);
+    rig_close(&rig);
+    cleanup_free char *hint = str_printf("%s/telemetry/.tail", rig.path);
+    cleanup(fd_close_p) int fd = open(hint, O_RDWR | O_CLOEXEC);
+    CHECK_INT(pwrite(fd, "x", 1, 8), 1);
+    rig_open(&rig);
+    CHECK_INT(seglog_next(rig.log), 61000);
+    rig_done(&rig);
+}
+
 /* ---- the reserve ------------------------------------------------------------------------------------------------- */
 
 TEST(a_log_leaves_the_reserve_to_others_and_goes_on_when_there_is_room)
