@@ -92,14 +92,15 @@ bool broker_is_quiet(const struct broker *broker)
     return list_is_empty(&broker->peers);
 }
 
-/* In memory: on disk the durable ones stay. */
+/* In memory: on disk the durable ones stay. Who ends leaves the map, so they are gathered first. */
 static void end_sessions(struct broker *broker)
 {
-    while (broker->sessions.count) {
-        struct session *session = NULL;
-        map_for_each(i, key, &broker->sessions) session = container_of(key, struct session, key);
-        (void)session_end(session, NULL);
-    }
+    struct session **all = mem_new_bytes((broker->sessions.count + 1) * sizeof(struct session *));
+    size_t count = 0;
+    map_for_each(i, key, &broker->sessions) all[count++] = container_of(key, struct session, key);
+    while (count)
+        (void)session_end(all[--count], NULL);
+    free(all);
     map_done(&broker->sessions);
 }
 
