@@ -172,8 +172,16 @@ int cmd_metrics(const struct call *call)
     int code = call_link(call, &link);
     if (code == CLI_DONE)
         code = link_request(link, "$gatehouse/ctl/gateway/metrics", "", &text);
-    if (code == CLI_DONE)
+    if (code == CLI_DONE && *text == '{') { /* no figures: a refusal */
+        struct arena arena = {0};
+        struct json *answer;
+        code = answer_read(&arena, text, &answer);
+        if (code == CLI_DONE)
+            code = answer_judge(call, &arena, answer);
+        arena_done(&arena);
+    } else if (code == CLI_DONE) {
         (void)fputs(text, stdout);
+    }
     return code;
 }
 

@@ -109,7 +109,8 @@ void rest_on_answer(struct subscriber *subscriber, struct msg *msg, const struct
     if (!call) /* it was not waited for any longer */
         return;
     const char *payload = (const char *)msg->payload;
-    if (call->verb == REST_METRICS) {
+    bool is_refusal = msg->payload_len && *payload == '{';
+    if (call->verb == REST_METRICS && !is_refusal) {
         rest_answer(call, &(struct rest_answer){.status = 200,
                                                 .body = payload,
                                                 .len = msg->payload_len,

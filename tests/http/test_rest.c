@@ -204,6 +204,37 @@ TEST(the_server_says_how_it_is)
     CHECK_STR(status, expected);
 }
 
+/* Who answers for the metrics. */
+struct teller {
+    struct subscriber ear;
+    struct subscription asked;
+    struct bus *bus;
+    const char *answer;
+};
+
+static void on_asked(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
+                     struct receipt *receipt)
+{
+    (void)delivery, (void)receipt;
+    struct teller *teller = container_of(subscriber, struct teller, ear);
+    bus_reply(teller->bus, msg, teller->answer);
+}
+
+TEST(figures_are_text_and_their_refusal_is_an_error)
+{
+    cleanup(http_rig_free_p) struct http_rig *rig = http_rig_new(NULL);
+    struct guest *guest = http_guest(rig);
+    struct teller teller = {
+        .ear.deliver = on_asked, .bus = rig->house->bus, .answer = "# TYPE a gauge\na 1\n"};
+    bus_subscribe_to(teller.bus, &teller.asked, &teller.ear, "$gatehouse/ctl/gateway/metrics");
+    CHECK_REQUEST(guest, "GET", "/metrics", "", 200, "# TYPE a gauge\na 1\n");
+    CHECK(strstr(guest->head, "text/plain; version=0.0.4"));
+    teller.answer = "{\"code\":429,\"message\":\"too many requests at once\"}";
+    CHECK_REQUEST(guest, "GET", "/metrics", "", 429, teller.answer);
+    CHECK(strstr(guest->head, "x-amzn-ErrorType: ThrottlingException"));
+    bus_unsubscribe(teller.bus, &teller.asked);
+}
+
 /* ---- publishing ---------------------------------------------------------------------------------------------------- */
 
 TEST(a_publish_is_a_message_on_the_bus)

@@ -7,7 +7,7 @@
 
 enum {
     COLLECT_MS = 500, /* who has not answered by then is left out */
-    WAITING_MAX = 16  /* requests; further ones are not answered, as if they had been lost */
+    WAITING_MAX = 16  /* requests, which are kept with their payloads; further ones are refused */
 };
 
 struct part {
@@ -96,8 +96,12 @@ static void on_request(struct subscriber *subscriber, struct msg *msg, const str
 {
     (void)delivery, (void)receipt;
     struct metrics *metrics = container_of(subscriber, struct metrics, ear);
-    if (metrics->waiting_count == WAITING_MAX)
+    if (!msg->response_topic)
+        return; /* nobody would hear it */
+    if (metrics->waiting_count == WAITING_MAX) {
+        bus_reply(metrics->bus, msg, "{\"code\":429,\"message\":\"too many requests at once\"}");
         return;
+    }
     metrics->waiting[metrics->waiting_count++] = msg_ref(msg);
     if (timer_is_running(&metrics->timer))
         return;

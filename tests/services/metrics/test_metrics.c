@@ -77,12 +77,31 @@ TEST(several_who_ask_cost_one_round)
     cleanup(scene_done) struct scene scene;
     scene_open(&scene);
     scene.uplinks = NULL;
-    for (int i = 0; i < 20; i++) /* more than are kept: those that are get their answer */
+    for (int i = 0; i < 16; i++)
         bus_ask(scene.rig->bus, request, "", answers);
     rig_wait(scene.rig, 500);
     CHECK_INT(rig_count(scene.rig, answers), 16);
     CHECK_INT(scene.asked_count, METRICS_PARTS);
     bus_ask(scene.rig->bus, request, "", answers);
+    rig_wait(scene.rig, 500);
+    CHECK_INT(rig_count(scene.rig, answers), 17);
+}
+
+TEST(more_than_are_kept_are_refused_at_once_and_who_wants_no_answer_takes_no_place)
+{
+    cleanup(scene_done) struct scene scene;
+    scene_open(&scene);
+    scene.uplinks = NULL;
+    for (int i = 0; i < 16; i++) {
+        bus_say(scene.rig->bus, request, "", BUS_PASS);
+        bus_ask(scene.rig->bus, request, "", answers);
+    }
+    rig_wait(scene.rig, 0);
+    CHECK_INT(rig_count(scene.rig, answers), 0);
+    bus_ask(scene.rig->bus, request, "", answers);
+    rig_wait(scene.rig, 0);
+    CHECK_INT(rig_count(scene.rig, answers), 1);
+    CHECK_STR(rig_last(scene.rig, answers), "{\"code\":429,\"message\":\"too many requests at once\"}");
     rig_wait(scene.rig, 500);
     CHECK_INT(rig_count(scene.rig, answers), 17);
 }
