@@ -77,7 +77,7 @@ int bus_new(struct bus **ret, struct loop *loop, const struct bus_options *optio
     retain_init(&bus->retain, options->retained_max ? options->retained_max : 100000,
                 options->retained_bytes_max ? options->retained_bytes_max : (size_t)64 << 20);
     if (bus->store) {
-        struct retain_store_load load = {bus, on_loaded, wall_minus_mono(bus)};
+        struct retain_store_load load = {bus, on_loaded, wall_minus_mono(bus), loop_now(loop)};
         int r = store_run_now(bus->store, retain_store_load, &load);
         if (r < 0) {
             (void)bus_free(bus);

@@ -1,5 +1,7 @@
 #include "bus/retain_store.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 
 int retain_store_put(struct store_db *db, const struct msg *msg, int64_t wall_minus_mono)
@@ -51,7 +53,8 @@ int retain_store_load(struct store_db *db, void *arg)
         msg->retain = true;
         if (sqlite3_column_type(st, 4) != SQLITE_NULL)
             msg->expiry_s = (uint32_t)sqlite3_column_int64(st, 4);
-        msg->born = sqlite3_column_int64(st, 5) - load->wall_minus_mono;
+        int64_t born = sqlite3_column_int64(st, 5);
+        msg->born = clock_was_set(born) ? born - load->wall_minus_mono : load->now;
         r = load->found(load->self, msg);
         if (r < 0)
             return r;

@@ -212,6 +212,43 @@ TEST(retained_messages_survive_in_the_store_and_kept_ones_do_not)
     second = bus_free(second);
 }
 
+static unsigned count_after_restart(struct rig *rig, const char *filter)
+{
+    struct bus *second = NULL;
+    CHECK_INT(bus_new(&second, rig->loop, &(struct bus_options){.store = rig->store}), 0);
+    struct ear ear = ear_of(rig);
+    struct subscription *subscription = &ear.subscriptions[0];
+    bus_subscribe_to(second, subscription, &ear.subscriber, filter);
+    bus_send_retained(second, subscription);
+    bus_unsubscribe(second, subscription);
+    second = bus_free(second);
+    return (unsigned)ear.heard;
+}
+
+TEST(a_retained_message_that_came_before_the_clock_was_set_is_not_over_when_it_is)
+{
+    cleanup(rig_free_p) struct rig *rig = rig_new();
+    int64_t today = rig->clock.wall;
+    cleanup(msg_unref_p) struct msg *msg = msg_new("r", 1, "1", 1);
+    msg->retain = true;
+    msg->expiry_s = 3600;
+    msg->born = loop_now(rig->loop);
+    rig->clock.wall = 5000; /* 1970 */
+    rig_turn(rig);
+    bus_publish(rig->bus, msg, NULL);
+    rig_turn(rig);
+    rig->clock.wall = today;
+    rig_turn(rig);
+    CHECK_INT(count_after_restart(rig, "r"), 1);
+
+    bus_publish(rig->bus, msg, NULL); /* now it is known when */
+    rig_turn(rig);
+    CHECK_INT(count_after_restart(rig, "r"), 1);
+    rig->clock.wall = today + 3600 * 1000; /* switched off meanwhile */
+    rig_turn(rig);
+    CHECK_INT(count_after_restart(rig, "r"), 0);
+}
+
 static void on_settled_int(struct receipt *receipt, int r);
 struct asked {
     struct receipt receipt;
