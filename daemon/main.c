@@ -388,8 +388,9 @@ static int open_doors(struct house *house)
         r = open_door_uri(house, "mqtt://127.0.0.1:1883?access=open");
     unsigned unwanted = r >= 0 ? passed_close_rest() : 0;
     if (unwanted)
-        log_warning("%u sockets from the service manager are closed: no listener's URI has their name or address",
-                    unwanted);
+        log_warning(
+            "%u sockets from the service manager are closed: no listener's URI has their name or address",
+            unwanted);
     return r;
 }
 
@@ -484,7 +485,7 @@ static void raise_descriptor_limit(void)
 
 static int house_open(struct house *house)
 {
-        keep_heap();
+    keep_heap();
     raise_descriptor_limit();
 
     int r = open_directories(house);
@@ -507,7 +508,8 @@ static int house_open(struct house *house)
 
 static bool is_quiet(const struct house *house)
 {
-    return broker_is_quiet(house->broker) && http_server_is_quiet(house->http) && (!house->functions || functions_are_quiet(house->functions));
+    return broker_is_quiet(house->broker) && http_server_is_quiet(house->http) &&
+           (!house->functions || functions_are_quiet(house->functions));
 }
 
 static void wind_down(struct house *house)

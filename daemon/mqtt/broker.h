@@ -32,6 +32,10 @@ enum broker_queue_full {
     BROKER_QUEUE_WAIT,   /* its publisher waits until there is room */
 };
 
+/* What the filters of a client may have on average, and 64 KiB more in all: few that are very long hold as much memory as
+ * many. */
+enum { BROKER_FILTER_BYTES = 256 };
+
 struct broker_options {
     /* Of one client. */
     size_t packet_max;          /* bytes of a packet we accept; larger is refused with 0x95 */
@@ -39,7 +43,7 @@ struct broker_options {
     size_t queue_max;           /* messages waiting for it */
     size_t queue_bytes_max;     /* and their bytes */
     unsigned unsettled_max;     /* messages of it that are not kept yet; beyond, it is not read from */
-    unsigned subscriptions_max; /* and groups it shares */
+    unsigned subscriptions_max; /* and groups it shares; BROKER_FILTER_BYTES is about their filters */
     unsigned filters_max; /* of them in one SUBSCRIBE, at most 1024; further ones are refused with 0x97 */
     unsigned topic_levels_max;
     size_t topic_len_max;     /* bytes */

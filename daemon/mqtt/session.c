@@ -165,6 +165,7 @@ static void drop_subscriptions(struct session *session)
         free(s);
     }
     map_done(&session->subscriptions);
+    session->filter_bytes = 0;
 }
 
 /* What is not settled yet frees itself then. */
@@ -388,6 +389,7 @@ bool session_subscribe(struct session *session, const char *filter, size_t len,
         bus_unsubscribe(session->broker->bus, &s->subscription);
     } else {
         s = mem_new(struct session_subscription);
+        session->filter_bytes += len;
         sys_subscribed(session->broker, filter, len);
     }
 
@@ -407,6 +409,7 @@ bool session_unsubscribe(struct session *session, const char *filter, size_t len
         return false;
     struct session_subscription *s = container_of(key, struct session_subscription, key);
     map_remove(&session->subscriptions, key);
+    session->filter_bytes -= len;
     sys_unsubscribed(session->broker, filter, len);
     bus_unsubscribe(session->broker->bus, &s->subscription);
     free(s);

@@ -99,6 +99,7 @@ struct session {
     struct broker *broker;
     struct peer *peer; /* NULL while away */
     struct map subscriptions;
+    size_t filter_bytes;     /* of all of them */
     struct traffic *traffic; /* NULL: none yet */
     struct on_disk *disk;    /* NULL: not durable */
     struct will *will;

@@ -23,8 +23,19 @@ static void send_codes(struct peer *peer, enum wire_type type, uint16_t packet_i
         conn_wrote(peer->conn, wire_encode(out, size, &packet));
 }
 
-/* What is said for a filter: 0 or a reason. 3.1.1 knows only 0x80. begun: subscriptions that the packet adds already. */
-static uint8_t judge(struct peer *peer, const struct wire_filter *filter, size_t begun)
+/* What the packet adds already. */
+struct begun {
+    size_t count, bytes;
+};
+
+/* One that is as long as can be always fits. */
+static size_t filter_bytes_max(const struct broker_options *options)
+{
+    return UINT16_MAX + (size_t)options->subscriptions_max * BROKER_FILTER_BYTES;
+}
+
+/* What is said for a filter: 0 or a reason. 3.1.1 knows only 0x80. */
+static uint8_t judge(struct peer *peer, const struct wire_filter *filter, const struct begun *begun)
 {
     const struct broker_options *options = &peer->broker->options;
     struct wire_text name, inner = filter->filter;
@@ -39,7 +50,10 @@ static uint8_t judge(struct peer *peer, const struct wire_filter *filter, size_t
         return WIRE_NOT_AUTHORIZED;
     }
     const struct map *subscriptions = &peer->session->subscriptions;
-    if (subscriptions->count + begun >= options->subscriptions_max &&
+    size_t bytes = peer->session->filter_bytes + begun->bytes + filter->filter.len;
+    bool fits = subscriptions->count + begun->count < options->subscriptions_max &&
+                bytes <= filter_bytes_max(options);
+    if (!fits &&
         !map_get(subscriptions, filter->filter.text, filter->filter.len)) /* replacing one adds none */
         return WIRE_QUOTA_EXCEEDED;
     return 0;
@@ -118,7 +132,7 @@ static void on_subscribed(struct control *control, int r)
 }
 
 static void want(struct peer *peer, struct wanted *wanted, const struct wire_packet *packet,
-                 const struct wire_filter *filter, size_t begun)
+                 const struct wire_filter *filter, const struct begun *begun)
 {
     const struct broker_options *options = &peer->broker->options;
     uint8_t reason = judge(peer, filter, begun);
@@ -189,18 +203,20 @@ int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet)
     subscribing->packet_id = packet->packet_id;
     peer_control_begin(peer, &subscribing->control, on_subscribed);
     struct wire_filter filter;
-    size_t begun = 0;
+    struct begun begun = {0};
 
     for (uint32_t at = 0; wire_filter_next(packet, &at, &filter);) {
         struct wanted *wanted = &subscribing->wanted[subscribing->count++];
-        want(peer, wanted, packet, &filter, begun);
+        want(peer, wanted, packet, &filter, &begun);
         if (subscribing->count > peer->broker->options.filters_max && !wanted->refused) {
             wanted->refused = true;
             wanted->code = peer->version == WIRE_MQTT5 ? WIRE_QUOTA_EXCEEDED : 0x80;
         }
 
-        if (!wanted->refused && !map_get(&peer->session->subscriptions, wanted->filter, wanted->len))
-            begun++;
+        if (!wanted->refused && !map_get(&peer->session->subscriptions, wanted->filter, wanted->len)) {
+            begun.count++;
+            begun.bytes += wanted->len;
+        }
 
         if (subscribing->number && !wanted->refused)
             durable_subscribe(peer->broker->durable, subscribing->number, wanted->filter, wanted->len,
