@@ -5,7 +5,14 @@
 
 #include <string.h>
 
-enum { ROUTES_MAX = 4096 /* cached topics; the cache starts anew beyond */ };
+/* Topics have up to 64 KiB, and a route as many targets as there are subscribers: the number of routes alone bounds nothing. */
+enum { ROUTES_MAX = 4096, ROUTES_BYTES_MAX = 8 << 20 /* the cache starts anew beyond */ };
+
+static size_t bytes_of(const struct route *route)
+{
+    return sizeof *route + route->key.len + route->size * sizeof *route->targets +
+           route->id_size * sizeof *route->ids;
+}
 
 static void release_shares(struct route *route)
 {
@@ -33,6 +40,7 @@ void routes_done(struct routes *routes)
     }
     map_done(&routes->cached);
     routes->last = NULL;
+    routes->bytes = 0;
 }
 
 /* A growing list of pointers. */
@@ -144,13 +152,12 @@ static bool is_route_of(const struct route *route, const struct msg *msg)
 
 static struct route *route_new(struct routes *routes, const struct msg *msg)
 {
-    if (routes->cached.count >= ROUTES_MAX)
-        routes_done(routes);
     struct route *route = mem_new_bytes(sizeof *route + msg->topic_len);
     memcpy(route + 1, msg->topic, msg->topic_len);
     route->key.text = (char *)(route + 1);
     route->key.len = msg->topic_len;
     map_put(&routes->cached, &route->key);
+    routes->bytes += bytes_of(route);
     return route;
 }
 
@@ -160,13 +167,23 @@ struct route *routes_find(struct routes *routes, const struct msg *msg)
     if (last && last->generation == routes->generation && is_route_of(last, msg))
         return last;
     struct map_key *key = map_get(&routes->cached, msg->topic, msg->topic_len);
-    struct route *route = key ? container_of(key, struct route, key) : route_new(routes, msg);
-    routes->last = route;
-    if (key && route->generation == routes->generation)
+    struct route *route = key ? container_of(key, struct route, key) : NULL;
+    if (route && route->generation == routes->generation) {
+        routes->last = route;
         return route;
+    }
+    if (routes->bytes > ROUTES_BYTES_MAX || (!route && routes->cached.count >= ROUTES_MAX)) {
+        routes_done(routes);
+        route = NULL;
+    }
+    if (!route)
+        route = route_new(routes, msg);
+    routes->last = route;
+    routes->bytes -= bytes_of(route);
     struct matches matches = {.visitor = {on_match, on_match_shared}};
     trie_match(routes->trie, msg->topic, msg->topic_len, &matches.visitor);
     route_fill(route, &matches);
+    routes->bytes += bytes_of(route);
     free(matches.found.at);
     free(matches.shares.at);
     route->generation = routes->generation;

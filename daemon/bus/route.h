@@ -36,6 +36,7 @@ struct routes {
     struct trie_node *trie;
     uint64_t generation; /* counts the trie's changes */
     struct map cached;
+    size_t bytes;       /* of the routes in it */
     struct route *last; /* found last; NULL: none */
 };
 

@@ -1,5 +1,6 @@
 #include "bus/bus.h"
 
+#include "bus/route.h"
 #include "rig/rig.h"
 
 #include <errno.h>
@@ -299,6 +300,46 @@ TEST(the_route_cache_follows_every_subscription_and_survives_many_topics)
     rig_turn(rig);
     CHECK_INT(ear.heard, 1);
     deafen(&ear);
+}
+
+static size_t bytes_after(struct routes *routes, unsigned count, size_t topic_len)
+{
+    cleanup_free char *topic = mem_new_bytes(topic_len + 1);
+    memset(topic, 'x', topic_len);
+    size_t highest = 0;
+    for (unsigned i = 0; i < count; i++) {
+        (void)snprintf(topic, 12, "%011u", i);
+        topic[11] = 'x';
+        cleanup(msg_unref_p) struct msg *msg = msg_new(topic, topic_len, "", 0);
+        CHECK(routes_find(routes, msg)->key.len == topic_len);
+        highest = size_max(highest, routes->bytes);
+    }
+    return highest;
+}
+
+TEST(the_route_cache_is_bounded_in_bytes_however_long_topics_are_and_however_many_listen)
+{
+    enum { LISTENERS = 2000, LIMIT = 9 << 20 };
+    struct trie_node trie;
+    trie_init(&trie);
+    struct routes routes = {.trie = &trie};
+    CHECK(bytes_after(&routes, 1000, 60000) < LIMIT);
+    routes_done(&routes);
+    CHECK(!routes.bytes);
+
+    cleanup(rig_free_p) struct rig *rig = rig_new();
+    struct ear *ears = mem_new_bytes(LISTENERS * sizeof *ears);
+    for (unsigned i = 0; i < LISTENERS; i++) {
+        ears[i] = ear_of(rig);
+        ears[i].subscriptions[0].subscriber = &ears[i].subscriber;
+        trie_add(&trie, &ears[i].subscriptions[0], "#", 1);
+    }
+    CHECK(bytes_after(&routes, 1000, 20) < LIMIT);
+    routes_done(&routes);
+    for (unsigned i = 0; i < LISTENERS; i++)
+        trie_remove(&ears[i].subscriptions[0]);
+    trie_done(&trie);
+    free(ears);
 }
 
 TEST(an_answer_goes_to_the_response_topic_with_the_correlation_data)
