@@ -202,7 +202,7 @@ class House:
         check(not any(publisher), "fifty records are kept")
         gw.stop()
         folder = os.path.join(gw.state, "streams", "kept")
-        path = os.path.join(folder, sorted(os.listdir(folder))[0])
+        path = os.path.join(folder, sorted(name for name in os.listdir(folder) if name.endswith(".seg"))[0])
         with open(path, "r+b") as file:
             data = file.read()
             file.seek(data.index(b"record 20"))
