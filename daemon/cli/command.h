@@ -115,6 +115,7 @@ int cmd_stream_cursor(const struct call *call);
 int cmd_stream_delete(const struct call *call);
 int cmd_stream_verify(const struct call *call);
 int cmd_plugin_list(const struct call *call);
+int cmd_policy_lint(const struct call *call);
 int cmd_plugin_restart(const struct call *call);
 int cmd_uplink_list(const struct call *call);
 int cmd_uplink_cut(const struct call *call);

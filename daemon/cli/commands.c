@@ -107,6 +107,12 @@ const struct command commands[] = {
     {"plugin", "list", "", 0, 0, 0, "Lists plugins and how they are.", NULL, cmd_plugin_list},
     {"plugin", "restart", "NAME", 1, 1, 0, "Ends a plugin's process and starts a new one.", NULL,
      cmd_plugin_restart},
+    {"policy", "lint", "FILE...", 1, ARGUMENTS_MAX, 0,
+     "Says what is wrong with policy documents in files.",
+     "Names, resources and keys that there are not, statements that make no difference or allow too much. No daemon is\n"
+     "needed; - is standard input. Exit status 1: something was found.\n"
+     "With --json: {\"file\",\"findings\":[{\"line\",\"column\",\"kind\",\"text\",\"statement\",\"sid\"}]}.",
+     cmd_policy_lint},
     {"uplink", "list", "", 0, 0, 0, "Lists uplinks and whether they are connected.", NULL, cmd_uplink_list},
     {"uplink", "cut", "NAME", 1, 1, 0,
      "Disconnects an uplink until it is restored; streams keep their records.", NULL, cmd_uplink_cut},

@@ -17,7 +17,7 @@ allowed() {
     mqtt) echo "base wire net bus identity store" ;;
     http) echo "base wire net bus identity" ;;
     services/*) echo "base bus store cloud identity" ;;
-    cli) echo "base wire" ;;
+    cli) echo "base wire identity" ;; # identity: policies are judged without a daemon
     lazy) echo "base net cloud main" ;; # passes calls on to what is loaded later
     *) echo "?" ;;
     esac
