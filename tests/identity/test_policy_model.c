@@ -1,4 +1,7 @@
-/* Random policies and requests: the compiled evaluator and the model decide the same. */
+/* Random policies and requests: the compiled evaluator and the model decide the same, and what lint says of patterns and
+ * statements is so. */
+#include "identity/policy_cover.h"
+#include "identity/policy_lint.h"
 #include "policy_model.h"
 #include "policy_rig.h"
 
@@ -344,4 +347,139 @@ TEST(random_policies_decide_as_the_model_does)
         CHECK(tally[i] > POLICY_ROUNDS * REQUESTS / 20);
     print_message("%u allowed, %u explicitly denied, %u implicitly denied\n", tally[POLICY_ALLOWED],
                   tally[POLICY_EXPLICIT_DENY], tally[POLICY_IMPLICIT_DENY]);
+}
+
+/* ---- what lint relies on --------------------------------------------------------------------------------------------- */
+
+static struct policy_pattern make_pattern(struct arena *arena, struct text *text)
+{
+    *text = (struct text){0};
+    put_pattern(text, false);
+    return policy_pattern_compile(arena, text->bytes, text->len, true);
+}
+
+/* A text that the pattern matches, unless a variable has no value. */
+static void make_fitting(const struct policy_pattern *pattern, const struct policy_context *context,
+                         struct text *text)
+{
+    *text = (struct text){0};
+    for (uint32_t i = 0; i < pattern->count; i++) {
+        const struct policy_piece *piece = &pattern->pieces[i];
+        char literal[64];
+        struct policy_text value;
+        switch (piece->kind) {
+        case POLICY_LITERAL:
+            (void)snprintf(literal, sizeof literal, "%.*s", (int)piece->len, piece->text);
+            put(text, literal);
+            break;
+        case POLICY_ANY: put(text, pick(2) ? ONE_OF(letters) : ""); break;
+        case POLICY_ONE: put(text, pick(2) ? "a" : "\xC3\xA9"); break;
+        case POLICY_VARIABLE:
+            if (policy_context_substitute(context, piece->key, &value))
+                put(text, value.text);
+        }
+    }
+}
+
+TEST(what_a_pattern_covers_it_matches)
+{
+    static struct known known;
+    static struct text general_text, specific_text, name;
+    struct arena arena;
+    unsigned covered = 0, matched = 0;
+    state = 42;
+    arena_init(&arena);
+    for (int round = 0; round < 20 * POLICY_ROUNDS; round++) {
+        arena_reset(&arena);
+        struct policy_pattern general = make_pattern(&arena, &general_text);
+        struct policy_pattern specific = make_pattern(&arena, &specific_text);
+        if (!policy_pattern_covers(&arena, &general, &specific))
+            continue;
+        covered++;
+        make_known(&known);
+        cleanup(policy_rig_free_p) struct policy_rig *rig = make_rig(NULL, 0, &known);
+        struct policy_match match = {.context = &rig->context};
+        for (int i = 0; i < REQUESTS; i++) {
+            make_fitting(&specific, &rig->context, &name);
+            if (!policy_pattern_matches(&specific, &match, name.bytes, name.len))
+                continue;
+            matched++;
+            if (!policy_pattern_matches(&general, &match, name.bytes, name.len))
+                FAIL("%s does not cover %s: %s", general_text.bytes, specific_text.bytes, name.bytes);
+        }
+    }
+    arena_done(&arena);
+    print_message("%u covered, %u texts matched\n", covered, matched);
+    CHECK(covered > 1000 && matched > 1000);
+}
+
+TEST(patterns_that_do_not_meet_match_nothing_in_common)
+{
+    static struct known known;
+    static struct text one_text, other_text, name;
+    struct arena arena;
+    unsigned apart = 0, matched = 0;
+    state = 43;
+    arena_init(&arena);
+    for (int round = 0; round < 5 * POLICY_ROUNDS; round++) {
+        arena_reset(&arena);
+        struct policy_pattern one = make_pattern(&arena, &one_text),
+                              other = make_pattern(&arena, &other_text);
+        bool as_topic = pick(2), meets = policy_pattern_meets(&arena, &one, &other, as_topic);
+        apart += !meets;
+        make_known(&known);
+        cleanup(policy_rig_free_p) struct policy_rig *rig = make_rig(NULL, 0, &known);
+        struct policy_match match = {.context = &rig->context};
+        for (int i = 0; i < REQUESTS; i++) {
+            make_fitting(pick(2) ? &one : &other, &rig->context, &name);
+            if ((as_topic && strpbrk(name.bytes, "+#")) ||
+                !policy_pattern_matches(&one, &match, name.bytes, name.len) ||
+                !policy_pattern_matches(&other, &match, name.bytes, name.len))
+                continue;
+            matched++;
+            if (!meets)
+                FAIL("%s and %s meet at %s", one_text.bytes, other_text.bytes, name.bytes);
+        }
+    }
+    arena_done(&arena);
+    print_message("%u do not meet, %u texts matched both of others\n", apart, matched);
+    CHECK(apart > 1000 && matched > 1000);
+}
+
+TEST(a_statement_that_lint_calls_unreachable_decides_nothing)
+{
+    static struct known known;
+    static struct text document, name, resource;
+    struct arena arena;
+    unsigned taken_out = 0;
+    state = 44;
+    arena_init(&arena);
+    for (int round = 0; round < 2 * POLICY_ROUNDS; round++) {
+        arena_reset(&arena);
+        make_document(&document);
+        make_known(&known);
+        cleanup(policy_rig_free_p) struct policy_rig *rig = make_rig(&document, 1, &known);
+        struct policy_finding *findings;
+        size_t count = policy_lint(rig->policies[0], &arena, &findings);
+        for (size_t i = 0; i < count; i++) {
+            struct policy_statement *statement = &rig->policies[0]->statements[findings[i].statement];
+            if (findings[i].kind != POLICY_UNREACHABLE || strncmp(findings[i].text, "it ", 3) != 0)
+                continue;
+            taken_out++;
+            for (int k = 0; k < REQUESTS; k++) {
+                unsigned action = pick(array_size(actions));
+                make_word(&name);
+                resource = (struct text){0};
+                put(&resource, kinds[action]);
+                put(&resource, *kinds[action] == '*' ? "" : name.bytes);
+                const char *decided = policy_rig_ask(rig, actions[action], resource.bytes);
+                uint32_t kept = statement->actions;
+                statement->actions = 0;
+                CHECK_STR(policy_rig_ask(rig, actions[action], resource.bytes), decided);
+                statement->actions = kept;
+            }
+        }
+    }
+    arena_done(&arena);
+    CHECK(taken_out > 500);
 }
