@@ -1,8 +1,7 @@
 #include "mqtt/peak.h"
 
+#include "base/give_back.h"
 #include "net/conn.h"
-
-#include <malloc.h>
 
 enum {
     SMALLEST = 200 /* connections worth the trouble */,
@@ -16,12 +15,13 @@ static void on_time(struct timer *timer)
     peak->before = peak->highest = peak->now;
     peak->given_back++;
     conn_give_back();
-    (void)malloc_trim(0);
+    memory_give_back();
 }
 
 void peak_init(struct peak *peak, struct loop *loop)
 {
     *peak = (struct peak){.loop = loop, .timer.fire = on_time};
+    timer_start(loop, &peak->timer, WAIT_MS);
 }
 
 void peak_done(struct peak *peak)

@@ -175,11 +175,20 @@ static int load_wills(struct store_db *db, struct session_loader *loader)
     return r;
 }
 
-/* Subscriptions of sessions that were replaced. */
+/* Subscriptions of sessions that were replaced. A start that has none to remove writes nothing, and waits for no disk. */
 static int remove_orphans(struct store_db *db)
 {
-    sqlite3_stmt *st = store_statement(db, "DELETE FROM session_subscription WHERE session NOT IN "
-                                           "(SELECT number FROM session)");
+    static const char *const statements[] = {
+        "SELECT 1 FROM session_subscription WHERE session NOT IN (SELECT number FROM session) LIMIT 1",
+        "DELETE FROM session_subscription WHERE session NOT IN (SELECT number FROM session)",
+    };
+    sqlite3_stmt *look = store_statement(db, statements[0]);
+    int r = look ? store_step(db, look) : -EIO;
+    if (look)
+        (void)sqlite3_reset(look);
+    if (r <= 0)
+        return r;
+    sqlite3_stmt *st = store_statement(db, statements[1]);
     return st ? store_execute(db, st) : -EIO;
 }
 

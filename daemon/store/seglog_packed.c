@@ -1,13 +1,13 @@
 #include "store/seglog_packed.h"
 
 #include "store/crc32c.h"
+#include "store/late_zstd.h"
 #include "store/seglog_file.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <zstd.h>
 
 static const uint8_t HEAD_MAGIC[8] = {'G', 'H', 'S', 'E', 'G', 'Z', 'S', 'T'};
 static const uint8_t BLOCK_MAGIC[4] = {'G', 'H', 'Z', '1'};
@@ -134,7 +134,8 @@ int packed_open(struct packed_file *file, int fd, uint64_t size)
 
 void packed_done(struct packed_file *file)
 {
-    (void)ZSTD_freeDCtx(file->context);
+    if (file->context)
+        (void)late_zstd()->free_dctx(file->context);
     free(file->blocks);
     free(file->plain);
     *file = (struct packed_file){0};
@@ -145,10 +146,13 @@ static int load_block(struct packed_file *file, int fd, size_t number)
 {
     if (file->loaded && file->current == number)
         return 0;
+    const struct late_zstd *zstd = late_zstd();
+    if (!zstd)
+        return -ELIBACC;
     if (!file->plain)
         file->plain = malloc(PACKED_BLOCK);
     if (!file->context)
-        file->context = ZSTD_createDCtx();
+        file->context = zstd->create_dctx();
     if (!file->plain || !file->context)
         return -ENOMEM;
     file->loaded = false;
@@ -165,9 +169,9 @@ static int load_block(struct packed_file *file, int fd, size_t number)
             return (int)n;
         }
         if (n == (ssize_t)len && get(bytes + 4, 4) == crc32c(0, bytes + 8, len - 8)) {
-            size_t plain = ZSTD_decompressDCtx(file->context, file->plain, PACKED_BLOCK,
-                                               bytes + PACKED_BLOCK_HEAD_SIZE, block->len);
-            if (ZSTD_isError(plain))
+            size_t plain = zstd->decompress(file->context, file->plain, PACKED_BLOCK,
+                                            bytes + PACKED_BLOCK_HEAD_SIZE, block->len);
+            if (zstd->is_error(plain))
                 memset(file->plain, 0, PACKED_BLOCK);
         }
         free(bytes);
@@ -200,19 +204,23 @@ int packer_begin(struct packer *packer, int from, int to, const struct packed_he
 {
     *packer = (struct packer){
         .from = from, .to = to, .head = *head, .length = head->length, .end = PACKED_HEAD_SIZE};
-    packer->room = PACKED_BLOCK_HEAD_SIZE + ZSTD_compressBound(PACKED_BLOCK) + 8;
+    const struct late_zstd *zstd = late_zstd();
+    if (!zstd)
+        return -ELIBACC;
+    packer->room = PACKED_BLOCK_HEAD_SIZE + ZSTD_COMPRESSBOUND(PACKED_BLOCK) + 8;
     packer->plain = malloc(PACKED_BLOCK);
     packer->packed = malloc(packer->room);
-    packer->context = ZSTD_createCCtx();
+    packer->context = zstd->create_cctx();
     return packer->plain && packer->packed && packer->context ? 0 : -ENOMEM;
 }
 
 static int write_block(struct packer *packer, size_t plain)
 {
     uint8_t *out = packer->packed;
-    size_t len = ZSTD_compressCCtx(packer->context, out + PACKED_BLOCK_HEAD_SIZE,
-                                   packer->room - PACKED_BLOCK_HEAD_SIZE - 8, packer->plain, plain, LEVEL);
-    if (ZSTD_isError(len))
+    size_t len =
+        late_zstd()->compress(packer->context, out + PACKED_BLOCK_HEAD_SIZE,
+                              packer->room - PACKED_BLOCK_HEAD_SIZE - 8, packer->plain, plain, LEVEL);
+    if (late_zstd()->is_error(len))
         return -ENOMEM;
     if (packer->at == 0 && len > plain - plain * WORTH / 100)
         return -EUCLEAN;
@@ -247,7 +255,8 @@ int packer_go_on(struct packer *packer)
 
 void packer_done(struct packer *packer)
 {
-    (void)ZSTD_freeCCtx(packer->context);
+    if (packer->context)
+        (void)late_zstd()->free_cctx(packer->context);
     free(packer->plain);
     free(packer->packed);
     fd_close_p(&packer->from);

@@ -8,11 +8,20 @@ struct scene {
     struct peak peak;
 };
 
+static void wait(struct scene *scene, int64_t ms)
+{
+    clock_move(&scene->clock, ms);
+    (void)loop_turn(scene->loop, 0);
+}
+
 static void scene_begin(struct scene *scene)
 {
     scene->clock = (struct clock){.by_hand = true, .mono = 1000};
     CHECK_INT(loop_new(&scene->loop, &scene->clock), 0);
     peak_init(&scene->peak, scene->loop);
+    wait(scene, 1000); /* what the start needed */
+    CHECK_INT((int64_t)scene->peak.given_back, 1);
+    scene->peak.given_back = 0;
 }
 
 static void scene_done(struct scene *scene)
@@ -26,12 +35,6 @@ static void go_to(struct scene *scene, size_t connections)
     size_t at = scene->peak.now;
     while (at != connections)
         peak_note(&scene->peak, at < connections ? ++at : --at);
-}
-
-static void wait(struct scene *scene, int64_t ms)
-{
-    clock_move(&scene->clock, ms);
-    (void)loop_turn(scene->loop, 0);
 }
 
 TEST(memory_is_given_back_once_a_second_after_most_have_gone)
