@@ -6,7 +6,8 @@
 enum {
     SMALLEST = 200 /* connections worth the trouble */,
     MOST = 4 /* three of four have gone */,
-    WAIT_MS = 1000
+    WAIT_MS = 1000,
+    SETTLED_MS = 10000 /* after the start: those who were there before have come back, and nobody waits for a page */
 };
 
 static void on_time(struct timer *timer)
@@ -21,7 +22,7 @@ static void on_time(struct timer *timer)
 void peak_init(struct peak *peak, struct loop *loop)
 {
     *peak = (struct peak){.loop = loop, .timer.fire = on_time};
-    timer_start(loop, &peak->timer, WAIT_MS);
+    timer_start(loop, &peak->timer, SETTLED_MS);
 }
 
 void peak_done(struct peak *peak)

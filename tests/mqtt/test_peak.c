@@ -19,7 +19,7 @@ static void scene_begin(struct scene *scene)
     scene->clock = (struct clock){.by_hand = true, .mono = 1000};
     CHECK_INT(loop_new(&scene->loop, &scene->clock), 0);
     peak_init(&scene->peak, scene->loop);
-    wait(scene, 1000); /* what the start needed */
+    wait(scene, 10000); /* what the start needed */
     CHECK_INT((int64_t)scene->peak.given_back, 1);
     scene->peak.given_back = 0;
 }
