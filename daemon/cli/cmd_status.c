@@ -112,10 +112,12 @@ static void print_gateway(struct arena *arena, const struct json *gateway, const
                  number(broker, "unauthorized"), number(broker, "protocolErrors"));
     uint64_t dropped = number(broker, "droppedQos0") + number(broker, "droppedQueueFull") +
                        number(broker, "droppedTooLarge") + number(broker, "droppedExpired");
-    (void)printf("messages  %" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " waited for; %" PRIu64
-                 " retained (%s)\n",
-                 number(broker, "received"), number(broker, "sent"), number(broker, "waits"),
-                 number(bus, "retained"), text_of_size(arena, number(bus, "retainedBytes")));
+    (void)printf("messages  %" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " retained (%s)\n",
+                 number(broker, "received"), number(broker, "sent"), number(bus, "retained"),
+                 text_of_size(arena, number(bus, "retainedBytes")));
+    if (number(broker, "waits"))
+        (void)printf("delayed   %" PRIu64 " times that nothing was read from a client for a while\n",
+                     number(broker, "waits"));
     if (dropped)
         (void)printf("dropped   %" PRIu64 ": %" PRIu64 " of QoS 0 for slow clients, %" PRIu64
                      " for full queues, %" PRIu64 " larger than the client takes, %" PRIu64 " expired\n",

@@ -221,7 +221,7 @@ static void take_manners(struct peer *peer, const struct wire_packet *packet)
 struct connecting {
     struct control control;
     bool session_present, tell_expiry, tell_keepalive, tell_id;
-    bool goes_on; /* the session is on disk as it is to be, but for the time since when the client has been away */
+    bool goes_on; /* what is promised is on disk, but for the time since when the client has been away */
     struct wire_packet connack;
     uint8_t *auth_data;
 };
@@ -352,7 +352,8 @@ int peer_accept(struct peer *peer, const struct wire_packet *packet, const struc
     session_attach(session, peer);
     peer->session = session;
     uint32_t expiry_s = expiry_of(broker, packet);
-    connecting->goes_on = connecting->session_present && session->disk && session->expiry_s == expiry_s;
+    connecting->goes_on =
+        connecting->session_present && session->disk && session->expiry_s == expiry_s && !packet->has_will;
     session->expiry_s = expiry_s;
     if (session->disk)
         durable_put(broker->durable, session, false, receipt);

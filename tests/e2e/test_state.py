@@ -425,7 +425,14 @@ class FullQueues:
             reader.subscribe("plain/#", qos=2)
             check(reader.publish("plain/a", "hello", qos=2) == 0, "who is there is served")
             check(reader.message().payload == b"hello", "with what nobody has to keep")
+        fill(self.mount)
+        try:
+            gw.client("away/3", clean=False, will=("wills/3", "gone", 1, False)).disconnect()
+            check(False, "a will that cannot be kept is not promised")
+        except AssertionError as refused:
+            check("CONNECT was refused" in str(refused), f"{refused}")
         self.has_all("away/3", 1, 4)  # who was away may come and fetch what waits
+        check(gw.logged("let in, though there is no room"), "which the log says")
         give_back()
         gateway.wait_for(lambda: self.publish(5, 2), "messages are kept again when there is room")
         for version, qos in ((4, 1), (5, 1), (4, 2)):
