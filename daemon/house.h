@@ -1,0 +1,74 @@
+/* What the daemon consists of, and the files that put it together.
+ *
+ *      main.c          configuration, signals, the order of opening and of closing
+ *      directories.c   where it lives
+ *      rooms.c         stores, broker, services: each with what the configuration says of it
+ *      doors.c         listeners
+ *
+ * Every open_ function leaves what it has opened in the house, says a fault in the log, and returns 0 or −errno.
+ * house_close() in main.c closes what is there.
+ */
+#pragma once
+
+#include "options.h"
+
+#include "base/loop.h"
+#include "bus/bus.h"
+#include "config/config.h"
+#include "http/http_server.h"
+#include "mqtt/broker.h"
+#include "services/ctl/ctl.h"
+#include "services/functions/functions.h"
+#include "services/gwshadow/gwshadow.h"
+#include "services/metrics/metrics.h"
+#include "services/shadow/shadow.h"
+#include "services/shadowsync/shadowsync.h"
+#include "services/streams/streams.h"
+#include "services/uplink/uplink.h"
+#include "store/seglog.h"
+#include "store/store.h"
+
+struct house {
+    const struct options *options;
+    struct config config;
+    char *state, *runtime;
+    int lock;
+
+    struct loop *loop;
+    struct store *store;
+    struct seglogs *logs;   /* of streams */
+    struct seglogs *queues; /* of durable sessions: a flood of telemetry does not queue in front of them */
+    struct bus *bus;
+    struct broker *broker;
+    struct http_server *http;
+    struct principal *local;
+    struct ctl *ctl;
+    struct shadow *shadow;
+    struct streams *streams;
+    struct uplinks *uplinks;
+    struct shadowsync *sync;
+    struct gwshadow *own_shadow;
+    struct metrics *metrics;
+    struct functions *functions;
+    struct door *doors[LISTENERS_MAX + 1];
+    size_t door_count;
+
+    struct watch signals;
+    struct timer watchdog;
+    int64_t watchdog_ms;
+    bool stopping;
+};
+
+/* Says in the log what could not be done with what; returns r. */
+int house_fault(const char *what, const char *where, int r);
+
+/* directories.c: STATE and RUNTIME are there and this process's alone. */
+int open_directories(struct house *house) must_check;
+
+/* rooms.c */
+int open_stores(struct house *house) must_check;
+int open_broker(struct house *house) must_check;
+int open_services(struct house *house) must_check;
+
+/* doors.c: the control socket, and the listeners of the command line or else of the configuration. */
+int open_doors(struct house *house) must_check;
