@@ -10,7 +10,7 @@ allowed() {
     base | wire) echo "" ;;
     net) echo "base" ;;
     store) echo "base" ;;
-    identity) echo "base" ;;
+    identity) echo "base store" ;;
     bus) echo "base store" ;;
     cloud) echo "base" ;;
     config) echo "base net wire cloud services/streams services/shadowsync" ;; # their syntax checks
