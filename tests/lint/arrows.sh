@@ -8,16 +8,18 @@ cd "${1:-$(dirname "$0")/../..}/daemon"
 allowed() {
     case $1 in
     base | wire) echo "" ;;
+    schedule) echo "base" ;;
     net) echo "base" ;;
     store) echo "base" ;;
     identity) echo "base store" ;;
     bus) echo "base store" ;;
     cloud) echo "base" ;;
-    config) echo "base net wire cloud services/streams services/shadowsync" ;; # their syntax checks
+    config) echo "base schedule net wire cloud services/streams services/shadowsync" ;; # their syntax checks
     mqtt) echo "base wire net bus identity store" ;;
     http) echo "base wire net bus identity" ;;
+    services/streams | services/uplink) echo "base schedule bus store cloud identity" ;;
     services/*) echo "base bus store cloud identity" ;;
-    cli) echo "base wire identity" ;; # identity: policies are judged without a daemon
+    cli) echo "base schedule wire identity" ;; # identity: policies are judged without a daemon
     lazy) echo "base net cloud main" ;; # passes calls on to what is loaded later
     *) echo "?" ;;
     esac
