@@ -2,7 +2,7 @@
 #include "config/config_fault.h"
 
 #include "base/log.h"
-#include "cloud/mqtt_link.h"
+#include "cloud/uplink_options.h"
 #include "net/listener.h"
 #include "services/shadowsync/sync_policy.h"
 #include "services/shadowsync/sync_topic.h"
@@ -60,7 +60,7 @@ static void check_listener(struct config *config, const struct config_listener *
 
 static void check_uplink(struct config *config, const struct config_uplink *uplink)
 {
-    const char *expected = *uplink->uri ? mqtt_link_uri_check(uplink->uri) : NULL;
+    const char *expected = *uplink->uri ? uplink_uri_check(uplink->uri) : NULL;
     if (expected)
         fault(config, "uplink", uplink->name, "uri", expected);
     if (*uplink->password_file && !*uplink->username)

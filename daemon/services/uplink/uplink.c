@@ -3,9 +3,11 @@
 #include "base/json_write.h"
 #include "base/log.h"
 #include "bus/topics.h"
+#include "cloud/link.h"
 #include "services/uplink/uplink_filters.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,14 +21,16 @@
 enum { NAME_MAX_LEN = 64, REASON_LEN = 200, ASK_MAX = 1024 };
 
 /* MQTT 5 reason codes that a PUBACK may carry. */
-enum { NOT_CONNECTED = 0x83, TOPIC_NAME_INVALID = 0x90, QUOTA_EXCEEDED = 0x97 };
+enum { UNSPECIFIED = 0x80, NOT_CONNECTED = 0x83, TOPIC_NAME_INVALID = 0x90, QUOTA_EXCEEDED = 0x97 };
 
 enum uplink_state { CONNECTING, UP, DOWN };
+
+static const struct link_kind *const kinds[] = {&link_mqtt};
 
 struct uplink {
     struct uplinks *uplinks;
     char *name, *uri, *status_topic;
-    struct mqtt_link *link;
+    struct link *link;
     struct subscriber sender, asker;
     struct subscription messages, requests;
     size_t prefix_len;         /* of the messages' topics, up to the cloud's topic */
@@ -40,7 +44,7 @@ struct uplink {
 
 struct uplinks {
     struct bus *bus;
-    struct mqtt_links *links;
+    void *shared[array_size(kinds)]; /* by links of a kind; NULL: there is none yet */
     struct subscriber commands;
     struct subscription list, cut, restore;
     struct uplink *all;
@@ -70,7 +74,8 @@ static void put_uplink(struct json_writer *w, const struct uplink *uplink)
     json_key(w, "received");
     json_put_uint(w, uplink->received);
     json_key(w, "lost");
-    json_put_uint(w, mqtt_link_lost(uplink->link));
+    const struct link_kind *kind = uplink->link->kind;
+    json_put_uint(w, kind->lost ? kind->lost(uplink->link) : 0);
     json_key(w, "subscribed");
     uplink_filters_put(w, &uplink->filters);
     json_end_object(w);
@@ -117,9 +122,9 @@ static void on_down(void *self, const char *reason)
 /* ---- sending ----------------------------------------------------------------------------------------------------- */
 
 struct sending {
-    struct mqtt_link_publish publish;
     struct uplink *uplink;
     struct receipt *receipt;
+    _Alignas(max_align_t) struct link_publish publish; /* and behind it the kind's part */
 };
 
 static int as_refusal(int r)
@@ -132,8 +137,9 @@ static int as_refusal(int r)
     }
 }
 
-static void on_sent(struct mqtt_link_publish *publish, int r)
+static void on_sent(struct link_publish *publish, int r, const char *reason)
 {
+    (void)reason;
     struct sending *sending = container_of(publish, struct sending, publish);
     if (r == 0)
         sending->uplink->sent++;
@@ -148,16 +154,17 @@ static int send_message(struct uplink *uplink, struct msg *msg, struct receipt *
 {
     if (msg->topic_len <= uplink->prefix_len)
         return TOPIC_NAME_INVALID;
-    struct sending *sending = mem_new(struct sending);
+    const struct link_kind *kind = uplink->link->kind;
+    struct sending *sending = mem_new_bytes(offsetof(struct sending, publish) + kind->publish_size);
     sending->uplink = uplink;
     sending->receipt = receipt;
-    sending->publish = (struct mqtt_link_publish){
+    sending->publish = (struct link_publish){
         .msg = msg_ref(msg),
         .topic = msg->topic + uplink->prefix_len,
         .qos = msg->qos ? 1 : 0, /* clouds know no QoS 2 */
         .done = on_sent,
     };
-    int r = mqtt_link_publish(uplink->link, &sending->publish);
+    int r = kind->publish(uplink->link, &sending->publish);
     if (r < 0) {
         (void)msg_unref(msg);
         free(sending);
@@ -194,7 +201,9 @@ static void on_wanted(struct subscriber *subscriber, struct msg *msg, const stru
     (void)delivery;
     struct uplink *uplink = container_of(subscriber, struct uplink, asker);
     const char *who = msg->topic + uplink->request_prefix_len;
-    int r = uplink_filters_set(&uplink->filters, who, (const char *)msg->payload, msg->payload_len);
+    int r = UNSPECIFIED;
+    if (uplink->link->kind->subscribe)
+        r = uplink_filters_set(&uplink->filters, who, (const char *)msg->payload, msg->payload_len);
     if (r == 0)
         return;
     log_info("uplink %s: the subscriptions \"%.*s\" asks for are refused: reason 0x%02x", uplink->name,
@@ -271,11 +280,11 @@ static void command(struct uplinks *uplinks, const struct msg *msg, struct arena
         log_notice("uplink %s: cut on request", uplink->name);
         uplink_filters_down(&uplink->filters);
         say_state(uplink, DOWN, "cut on request");
-        mqtt_link_stop(uplink->link);
+        uplink->link->kind->stop(uplink->link);
     } else if (uplink->state != UP) {
         log_notice("uplink %s: restored on request", uplink->name);
         say_state(uplink, CONNECTING, "");
-        mqtt_link_start(uplink->link);
+        uplink->link->kind->start(uplink->link);
     }
     put_uplink(w, uplink);
 }
@@ -301,30 +310,45 @@ static bool name_is_valid(const char *name)
     return len > 0 && len <= NAME_MAX_LEN && !strpbrk(name, "/+#");
 }
 
+/* Which kind serves that URI; one of them does. */
+static size_t kind_of(const char *uri)
+{
+    size_t i = 0;
+    while (i + 1 < array_size(kinds) && !kinds[i]->serves(uri))
+        i++;
+    return i;
+}
+
+static int link_new(struct uplink *uplink, struct uplinks *uplinks, const struct uplink_options *options)
+{
+    const char *expected = uplink_uri_check(options->uri);
+    if (expected) {
+        log_error("uplink %s: expected %s, found \"%s\"", options->name, expected, options->uri);
+        return -EINVAL;
+    }
+    const struct link_house house = {bus_loop(uplinks->bus), uplinks->bus};
+    cleanup_free char *receive = str_printf(TOPIC_CLOUD_RECEIVE_FORMAT, options->name, "");
+    const struct link_events events = {on_up, on_down, on_received, receive};
+    size_t at = kind_of(options->uri);
+    const struct link_kind *kind = kinds[at];
+    if (kind->open && !uplinks->shared[at]) {
+        int r = kind->open(&uplinks->shared[at], &house);
+        if (r < 0) {
+            log_error("uplink %s: the kind \"%s\" cannot begin: %s", options->name, kind->name, strerror(-r));
+            return r;
+        }
+    }
+    return kind->create(&uplink->link, uplinks->shared[at], &house, options, &events, uplink);
+}
+
 static int uplink_init(struct uplink *uplink, struct uplinks *uplinks, const struct uplink_options *options)
 {
-    static const struct mqtt_link_events events = {on_up, on_down, on_received};
     if (!name_is_valid(options->name) || find(uplinks, options->name)) {
         log_error("uplink \"%s\": expected a name of its own, 1 to %d characters without / + #",
                   options->name ? options->name : "", NAME_MAX_LEN);
         return -EINVAL;
     }
-    cleanup_free char *receive = str_printf(TOPIC_CLOUD_RECEIVE_FORMAT, options->name, "");
-    const struct mqtt_link_options link_options = {
-        .name = options->name,
-        .uri = options->uri,
-        .client_id = options->client_id,
-        .ca = options->ca,
-        .cert = options->cert,
-        .key = options->key,
-        .username = options->username,
-        .password = options->password,
-        .keepalive_s = options->keepalive_s,
-        .protocol = options->protocol,
-        .pause_max = options->pause_max,
-        .receive_prefix = receive,
-    };
-    int r = mqtt_link_new(&uplink->link, uplinks->links, &link_options, &events, uplink);
+    int r = link_new(uplink, uplinks, options);
     if (r < 0)
         return r;
     uplink->uplinks = uplinks;
@@ -348,7 +372,7 @@ static void uplink_done(struct uplink *uplink)
 {
     bus_unsubscribe(uplink->uplinks->bus, &uplink->messages);
     bus_unsubscribe(uplink->uplinks->bus, &uplink->requests);
-    uplink->link = mqtt_link_free(uplink->link);
+    uplink->link = uplink->link->kind->free(uplink->link);
     uplink_filters_done(&uplink->filters);
     free(uplink->name);
     free(uplink->uri);
@@ -360,13 +384,8 @@ int uplinks_new(struct uplinks **ret, struct bus *bus, const struct uplink_optio
     cleanup(uplinks_free_p) struct uplinks *uplinks = mem_new(struct uplinks);
     uplinks->bus = bus;
     uplinks->all = mem_new_bytes((count + 1) * sizeof *uplinks->all);
-    int r = mqtt_links_new(&uplinks->links, bus_loop(bus));
-    if (r < 0) {
-        log_error("uplinks: cannot start the thread for Paho: %s", strerror(-r));
-        return r;
-    }
     for (size_t i = 0; i < count; i++) {
-        r = uplink_init(&uplinks->all[i], uplinks, &options[i]);
+        int r = uplink_init(&uplinks->all[i], uplinks, &options[i]);
         if (r < 0)
             return r;
         uplinks->count++;
@@ -377,7 +396,7 @@ int uplinks_new(struct uplinks **ret, struct bus *bus, const struct uplink_optio
     bus_subscribe_to(bus, &uplinks->restore, &uplinks->commands, TOPIC_CTL_UPLINK_RESTORE);
     for (size_t i = 0; i < count; i++) {
         say_state(&uplinks->all[i], CONNECTING, "");
-        mqtt_link_start(uplinks->all[i].link);
+        uplinks->all[i].link->kind->start(uplinks->all[i].link);
     }
     *ret = steal(uplinks);
     return 0;
@@ -393,11 +412,13 @@ struct uplinks *uplinks_free(struct uplinks *uplinks)
     for (size_t i = 0; i < uplinks->count; i++) {
         uplink_filters_down(&uplinks->all[i].filters);
         say_state(&uplinks->all[i], DOWN, "the gateway stops");
-        mqtt_link_stop(uplinks->all[i].link);
+        uplinks->all[i].link->kind->stop(uplinks->all[i].link);
     }
     for (size_t i = 0; i < uplinks->count; i++)
         uplink_done(&uplinks->all[i]);
-    uplinks->links = mqtt_links_free(uplinks->links);
+    for (size_t i = 0; i < array_size(kinds); i++)
+        if (uplinks->shared[i])
+            kinds[i]->close(uplinks->shared[i]);
     free(uplinks->all);
     free(uplinks);
     return NULL;

@@ -1,4 +1,4 @@
-/* Uplinks: topics of the bus that lead to the cloud.
+/* Uplinks: topics of the bus that lead to the cloud, or to whatever else takes messages away (cloud/link.h).
  *
  *      $gatehouse/cloud/NAME/publish/TOPIC   sent to uplink NAME on TOPIC, QoS 0 or 1; the receipt settles when the cloud has
  *                                            acknowledged it, with a refusal when it is not connected or the cloud refuses
@@ -23,19 +23,9 @@
 #pragma once
 
 #include "bus/bus.h"
+#include "cloud/uplink_options.h"
 
 struct uplinks;
-
-struct uplink_options {
-    const char *name; /* a topic level */
-    const char *uri;  /* mqtt://HOST[:PORT], mqtts://HOST[:PORT] */
-    const char *client_id;
-    const char *ca, *cert, *key;     /* PEM files or NULL */
-    const char *username, *password; /* or NULL */
-    unsigned keepalive_s;            /* 0 for the default of 60 */
-    int protocol;                    /* 4 or 5; 0 for 5 */
-    int64_t pause_max;               /* between attempts, ms; 0 for the default of a minute */
-};
 
 /* Texts are copied. Connects at once. A wrong option has been logged: -EINVAL. */
 int uplinks_new(struct uplinks **ret, struct bus *bus, const struct uplink_options *options, size_t count)

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 enum { ASKED_AT_ONCE = 8, FILTER_MAX_LEN = 60000, TEXT_MAX = 256 * 1024 };
@@ -17,9 +18,9 @@ struct filter {
     struct map_key key;
     struct uplink_filters *all;
     struct list link; /* in the queue */
-    struct mqtt_link_subscribe ask;
     enum filter_state state;
     unsigned users;
+    _Alignas(max_align_t) struct link_subscribe ask; /* and behind it the kind's part, and the text */
 };
 
 struct user {
@@ -54,7 +55,7 @@ static void consider(struct filter *filter)
         list_append(&all->queue, &filter->link);
 }
 
-static void on_answered(struct mqtt_link_subscribe *ask, int r)
+static void on_answered(struct link_subscribe *ask, int r)
 {
     struct filter *filter = container_of(ask, struct filter, ask);
     struct uplink_filters *all = filter->all;
@@ -76,9 +77,10 @@ static void on_answered(struct mqtt_link_subscribe *ask, int r)
 
 static void ask_broker(struct filter *filter)
 {
-    filter->ask = (struct mqtt_link_subscribe){
+    struct link *link = filter->all->link;
+    filter->ask = (struct link_subscribe){
         .filter = filter->key.text, .off = filter->state == STANDING, .done = on_answered};
-    if (mqtt_link_subscribe(filter->all->link, &filter->ask) < 0)
+    if (link->kind->subscribe(link, &filter->ask) < 0)
         return; /* it is going down, and will be told */
     filter->state = ASKING;
     filter->all->asking++;
@@ -121,8 +123,9 @@ static struct filter *filter_of(struct uplink_filters *all, const char *text, si
     struct map_key *key = map_get(&all->filters, text, len);
     if (key)
         return container_of(key, struct filter, key);
-    struct filter *filter = mem_new_bytes(sizeof *filter + len + 1);
-    char *copy = (char *)(filter + 1);
+    size_t size = offsetof(struct filter, ask) + all->link->kind->subscribe_size;
+    struct filter *filter = mem_new_bytes(size + len + 1);
+    char *copy = (char *)filter + size;
     memcpy(copy, text, len);
     filter->all = all;
     filter->key = (struct map_key){.text = copy, .len = (uint32_t)len};
@@ -254,7 +257,7 @@ void uplink_filters_down(struct uplink_filters *all)
     consider_all(all, true);
 }
 
-void uplink_filters_init(struct uplink_filters *all, struct mqtt_link *link, const char *name,
+void uplink_filters_init(struct uplink_filters *all, struct link *link, const char *name,
                          void (*settled)(struct uplink_filters *filters))
 {
     *all = (struct uplink_filters){.link = link, .name = name, .settled = settled};

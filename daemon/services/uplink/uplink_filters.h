@@ -16,7 +16,7 @@
 #include "base/json_write.h"
 #include "base/list.h"
 #include "base/map.h"
-#include "cloud/mqtt_link.h"
+#include "cloud/link.h"
 
 enum {
     UPLINK_FILTERS_MAX = 1000, /* different ones, of all */
@@ -25,7 +25,7 @@ enum {
 };
 
 struct uplink_filters {
-    struct mqtt_link *link;
+    struct link *link;
     const char *name; /* the uplink's, for the log; not owned */
     /* Nothing is under way any more: what stands stands. */
     void (*settled)(struct uplink_filters *filters);
@@ -35,7 +35,7 @@ struct uplink_filters {
     bool is_up, changed;
 };
 
-void uplink_filters_init(struct uplink_filters *filters, struct mqtt_link *link, const char *name,
+void uplink_filters_init(struct uplink_filters *filters, struct link *link, const char *name,
                          void (*settled)(struct uplink_filters *filters));
 /* The link has been stopped and has nothing of it any more. */
 void uplink_filters_done(struct uplink_filters *filters);
