@@ -1,7 +1,7 @@
 #include "config/config.h"
 
+#include "base/value.h"
 #include "config/config_fault.h"
-#include "config/value.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -80,6 +80,12 @@ static const struct key uplink_keys[] = {
     ROW(TEXT, "key", config_uplink, key, "", 0, TEXT_MAX),
     ROW(TIME, "keepalive", config_uplink, keepalive_s, "60s", 5, 65535),
     ROW(NUMBER, "protocol", config_uplink, protocol, "4", 4, 5),
+    ROW(TEXT, "rate", config_uplink, rate, "0", 1, NAME_MAX_LEN),
+    ROW(TEXT, "burst", config_uplink, burst, "0", 1, NAME_MAX_LEN),
+    ROW(TEXT, "floor", config_uplink, floor, "13", 1, NAME_MAX_LEN),
+    ROW(TEXT, "live-share", config_uplink, live_share, "70", 1, NAME_MAX_LEN),
+    ROW(TEXT, "day-budget", config_uplink, day_budget, "0", 1, TEXT_MAX),
+    ROW(TEXT, "day-begins", config_uplink, day_begins, "00:00", 1, NAME_MAX_LEN),
 };
 
 static const struct key stream_keys[] = {
@@ -93,6 +99,11 @@ static const struct key stream_keys[] = {
     ROW(TEXT, "sync", config_stream, sync, "always", 1, NAME_MAX_LEN),
     ROW(SWITCH, "keep", config_stream, keep, "no", 0, 1),
     ROW(SWITCH, "compress", config_stream, compress, "no", 0, 1),
+    ROW(TEXT, "weight", config_stream, weight, "10", 1, NAME_MAX_LEN),
+    ROW(TEXT, "deadline", config_stream, deadline, "0", 1, NAME_MAX_LEN),
+    ROW(TEXT, "day-budget", config_stream, day_budget, "0", 1, NAME_MAX_LEN),
+    ROW(TEXT, "window", config_stream, window, "", 0, TEXT_MAX),
+    ROW(TEXT, "live-share", config_stream, live_share, "0", 1, NAME_MAX_LEN),
 };
 
 static const struct key route_keys[] = {
@@ -229,6 +240,7 @@ static bool set_value(const struct key *key, void *into, const char *text)
     case VALUE_NUMBER:
     case VALUE_BYTES:
     case VALUE_TIME:
+    case VALUE_RATE:
         if (!value_parse(key->type, text, &value) || !is_within(key, value))
             return false;
         *(int64_t *)member = value;

@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "config/ini.h"
+#include "schedule/schedule.h"
 
 struct config_listener {
     char *name, *uri;
@@ -18,7 +19,9 @@ struct config_listener {
 struct config_uplink {
     char *name, *uri, *client_id, *username, *password_file, *ca, *cert, *key;
     int64_t keepalive_s;
-    int64_t protocol; /* 4 or 5 */
+    int64_t protocol;                                                  /* 4 or 5 */
+    char *rate, *burst, *floor, *live_share, *day_budget, *day_begins; /* schedule/schedule_text.h */
+    struct schedule_link link;                                         /* made of them */
 };
 
 struct config_stream {
@@ -29,6 +32,8 @@ struct config_stream {
     char *on_full, *persistence, *sync; /* as services/streams/stream_definition.h reads them */
     bool keep;                          /* after export, until it is full */
     bool compress;
+    char *weight, *deadline, *day_budget, *window, *live_share; /* schedule/schedule_text.h */
+    struct schedule_rules rules;                                /* made of them and priority */
 };
 
 enum { CONFIG_LISTENERS_MAX = 64 };

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cloud/uplink_options.h"
 #include "net/listener.h"
+#include "schedule/schedule_text.h"
 #include "services/shadowsync/sync_policy.h"
 #include "services/shadowsync/sync_topic.h"
 #include "services/streams/stream_definition.h"
@@ -58,8 +59,28 @@ static void check_listener(struct config *config, const struct config_listener *
     free(why);
 }
 
-static void check_uplink(struct config *config, const struct config_uplink *uplink)
+static void take_link(struct config *config, struct config_uplink *uplink)
 {
+    const struct {
+        const char *key, *text;
+    } texts[] = {{"rate", uplink->rate},
+                 {"burst", uplink->burst},
+                 {"floor", uplink->floor},
+                 {"live-share", uplink->live_share},
+                 {"day-budget", uplink->day_budget},
+                 {"day-begins", uplink->day_begins}};
+    for (size_t i = 0; i < array_size(texts); i++) {
+        const char *expected =
+            *texts[i].text ? schedule_link_set(&uplink->link, texts[i].key, texts[i].text) : NULL;
+        if (expected)
+            fault(config, "uplink", uplink->name, texts[i].key, expected);
+    }
+    uplink->link.tls = strncmp(uplink->uri, "mqtts:", 6) == 0 || strncmp(uplink->uri, "https:", 6) == 0;
+}
+
+static void check_uplink(struct config *config, struct config_uplink *uplink)
+{
+    take_link(config, uplink);
     const char *expected = *uplink->uri ? uplink_uri_check(uplink->uri) : NULL;
     if (expected)
         fault(config, "uplink", uplink->name, "uri", expected);
@@ -69,8 +90,27 @@ static void check_uplink(struct config *config, const struct config_uplink *upli
         fault(config, "uplink", uplink->name, "cert", "the certificate that belongs to key");
 }
 
-static void check_stream(struct config *config, const struct config_stream *stream)
+static void take_rules(struct config *config, struct config_stream *stream)
 {
+    const struct {
+        const char *key, *text;
+    } texts[] = {{"weight", stream->weight},
+                 {"deadline", stream->deadline},
+                 {"day-budget", stream->day_budget},
+                 {"window", stream->window},
+                 {"live-share", stream->live_share}};
+    for (size_t i = 0; i < array_size(texts); i++) {
+        const char *expected =
+            *texts[i].text ? schedule_rules_set(&stream->rules, texts[i].key, texts[i].text) : NULL;
+        if (expected)
+            fault(config, "stream", stream->name, texts[i].key, expected);
+    }
+    stream->rules.priority = (unsigned)stream->priority;
+}
+
+static void check_stream(struct config *config, struct config_stream *stream)
+{
+    take_rules(config, stream);
     if (*stream->uplink && !section_of(config, "uplink", stream->uplink))
         fault(config, "stream", stream->name, "uplink", "the name of an [uplink]");
     struct stream_definition definition = stream_definition_default();

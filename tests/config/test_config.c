@@ -62,7 +62,9 @@ TEST(every_key_arrives)
         "[listener a]\nuri = unix:///run/a.sock\n"
         "[uplink cloud]\nuri = mqtts://c.example:8883\nclient-id = id\nusername = me\n"
         "password-file = p\nca = ca.pem\ncert = c.pem\nkey = k.pem\nkeepalive = 5m\nprotocol = 5\n"
+        "rate = 20kbit\nburst = 4K\nfloor = 20\nlive-share = 60\nday-budget = 200M 10:5M\nday-begins = 06:30\n"
         "[stream s]\nuplink = cloud\npriority = 1\nsegment-size = 64K\nmax-size = 2T\nkeep = yes\n"
+        "weight = 7\ndeadline = 2m\nday-budget = 1M\nwindow = 22:00-06:00\nlive-share = 80\n"
         "[route r]\nfilter = dt/+/env\nstream = s\ntopic = p1/${topic}/${seq}\n"
         "[sync k]\nuplink = cloud\nshadow = + a/b\ndirection = up\npolicy = desired: local\n  reported.x: max\n"
         "rate = 5\nburst = 6\nevery = 7m\n"
@@ -96,6 +98,14 @@ TEST(every_key_arrives)
     CHECK_STR(uplink->key, "k.pem");
     CHECK_INT(uplink->keepalive_s, 300);
     CHECK_INT(uplink->protocol, 5);
+    CHECK_INT((int64_t)uplink->link.rate, 20000);
+    CHECK_INT((int64_t)uplink->link.burst_bytes, 4096);
+    CHECK_INT(uplink->link.floor, 20);
+    CHECK_INT(uplink->link.live, 60);
+    CHECK_INT((int64_t)uplink->link.day_bytes, 200 << 20);
+    CHECK_INT((int64_t)uplink->link.class_day_bytes[10], 5 << 20);
+    CHECK_INT(uplink->link.day_begins, 390);
+    CHECK(uplink->link.tls);
     CHECK_INT((int64_t)config->stream_count, 1);
     const struct config_stream *stream = &config->streams[0];
     CHECK_STR(stream->name, "s");
@@ -104,6 +114,13 @@ TEST(every_key_arrives)
     CHECK_INT(stream->segment_bytes, 65536);
     CHECK_INT(stream->max_bytes, 2ll << 40);
     CHECK(stream->keep);
+    CHECK_INT(stream->rules.priority, 1);
+    CHECK_INT(stream->rules.weight, 7);
+    CHECK_INT(stream->rules.deadline, 120000);
+    CHECK_INT((int64_t)stream->rules.day_bytes, 1 << 20);
+    CHECK_INT((int64_t)stream->rules.window_count, 1);
+    CHECK_INT(stream->rules.windows[0].from, 1320);
+    CHECK_INT(stream->rules.live_share, 80);
     CHECK_INT((int64_t)config->route_count, 1);
     const struct config_route *route = &config->routes[0];
     CHECK_STR(route->name, "r");

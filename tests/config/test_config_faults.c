@@ -55,7 +55,7 @@ static const struct {
       "keepalive-max, profile, streams-disk, streams-reserve, connections-max or shadow, found \"a\""}},
     {UPLINK "port = 8883\n",
      {"gatehouse.conf:3: [uplink cloud] port: unknown key: expected uri, client-id, username, password-file, "
-      "ca, cert, key, keepalive or protocol, found \"8883\""}},
+      "ca, cert, key, keepalive, protocol, rate, burst, floor, live-share, day-budget or day-begins, found \"8883\""}},
     {"[gateway]\nname = a\nname = b\n",
      {"gatehouse.conf:3: [gateway] name: expected once in a section, line 2 has it already, found \"b\""}},
     {"\n[listener l]\n", {"gatehouse.conf:2: [listener l]: expected a key \"uri\", found none"}},
@@ -76,6 +76,23 @@ static const struct {
     {"[stream s]\nsegment-size = 2G\n",
      {"gatehouse.conf:2: [stream s] segment-size: expected a size (in bytes, or with K, M, G or T) from 64K to "
       "1G, found \"2G\""}},
+    {"[stream s]\nweight = 0\ndeadline = soon\nday-budget = lots\nwindow = 25:00-06:00\nlive-share = 91\n",
+     {"gatehouse.conf:2: [stream s] weight: expected a whole number from 1 to 100, found \"0\"",
+      "gatehouse.conf:3: [stream s] deadline: expected a time (in seconds, or with s, m, h or d) up to 30d, or 0 for "
+      "none, found \"soon\"",
+      "gatehouse.conf:4: [stream s] day-budget: expected a size (in bytes, or with K, M, G or T) up to 8T, or 0 for "
+      "no limit, found \"lots\"",
+      "gatehouse.conf:5: [stream s] window: expected at most 4 times of the day like 22:00-06:00, with blanks between "
+      "them, found \"25:00-06:00\"",
+      "gatehouse.conf:6: [stream s] live-share: expected a whole number from 1 to 90 (percent), or 0 for strictly in "
+      "order, found \"91\""}},
+    {UPLINK "rate = fast\nfloor = 0\nday-budget = 1M 11:5M\nday-begins = 24:00\n",
+     {"gatehouse.conf:3: [uplink cloud] rate: expected a rate like 20kbit (bit, kbit, mbit or gbit a second) up to "
+      "1000gbit, or 0 for no limit, found \"fast\"",
+      "gatehouse.conf:4: [uplink cloud] floor: expected a whole number from 1 to 50 (percent), found \"0\"",
+      "gatehouse.conf:5: [uplink cloud] day-budget: expected a size for all (200M) and sizes for priorities (9:20M), "
+      "with blanks between them, each once, found \"1M 11:5M\"",
+      "gatehouse.conf:6: [uplink cloud] day-begins: expected a time of the day from 00:00 to 23:59, found \"24:00\""}},
     {"[stream s]\nkeep = maybe\n",
      {"gatehouse.conf:2: [stream s] keep: expected yes or no, found \"maybe\""}},
     {"[gateway]\nsession-expiry = 1 week\n",

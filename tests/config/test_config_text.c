@@ -1,6 +1,6 @@
 /* The pure parts: lines of an INI text, and values. */
 #include "config/ini_text.h"
-#include "config/value.h"
+#include "base/value.h"
 #include "rig/test.h"
 
 #include <stdio.h>
@@ -116,6 +116,11 @@ TEST(values_are_numbers_sizes_times_and_switches)
         {VALUE_TIME, "5m", 300},
         {VALUE_TIME, "12h", 43200},
         {VALUE_TIME, "7d", 604800},
+        {VALUE_RATE, "0", 0},
+        {VALUE_RATE, "500bit", 500},
+        {VALUE_RATE, "20kbit", 20000},
+        {VALUE_RATE, "3mbit", 3000000},
+        {VALUE_RATE, "1gbit", 1000000000},
         {VALUE_SWITCH, "yes", 1},
         {VALUE_SWITCH, "no", 0},
     };
@@ -154,6 +159,9 @@ TEST(everything_else_is_no_value)
         {VALUE_TIME, "7w"},
         {VALUE_TIME, "1h30m"},
         {VALUE_TIME, "200000000000000d"},
+        {VALUE_RATE, "20k"},
+        {VALUE_RATE, "20Kbit"},
+        {VALUE_RATE, "20 kbit"},
         {VALUE_SWITCH, ""},
         {VALUE_SWITCH, "true"},
         {VALUE_SWITCH, "Yes"},
