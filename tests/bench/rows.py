@@ -27,6 +27,7 @@ class Row:
     cpu_s_max: float | None = None     # per million
     per_second_min: float | None = None
     p99_not_above: bool = False  # Mosquitto's
+    longer: int = 1  # times the seconds of the others
 
 
 WORKS = [
@@ -39,8 +40,9 @@ WORKS = [
     Row("pairs-qos1-v5", "50 pairs, QoS 1, 256 B, MQTT 5", ["pairs", "--qos", "1", "--mqtt", "5"], 0.06, 2.0),
     Row("pairs-qos2", "50 pairs, QoS 2, 256 B", ["pairs", "--qos", "2"], 0.06, 1.9),
     Row("wildcards", "50,000 wildcard filters, 3 match", ["wildcards"], 0.22),
-    Row("round-trip", "round trips, 1,000/s", ["round-trip"], 0.60),
-    Row("open-loop", "open loop, 10,000/s", ["open-loop"], 0.90, p99_not_above=True),
+    # At a fixed rate a second is few deliveries: a p99 of theirs would hang on a single hiccup of the machine.
+    Row("round-trip", "round trips, 1,000/s", ["round-trip"], 0.60, longer=4),
+    Row("open-loop", "open loop, 10,000/s", ["open-loop"], 0.90, p99_not_above=True, longer=4),
     Row("online-durable-qos1", "50 pairs, QoS 1, 256 B, durable, window 100",
         ["pairs", "--qos", "1", "--window", "100", "--durable"], setup=DURABLE,
         cpu_s_max=DURABLE_CPU_S_MAX, per_second_min=DURABLE_PER_SECOND_MIN),
