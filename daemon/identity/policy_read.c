@@ -153,7 +153,7 @@ int policy_expected(struct policy_reader *reader, const struct json *got, const 
 {
     if (!reader->error)
         return POLICY_MALFORMED;
-    char what[160];
+    char what[400];
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(what, sizeof what, format, arguments);

@@ -3,14 +3,14 @@
  *      Statement[1].Condition.IpAddress.aws:SourceIp[0]: expected an address or a network like 10.0.0.0/8, not "10.x"
  *
  * The tree of base/json does not remember where its nodes were written. So the way down is remembered, and the text is
- * walked along it again when there is something to tell. Of this room only: the parsers of documents and conditions.
+ * walked along it again when there is something to tell. Of this room only: the parsers of policies, conditions and templates.
  */
 #pragma once
 
 #include "base/json.h"
 #include "identity/policy_doc.h"
 
-enum { POLICY_STEPS_MAX = 8 };
+enum { POLICY_STEPS_MAX = 64 }; /* functions of templates are inside each other */
 
 struct policy_step {
     struct policy_text key; /* text NULL: an element */
