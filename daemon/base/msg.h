@@ -23,14 +23,16 @@ struct publisher {
 
 struct msg {
     unsigned refs;
-    uint8_t qos;            /* 0, 1, 2: as published */
-    uint8_t hops;           /* how often it was republished on the way here */
-    bool retain;            /* as published */
-    bool is_will;           /* published by the broker for a client that went away */
-    bool is_repetition;     /* QoS 2, again after a restart: durable sessions have it, nobody else is known to */
-    uint32_t expiry_s;      /* Message Expiry Interval, MSG_NO_EXPIRY for none */
-    int64_t born;           /* monotonic ms of its arrival: what is left of the expiry is counted from here */
-    uint64_t origin;        /* number of the session that published it, 0 for the house */
+    uint8_t qos;        /* 0, 1, 2: as published */
+    uint8_t hops;       /* how often it was republished on the way here */
+    bool retain;        /* as published */
+    bool is_will;       /* published by the broker for a client that went away */
+    bool is_repetition; /* QoS 2, again after a restart: durable sessions have it, nobody else is known to */
+    uint32_t expiry_s;  /* Message Expiry Interval, MSG_NO_EXPIRY for none */
+    int64_t born;       /* monotonic ms of its arrival: what is left of the expiry is counted from here */
+    uint64_t origin;    /* number of the session that published it, 0 for the house */
+    uint64_t
+        only_for; /* origin of the one subscriber that gets it, if it subscribes; 0: whoever subscribes */
     struct publisher *from; /* referenced; NULL: the house */
     uint16_t packet_id;     /* of a QoS 2 publisher whose repetition must be known after a restart; else 0 */
     const char *topic;      /* no U+0000 inside, NUL-terminated */
@@ -63,8 +65,8 @@ struct msg *msg_ref(struct msg *msg);
 struct msg *msg_unref(struct msg *msg);
 define_cleanup(struct msg *, msg_unref)
 
-    /* What the message costs a queue that keeps it, in bytes. */
-    size_t msg_cost(const struct msg *msg);
+/* What the message costs a queue that keeps it, in bytes. */
+size_t msg_cost(const struct msg *msg);
 
 /* Seconds left of its expiry at `now` (monotonic ms): 0 when it is over, MSG_NO_EXPIRY when there is none. */
 uint32_t msg_expiry_left(const struct msg *msg, int64_t now);

@@ -292,6 +292,8 @@ static void deliver_all(struct bus *bus, struct route *route, struct msg *msg, s
     for (size_t i = 0; i < route->count; i++) {
         const struct target *target = &route->targets[i];
         struct subscriber *subscriber = target->subscriber;
+        if (msg->only_for && (!subscriber || subscriber->origin != msg->only_for))
+            continue;
         if (target->share)
             (void)deliver_shared(bus, target->share, msg, receipt, NULL, BUS_AWAY);
         const struct terms *terms =

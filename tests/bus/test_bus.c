@@ -352,3 +352,28 @@ TEST(an_answer_goes_to_the_response_topic_with_the_correlation_data)
     rig_turn(rig);
     CHECK_MESSAGE(rig, "r/t", "{}");
 }
+
+TEST(a_message_for_one_subscriber_reaches_nobody_else_who_listens)
+{
+    cleanup(rig_free_p) struct rig *rig = rig_new();
+    struct ear asker = ear_of(rig), other = ear_of(rig), member = ear_of(rig);
+    asker.subscriber.origin = bus_new_origin(rig->bus);
+    other.subscriber.origin = bus_new_origin(rig->bus);
+    listen(&asker, 0, "a/accepted", (struct subscription){.qos = 1});
+    listen(&other, 0, "a/#", (struct subscription){.qos = 1});
+    listen(&member, 0, "$share/g/a/+", (struct subscription){.qos = 1});
+    cleanup(msg_unref_p) struct msg *msg = msg_new("a/accepted", 10, "secret", 6);
+    msg->only_for = asker.subscriber.origin;
+    bus_publish(rig->bus, msg, NULL);
+    rig_turn(rig);
+    CHECK_INT(asker.heard, 1);
+    CHECK_STR(asker.last, "secret");
+    CHECK_INT(other.heard, 0);
+    CHECK_INT(member.heard, 0);
+    deafen(&asker);
+    bus_publish(rig->bus, msg, NULL);
+    rig_turn(rig);
+    CHECK_INT(asker.heard + other.heard + member.heard, 1);
+    deafen(&other);
+    deafen(&member);
+}
