@@ -51,7 +51,7 @@ struct broker_options {
 
     /* Of all. */
     unsigned connections_max;
-    size_t queued_bytes_max; /* of messages waiting */
+    size_t queued_bytes_max; /* of messages waiting; wills may have a quarter as much besides */
     enum broker_queue_full queue_full;
 
     /* What a client may ask for; MQTT 5 clients are told what they get. */

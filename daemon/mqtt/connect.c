@@ -113,17 +113,24 @@ struct msg *peer_msg_of(struct peer *peer, struct wire_text topic, const struct 
     return msg;
 }
 
-static int take_will(struct peer *peer, const struct wire_packet *packet, struct msg **ret)
+/* NULL, or why it has no room. */
+static const char *take_will(struct peer *peer, const struct wire_packet *packet, struct msg **ret)
 {
+    const struct broker *broker = peer->broker;
     const struct wire_will *will = &packet->will;
     struct msg *msg = peer_msg_of(peer, will->topic, &will->props, will->payload.text, will->payload.len);
     if (!msg)
-        return -ENOMEM;
+        return "no memory for its will";
+    if (msg_cost(msg) > broker->options.queued_bytes_max / 4 -
+                            size_min(broker->will_bytes, broker->options.queued_bytes_max / 4)) {
+        (void)msg_unref(msg);
+        return "the wills of all clients together have no room for its will";
+    }
     msg->qos = will->qos;
     msg->retain = will->retain;
     msg->is_will = true;
     *ret = msg;
-    return 0;
+    return NULL;
 }
 
 static void keep_will(struct session *session, struct msg *msg, const struct wire_packet *packet,
@@ -342,8 +349,9 @@ int peer_accept(struct peer *peer, const struct wire_packet *packet, const struc
     if (reason)
         return peer_refuse_connect(peer, reason, why);
     struct msg *will = NULL;
-    if (packet->has_will && take_will(peer, packet, &will) < 0)
-        return peer_refuse_connect(peer, WIRE_QUOTA_EXCEEDED, "no memory for its will");
+    why = packet->has_will ? take_will(peer, packet, &will) : NULL;
+    if (why)
+        return peer_refuse_connect(peer, WIRE_QUOTA_EXCEEDED, why);
 
     struct connecting *connecting = mem_new(struct connecting);
     struct receipt *receipt = &connecting->control.receipt;

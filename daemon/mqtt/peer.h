@@ -75,6 +75,7 @@ struct broker {
     struct durable *durable; /* NULL: no disk */
     struct sys *sys;         /* NULL: nobody has ever subscribed to $SYS */
     size_t queued_bytes;     /* waiting in mailboxes */
+    size_t will_bytes;       /* of sessions' wills */
     struct peak peak;        /* of connections */
 
     struct list peers, doors;

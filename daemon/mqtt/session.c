@@ -67,6 +67,7 @@ static void will_free(struct session *session)
 {
     struct will *will = steal(session->will);
     timer_stop(loop_of(session), &will->timer);
+    session->broker->will_bytes -= msg_cost(will->msg);
     (void)msg_unref(will->msg);
     free(will);
 }
@@ -101,6 +102,7 @@ struct will *session_set_will(struct session *session, struct msg *msg, uint32_t
     session_forget_will(session);
     struct will *will = session->will = mem_new(struct will);
     will->msg = msg_ref(msg);
+    session->broker->will_bytes += msg_cost(msg);
     will->session = session;
     will->delay_s = delay_s;
     will->timer.fire = on_will;
