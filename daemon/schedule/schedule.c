@@ -246,8 +246,9 @@ static void note(const struct schedule *schedule, const struct schedule_lane *la
     unsigned share = rules->live_share ? rules->live_share : live_of(schedule);
     if (!lane->backlog && share > waiting->live_share)
         waiting->live_share = share;
+    /* What is late by as much again has missed it: it would take the place of what can still make it. */
     int64_t left = rules->deadline - lane->age;
-    bool is_urgent = rules->deadline && left <= rules->deadline / 4;
+    bool is_urgent = rules->deadline && left <= rules->deadline / 4 && left >= -rules->deadline;
     if (is_urgent && (waiting->urgent < 0 || left < waiting->urgent_left)) {
         waiting->urgent = index;
         waiting->urgent_left = left;

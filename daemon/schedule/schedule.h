@@ -12,6 +12,9 @@
  * How much room a record needs is its cost (schedule_cost()). A record that is larger than the burst goes when the bucket is
  * full, and one that is larger than a day's budget on a day on which nothing has gone: neither waits for ever.
  *
+ * A record is close to its deadline from three quarters of it on, until it is late by as much again: then it has missed it, and
+ * goes with its priority.
+ *
  * A clock that is not known (1970) stops nothing: windows count as open, and a day is 24 hours of running.
  *
  * Pure: no clock, no memory but the caller's, one pass over the lanes a decision. schedule_next() changes nothing; what has
@@ -28,6 +31,7 @@ enum {
     SCHEDULE_WINDOWS = 4,
     SCHEDULE_FLOOR = 13, /* percent: at least one byte in eight */
     SCHEDULE_LIVE = 70,
+    SCHEDULE_SPLIT = 128, /* records: with fewer waiting, a second lane would not help */
 };
 
 /* Minutes of the local day; from 22:00 to 06:00 is 1320 to 360. Never equal. */

@@ -70,7 +70,7 @@ TEST(what_is_close_to_its_deadline_goes_ahead_but_has_at_most_half)
     load.lanes[late].age = 3000;
     CHECK_INT(load_step(&load), late);
     CHECK_INT(load.turn.why, SCHEDULE_BY_DEADLINE);
-    load.lanes[late].age = HOUR; /* hopeless */
+    load.lanes[late].age = 8000;
     load_run(&load, 1000);
     CHECK(load_share(&load, high) > 40);
     CHECK(load_share(&load, late) > 50);
@@ -79,6 +79,11 @@ TEST(what_is_close_to_its_deadline_goes_ahead_but_has_at_most_half)
     unsigned before = load.records[late];
     load_run(&load, 100);
     CHECK(load.records[late] - before >= 12);
+    /* nor does it go ahead when it cannot be helped any more */
+    load.lanes[late].age = 8001;
+    load.sent[late] = load.sent[high] = 0;
+    load_run(&load, 1000);
+    CHECK(load_share(&load, late) < 15);
 }
 
 TEST(of_those_that_are_late_the_one_that_is_due_first_goes_first)
