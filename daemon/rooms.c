@@ -60,9 +60,12 @@ static int open_streams(struct house *house)
                         routes, config->route_count);
     free(streams);
     free(routes);
-    if (r >= 0)
-        streams_set_quota(house->streams, (uint64_t)config->streams_disk_bytes);
-    return r;
+    if (r < 0)
+        return r;
+    streams_set_quota(house->streams, (uint64_t)config->streams_disk_bytes);
+    for (size_t i = 0; i < config->uplink_count; i++)
+        streams_set_link(house->streams, config->uplinks[i].name, &config->uplinks[i].link);
+    return 0;
 }
 
 /* The first line of the file; what is secret is not in the configuration itself. */

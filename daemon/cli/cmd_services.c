@@ -15,6 +15,27 @@ const struct column stream_columns[] = {
     {"ALARM", "alarm", COLUMN_TEXT},         {0},
 };
 
+const struct column exporter_columns[] = {
+    {"STREAM", "stream", COLUMN_TEXT},      {"UPLINK", "uplink", COLUMN_TEXT},
+    {"PENDING", "pending", COLUMN_NUMBER},  {"UNDER WAY", "underWay", COLUMN_NUMBER},
+    {"RETRIES", "retries", COLUMN_NUMBER},  {"DEAD", "deadLettered", COLUMN_NUMBER},
+    {"TODAY", "dayBytes", COLUMN_SIZE},     {"LAST TAKEN", "succeeded", COLUMN_TIME},
+    {"WAITS FOR", "waitsFor", COLUMN_TEXT}, {"UNTIL", "until", COLUMN_TIME},
+    {"LAST ERROR", "error", COLUMN_TEXT},   {0},
+};
+
+struct json *exporters_of(struct arena *arena, const struct json *streams)
+{
+    struct json *all = json_new(arena, JSON_ARRAY);
+    json_for_each (stream, streams)
+        json_for_each (exporter, json_get(stream, "exporters")) {
+            struct json *row = json_copy(arena, exporter);
+            json_set(row, "stream", strlen("stream"), json_share(arena, json_get(stream, "name")));
+            json_push(all, row);
+        }
+    return all;
+}
+
 const struct column plugin_columns[] = {
     {"PLUGIN", "name", COLUMN_TEXT},
     {"STATE", "state", COLUMN_TEXT},
@@ -49,8 +70,22 @@ static int list(const struct call *call, const char *topic, const char *key, con
 
 int cmd_stream_list(const struct call *call)
 {
-    return list(call, CTL_STREAM_LIST, "streams", stream_columns,
-                "There is no stream: [stream NAME] in gatehouse.conf, or gatehouse stream create.");
+    struct arena arena = {0};
+    struct json *answer;
+    int code = ask_once(call, &arena, CTL_STREAM_LIST, "{}", &answer);
+    if (code == CLI_DONE && call_has(call, OPTION_JSON)) {
+        answer_print(answer);
+    } else if (code == CLI_DONE) {
+        const struct json *streams = json_get(answer, "streams"), *exporters = exporters_of(&arena, streams);
+        print_table(stdout, streams, stream_columns,
+                    "There is no stream: [stream NAME] in gatehouse.conf, or gatehouse stream create.");
+        if (json_first(exporters)) {
+            (void)putchar('\n');
+            print_table(stdout, exporters, exporter_columns, "");
+        }
+    }
+    arena_done(&arena);
+    return code;
 }
 
 int cmd_plugin_list(const struct call *call)

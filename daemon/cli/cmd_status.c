@@ -163,6 +163,7 @@ static void print_all(struct arena *arena, struct json *const *answers, bool as_
     }
     print_gateway(arena, answers[GATEWAY], answers[BROKER], answers[HTTP]);
     print_list(answers[STREAMS], stream_columns);
+    print_list(exporters_of(arena, answers[STREAMS]), exporter_columns);
     print_list(answers[UPLINKS], uplink_columns);
     print_list(answers[PLUGINS], plugin_columns);
 }

@@ -28,7 +28,7 @@ struct key {
 #define GIB(n) ((int64_t)(n) << 30)
 #define TIB(n) ((int64_t)(n) << 40)
 
-enum { NAME_MAX_LEN = 64, TEXT_MAX = 4000, TOPIC_MAX = 65535 };
+enum { NAME_MAX_LEN = 64, UPLINKS_MAX_LEN = 600, TEXT_MAX = 4000, TOPIC_MAX = 65535 };
 
 #define ROW(type, name, kind, member, fallback, min, max)                                                    \
     {                                                                                                        \
@@ -89,7 +89,7 @@ static const struct key uplink_keys[] = {
 };
 
 static const struct key stream_keys[] = {
-    ROW(TEXT, "uplink", config_stream, uplink, "", 0, NAME_MAX_LEN),
+    ROW(TEXT, "uplink", config_stream, uplink, "", 0, UPLINKS_MAX_LEN),
     ROW(NUMBER, "priority", config_stream, priority, "5", 1, 10),
     ROW(BYTES, "segment-size", config_stream, segment_bytes, "4M", 65536, GIB(1)),
     ROW(BYTES, "max-size", config_stream, max_bytes, "256M", MIB(1), TIB(8)),
@@ -97,6 +97,7 @@ static const struct key stream_keys[] = {
     ROW(TEXT, "on-full", config_stream, on_full, "reject", 1, NAME_MAX_LEN),
     ROW(TEXT, "persistence", config_stream, persistence, "file", 1, NAME_MAX_LEN),
     ROW(TEXT, "sync", config_stream, sync, "always", 1, NAME_MAX_LEN),
+    ROW(TEXT, "dead-letter", config_stream, dead_letter, "dead-letters", 1, NAME_MAX_LEN),
     ROW(SWITCH, "keep", config_stream, keep, "no", 0, 1),
     ROW(SWITCH, "compress", config_stream, compress, "no", 0, 1),
     ROW(TEXT, "weight", config_stream, weight, "10", 1, NAME_MAX_LEN),

@@ -25,12 +25,12 @@ struct config_uplink {
 };
 
 struct config_stream {
-    char *name, *uplink; /* uplink "" : local only */
+    char *name, *uplink; /* uplink: "cloud, archive"; "": local only */
     int64_t priority;
     int64_t segment_bytes, max_bytes;
-    int64_t ttl_s;                      /* 0: for ever */
-    char *on_full, *persistence, *sync; /* as services/streams/stream_definition.h reads them */
-    bool keep;                          /* after export, until it is full */
+    int64_t ttl_s;                                    /* 0: for ever */
+    char *on_full, *persistence, *sync, *dead_letter; /* as services/streams/stream_definition.h reads them */
+    bool keep;                                        /* after export, until it is full */
     bool compress;
     char *weight, *deadline, *day_budget, *window, *live_share; /* schedule/schedule_text.h */
     struct schedule_rules rules;                                /* made of them and priority */

@@ -111,17 +111,23 @@ static void take_rules(struct config *config, struct config_stream *stream)
 static void check_stream(struct config *config, struct config_stream *stream)
 {
     take_rules(config, stream);
-    if (*stream->uplink && !section_of(config, "uplink", stream->uplink))
-        fault(config, "stream", stream->name, "uplink", "the name of an [uplink]");
     struct stream_definition definition = stream_definition_default();
+    char uplink[STREAM_NAME_MAX + 1];
     const struct {
         const char *key, *text;
-    } texts[] = {{"on-full", stream->on_full}, {"persistence", stream->persistence}, {"sync", stream->sync}};
+    } texts[] = {{"uplink", stream->uplink},
+                 {"dead-letter", stream->dead_letter},
+                 {"on-full", stream->on_full},
+                 {"persistence", stream->persistence},
+                 {"sync", stream->sync}};
     for (size_t i = 0; i < array_size(texts); i++) {
         const char *expected = stream_definition_set(&definition, texts[i].key, texts[i].text);
         if (expected)
             fault(config, "stream", stream->name, texts[i].key, expected);
     }
+    for (size_t i = 0; stream_definition_uplink(&definition, i, uplink); i++)
+        if (!section_of(config, "uplink", uplink))
+            fault(config, "stream", stream->name, "uplink", "the name of an [uplink]");
     if (stream->ttl_s && stream->ttl_s < 60)
         fault(config, "stream", stream->name, "ttl", "at least 1m, or 0 for ever");
     if (definition.memory && stream->max_bytes > STREAM_MEMORY_MAX)

@@ -1,6 +1,8 @@
 /* What the commands and requests have in common: the request's object, and what answers are made of. */
 #include "services/streams/stream.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
 
 enum { REQUEST_MAX = 64 * 1024 };
@@ -26,15 +28,34 @@ void stream_refuse(struct streams *streams, const struct msg *request, int code,
     arena_done(&arena);
 }
 
-void stream_put_ledger(struct json_writer *w, const struct reader *reader)
+void stream_put_ledger(struct json_writer *w, const struct ledger *l)
 {
-    const struct ledger *l = &reader->ledger;
     stream_put_number(w, "start", l->start);
     stream_put_number(w, "delivered", l->delivered);
     stream_put_number(w, "expired", l->expired);
     stream_put_number(w, "evicted", l->evicted);
     stream_put_number(w, "deadLettered", l->dead);
     stream_put_number(w, "missing", l->missing);
+}
+
+void stream_put_payload(struct json_writer *w, const uint8_t *bytes, size_t len)
+{
+    if (utf8_is_valid((const char *)bytes, len)) {
+        json_key(w, "payload");
+        json_put_string_n(w, (const char *)bytes, len);
+        return;
+    }
+    size_t size = (len + 2) / 3 * 4;
+    char *text = arena_alloc(w->arena, size + 1);
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0, at = 0; i < len; i += 3, at += 4) {
+        uint32_t group = (uint32_t)bytes[i] << 16 | (i + 1 < len ? (uint32_t)bytes[i + 1] << 8 : 0) |
+                         (i + 2 < len ? bytes[i + 2] : 0);
+        for (unsigned k = 0; k < 4; k++)
+            text[at + k] = i + k > len ? '=' : digits[group >> (18 - 6 * k) & 63];
+    }
+    json_key(w, "base64");
+    json_put_string_n(w, text, size);
 }
 
 struct stream *stream_of_topic(struct streams *streams, const struct msg *msg)

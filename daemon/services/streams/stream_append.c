@@ -161,8 +161,7 @@ static void on_appended(struct work *work)
         receipt_settle(taking->receipt, work->r);
     } else {
         stream->appended++;
-        if (stream->outlet)
-            outlet_wake(stream->outlet);
+        exporters_wake(stream);
         if (!list_is_empty(&stream->reads))
             stream_reads_wake(stream);
         if (taking->answers && taking->msg->response_topic)

@@ -22,12 +22,30 @@ static void put_text(struct json_writer *w, const char *key, const char *text)
     json_put_string(w, text);
 }
 
+/* Of all exporters: how far the last one is, and what they have done together. */
 static void put_export(struct json_writer *w, const struct stream *stream)
 {
-    stream_put_number(w, "cursor", stream->uplink.ledger.next);
-    stream_put_number(w, "pending", seglog_next(stream->log) - stream->uplink.ledger.next);
-    stream_put_number(w, "underWay", stream->under_way_count);
-    stream_put_number(w, "retries", stream->retries);
+    uint64_t cursor = UINT64_MAX, pending = 0, retries = 0, under_way = 0;
+    exporters_for_each(exporter, stream)
+    {
+        uint64_t next = exporter->place.ledger.next, left = exporter_pending(exporter);
+        cursor = next < cursor ? next : cursor;
+        pending = left > pending ? left : pending;
+        retries += exporter->retries;
+        under_way += exporter_under_way(exporter);
+    }
+    stream_put_number(w, "cursor", cursor);
+    stream_put_number(w, "pending", pending);
+    stream_put_number(w, "underWay", under_way);
+    stream_put_number(w, "retries", retries);
+}
+
+static void put_exporters(struct json_writer *w, const struct stream *stream)
+{
+    json_key(w, "exporters");
+    json_begin_array(w);
+    exporters_for_each(exporter, stream) exporter_put(w, exporter);
+    json_end_array(w);
 }
 
 /* What a flash would have to take in a day at this rate. */
@@ -44,10 +62,11 @@ static void put_stream(struct json_writer *w, const struct stream *stream)
     json_begin_object(w);
     put_text(w, "name", stream->name);
     stream_put_number(w, "priority", (uint64_t)stream->definition.priority);
-    put_text(w, "uplink", stream->outlet ? stream->outlet->name : NULL);
+    bool is_local = list_is_empty(&stream->exporters);
+    put_text(w, "uplink", is_local ? NULL : stream->definition.uplink);
     stream_put_number(w, "first", seglog_first(stream->log));
     stream_put_number(w, "next", seglog_next(stream->log));
-    if (stream->outlet)
+    if (!is_local)
         put_export(w, stream);
     stream_put_number(w, "bytes", seglog_bytes(stream->log));
     stream_put_number(w, "maxBytes", (uint64_t)stream->definition.max_bytes);
@@ -59,6 +78,7 @@ static void put_stream(struct json_writer *w, const struct stream *stream)
     stream_put_number(w, "flash", seglog_flash(stream->log));
     stream_put_number(w, "flashDay", flash_a_day(stream));
     stream_put_number(w, "flashYear", flash_a_day(stream) * 365);
+    put_exporters(w, stream);
     put_text(w, "alarm", stream->alarm);
     json_end_object(w);
 }
@@ -89,14 +109,19 @@ static void put_readers(struct json_writer *w, const struct stream *stream)
     readers_for_each (reader, stream) {
         if (reader == &stream->own)
             continue;
+        const struct exporter *exporter = reader_exporter(reader);
+        if (exporter && reader == &exporter->ahead)
+            continue; /* in the books of its exporter */
+        struct ledger books = exporter ? exporter_books(exporter) : reader->ledger;
         json_begin_object(w);
-        put_text(w, "name", reader == &stream->uplink ? NULL : reader->name);
-        put_text(w, "uplink", reader == &stream->uplink ? stream->outlet->name : NULL);
+        put_text(w, "name", exporter ? NULL : reader->name);
+        put_text(w, "uplink", exporter ? exporter->outlet->name : NULL);
         json_key(w, "holds");
         json_put_bool(w, reader->holds);
         stream_put_number(w, "next", reader->ledger.next);
-        stream_put_number(w, "pending", seglog_next(stream->log) - reader->ledger.next);
-        stream_put_ledger(w, reader);
+        stream_put_number(w, "pending",
+                          exporter ? exporter_pending(exporter) : seglog_next(stream->log) - books.next);
+        stream_put_ledger(w, &books);
         json_end_object(w);
     }
     json_end_array(w);
@@ -170,6 +195,8 @@ static void on_describe(struct subscriber *subscriber, struct msg *msg, const st
 
 /* ---- create ------------------------------------------------------------------------------------------------------ */
 
+enum { LETTERS_BYTES = 16 * 1024 * 1024 };
+
 struct creation {
     struct work work;
     struct stream *stream;
@@ -201,14 +228,17 @@ static void on_created(struct work *work)
     struct streams *streams = stream->streams;
     if (work->r < 0) {
         log_error("state.db: stream %s: %s", stream->name, strerror(-work->r));
-        stream_refuse(streams, creation->request, 500, "the definition could not be stored");
+        if (creation->request)
+            stream_refuse(streams, creation->request, 500, "the definition could not be stored");
         remove_now(stream);
     } else {
         log_notice("stream %s: created", stream->name);
         stream->deleting = false;
         stream_say_status(stream);
-        answer_description(stream, creation->request);
+        if (creation->request)
+            answer_description(stream, creation->request);
     }
+    letters_look(streams);
     (void)msg_unref(creation->request);
     free(creation->definition);
     free(creation);
@@ -239,7 +269,7 @@ static void on_heard(struct subscriber *subscriber, struct msg *msg, const struc
 /* An uplink has a status. */
 static bool uplink_is_known(struct streams *streams, const char *name)
 {
-    struct question question = {.subscriber.deliver = on_heard, .answered = !*name};
+    struct question question = {.subscriber.deliver = on_heard};
     struct subscription subscription;
     cleanup_free char *topic = str_printf(TOPIC_STATUS_CLOUD_FORMAT, name);
     bus_subscribe_to(streams->bus, &subscription, &question.subscriber, topic);
@@ -256,9 +286,10 @@ static const char *check_creation(struct streams *streams, struct arena *arena,
     if (streams_find(streams, definition->name))
         return arena_printf(arena, "there is a stream \"%s\" already", definition->name);
     *code = 400;
-    if (!uplink_is_known(streams, definition->uplink))
-        return arena_printf(arena, "uplink: expected the name of an [uplink], found \"%s\"",
-                            definition->uplink);
+    char uplink[STREAM_NAME_MAX + 1];
+    for (size_t i = 0; stream_definition_uplink(definition, i, uplink); i++)
+        if (!uplink_is_known(streams, uplink))
+            return arena_printf(arena, "uplink: expected the name of an [uplink], found \"%s\"", uplink);
     *code = 413;
     uint64_t all = promised(streams) + (definition->memory ? 0 : (uint64_t)definition->max_bytes);
     if (streams->quota && all > streams->quota)
@@ -269,19 +300,17 @@ static const char *check_creation(struct streams *streams, struct arena *arena,
     return NULL;
 }
 
-static void create(struct streams *streams, struct msg *msg, const struct stream_definition *definition)
+/* msg: who asks; NULL: nobody waits for an answer. */
+static int create(struct streams *streams, struct msg *msg, const struct stream_definition *definition)
 {
     struct stream *stream;
     int r = stream_add(streams, definition, false, &stream);
-    if (r < 0) {
-        cleanup_free char *why = str_printf("the log cannot be opened: %s", strerror(-r));
-        stream_refuse(streams, msg, 500, why);
-        return;
-    }
+    if (r < 0)
+        return r;
     stream_books_begin(stream);
     stream->deleting = true; /* until state.db has it, nothing is promised */
-    if (stream->outlet)
-        bus_send_retained(streams->bus, &stream->outlet->status_subscription);
+    exporters_for_each(exporter, stream)
+        bus_send_retained(streams->bus, &exporter->outlet->status_subscription);
     struct arena arena = {0};
     struct json_writer w;
     json_writer_init(&w, &arena);
@@ -290,12 +319,23 @@ static void create(struct streams *streams, struct msg *msg, const struct stream
     json_end_object(&w);
     struct creation *creation = mem_new(struct creation);
     creation->stream = stream;
-    creation->request = msg_ref(msg);
+    creation->request = msg ? msg_ref(msg) : NULL;
     creation->definition = str_copy(json_writer_text(&w, NULL));
     creation->work.run = creation_run;
     creation->work.done = on_created;
     arena_done(&arena);
     store_submit(streams->store, &creation->work);
+    return 0;
+}
+
+struct stream *streams_make_letters(struct streams *streams)
+{
+    struct stream_definition definition = stream_definition_default();
+    memcpy(definition.name, STREAM_LETTERS, sizeof STREAM_LETTERS);
+    definition.max_bytes = LETTERS_BYTES;
+    definition.segment_bytes = LETTERS_BYTES / 16;
+    definition.overwrite = true;
+    return create(streams, NULL, &definition) < 0 ? NULL : streams_find(streams, STREAM_LETTERS);
 }
 
 static void on_create(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
@@ -312,10 +352,12 @@ static void on_create(struct subscriber *subscriber, struct msg *msg, const stru
         why = strerror(-r);
     if (r == 0)
         why = check_creation(streams, &arena, &definition, &code);
+    if (!why && (r = create(streams, msg, &definition)) < 0) {
+        code = 500;
+        why = arena_printf(&arena, "the log cannot be opened: %s", strerror(-r));
+    }
     if (why)
         stream_refuse(streams, msg, code, why);
-    else
-        create(streams, msg, &definition);
     arena_done(&arena);
 }
 
@@ -373,6 +415,7 @@ static void on_deleted(struct work *work)
     stream->deletion = NULL;
     remove_now(stream);
     log_notice("stream %s: deleted", deletion->name);
+    letters_look(streams);
     struct arena arena = {0};
     struct json_writer w;
     json_writer_init(&w, &arena);
@@ -393,7 +436,8 @@ static void on_deleted(struct work *work)
 void stream_is_idle(struct stream *stream)
 {
     struct deletion *deletion = stream->deletion;
-    if (!deletion || deletion->work.run || stream->busy || stream->unsettled || stream->streams->closing)
+    if (!deletion || deletion->work.run || stream->busy || !stream_is_settled(stream) ||
+        stream->streams->closing)
         return;
     deletion->work.run = deletion_run;
     deletion->work.done = on_deleted;

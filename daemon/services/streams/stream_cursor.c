@@ -33,10 +33,9 @@ struct reader *stream_reader(struct stream *stream, const char *name)
     return NULL;
 }
 
-void reader_add(struct stream *stream, struct reader *reader, const char *name, bool holds)
+void reader_init(struct reader *reader, struct stream *stream, const char *name, bool holds)
 {
     *reader = (struct reader){.stream = stream, .name = str_copy(name), .holds = holds};
-    list_append(&stream->readers, &reader->link);
 }
 
 void reader_remove(struct reader *reader)
@@ -50,15 +49,31 @@ void reader_remove(struct reader *reader)
         if (stream->drop.row_readers[i] == reader)
             stream->drop.row_readers[i] = NULL;
     list_remove(&reader->link);
+    if (reader->embedded)
+        return;
     free(reader->name);
-    if (reader != &stream->own && reader != &stream->uplink)
-        free(reader);
+    free(reader);
+}
+
+/* A row of it is in state.db. */
+void reader_is_in_db(struct reader *reader, const struct cursor_row *row)
+{
+    reader->stored = row->ledger;
+    reader->in_db = true;
+    if (row->instead_of == reader->instead_of)
+        reader->instead_of = NULL;
+}
+
+struct cursor_row reader_row(const struct reader *reader)
+{
+    return (struct cursor_row){reader->stream->name, reader->name, reader->instead_of, reader->holds,
+                               reader->ledger};
 }
 
 bool reader_is_unsaved(const struct reader *reader)
 {
     return stream_is_stored(reader->stream) && !reader->going &&
-           memcmp(&reader->ledger, &reader->stored, sizeof reader->ledger) != 0;
+           (memcmp(&reader->ledger, &reader->stored, sizeof reader->ledger) != 0 || reader->instead_of);
 }
 
 /* ---- storing ----------------------------------------------------------------------------------------------------- */
@@ -97,10 +112,8 @@ static void tell(struct streams *streams, int r)
 static void take_rows(struct streams *streams, int r)
 {
     for (size_t i = 0; i < streams->row_count && r == 0; i++)
-        if (streams->row_readers[i]) {
-            streams->row_readers[i]->stored = streams->rows[i].ledger;
-            streams->row_readers[i]->in_db = true;
-        }
+        if (streams->row_readers[i])
+            reader_is_in_db(streams->row_readers[i], &streams->rows[i]);
 }
 
 static void on_saved(struct work *work)
@@ -151,8 +164,7 @@ static void take_unsaved(struct streams *streams)
         readers_for_each (reader, stream) {
             if (stream->deleting || !reader_is_unsaved(reader) || !is_synced(stream, reader->ledger.next))
                 continue;
-            streams->rows[streams->row_count] =
-                (struct cursor_row){stream->name, reader->name, reader->holds, reader->ledger};
+            streams->rows[streams->row_count] = reader_row(reader);
             streams->row_readers[streams->row_count++] = reader;
         }
 }
@@ -223,10 +235,10 @@ static struct ledger begin(struct stream *stream)
 }
 
 /* What a stored row of a reader means now that the log is what it is. */
-static void take_reader(struct stream *stream, struct reader *reader, const struct cursor_row *row)
+static void take_reader(struct stream *stream, struct reader *reader, const struct cursor_row *row,
+                        const char *who)
 {
     uint64_t first = stream->own.ledger.next, next = seglog_next(stream->log);
-    const char *what = reader == &stream->uplink ? "exported" : "read";
     if (row)
         reader->ledger = reader->stored = row->ledger;
     reader->in_db = row != NULL;
@@ -234,13 +246,12 @@ static void take_reader(struct stream *stream, struct reader *reader, const stru
         return;
     reader->ledger = begin(stream);
     if (row && row->ledger.next > next)
-        log_warning("stream %s: %" PRIu64 " records were %s%s, but the log ends at %" PRIu64
-                    ": it is another log; all of it is %s",
-                    stream->name, row->ledger.next, what, reader == &stream->uplink ? "" : " by a cursor",
-                    next, what);
+        log_warning("stream %s: %s is at record %" PRIu64 ", but the log ends at %" PRIu64
+                    ": it is another log; all of it is pending",
+                    stream->name, who, row->ledger.next, next);
     else if (row)
-        log_warning("stream %s: records %" PRIu64 " to %" PRIu64 " are gone without having been %s",
-                    stream->name, row->ledger.next, first - 1, what);
+        log_warning("stream %s: records %" PRIu64 " to %" PRIu64 " are gone; %s has not had them",
+                    stream->name, row->ledger.next, first - 1, who);
 }
 
 /* The books of what has left the disk. What is gone and is not in them is missing. */
@@ -273,6 +284,38 @@ static const struct cursor_row *row_of(const struct stored_streams *stored, cons
     return NULL;
 }
 
+/* A live lane's row is believed when it lies between its main lane and the end of the log. Else the main lane's covers it, or
+ * has been joined with it, and it is taken away. */
+static void take_live(struct exporter *exporter, const struct cursor_row *row)
+{
+    const struct ledger *live = &row->ledger, *main = &exporter->place.ledger;
+    if (main->next < live->start && live->next <= seglog_next(exporter->stream->log) &&
+        ledger_adds_up(live)) {
+        exporter_split(exporter, live, true);
+        return;
+    }
+    exporter->place.instead_of = exporter->ahead.name;
+}
+
+static void take_exporter(struct exporter *exporter, const struct stored_streams *stored)
+{
+    struct stream *stream = exporter->stream;
+    const struct cursor_row *row = row_of(stored, stream->name, exporter->place.name),
+                            *live = row_of(stored, stream->name, exporter->ahead.name),
+                            *old = row_of(stored, stream->name, READER_OLD);
+    cleanup_free char *who = str_printf("uplink %s", exporter->outlet->name);
+    if (old && exporter == list_entry(stream->exporters.next, struct exporter, link)) {
+        exporter->place.instead_of = READER_OLD;
+        row = row ? row : old;
+    }
+    take_reader(stream, &exporter->place, row, who);
+    if (row == old)
+        exporter->place.in_db = false;
+    if (live)
+        take_live(exporter, live);
+    lane_begin(exporter->main, &exporter->place);
+}
+
 static void take_books(struct stream *stream, const struct stored_streams *stored)
 {
     take_own(stream, row_of(stored, stream->name, READER_OWN));
@@ -281,20 +324,19 @@ static void take_books(struct stream *stream, const struct stored_streams *store
         if (strcmp(row->stream, stream->name) != 0 || *row->reader == '@')
             continue;
         struct reader *reader = mem_new(struct reader);
-        reader_add(stream, reader, row->reader, row->holds);
-        take_reader(stream, reader, row);
+        cleanup_free char *who = str_printf("cursor %s", row->reader);
+        reader_init(reader, stream, row->reader, row->holds);
+        list_append(&stream->readers, &reader->link);
+        take_reader(stream, reader, row, who);
     }
-    if (stream->outlet) {
-        take_reader(stream, &stream->uplink, row_of(stored, stream->name, READER_UPLINK));
-        stream->sent = stream->uplink.ledger.next;
-    }
+    exporters_for_each(exporter, stream) take_exporter(exporter, stored);
 }
 
 void stream_books_begin(struct stream *stream)
 {
     readers_for_each (reader, stream)
         reader->ledger = begin(stream);
-    stream->sent = stream->uplink.ledger.next;
+    exporters_for_each(exporter, stream) lane_begin(exporter->main, &exporter->place);
 }
 
 /* Below the floor nothing is left, in the books: a crash was faster than the files. */

@@ -73,7 +73,7 @@ static void answer(struct request *request, const struct reader *reader)
         json_put_bool(&w, reader->holds);
         stream_put_number(&w, "next", reader->ledger.next);
         stream_put_number(&w, "pending", seglog_next(request->stream->log) - reader->ledger.next);
-        stream_put_ledger(&w, reader);
+        stream_put_ledger(&w, &reader->ledger);
     }
     json_end_object(&w);
     bus_reply(request->stream->streams->bus, request->msg, json_writer_text(&w, NULL));
@@ -139,7 +139,8 @@ static void on_synced(struct work *work)
 static void commit(struct request *request, const struct reader *reader)
 {
     struct stream *stream = request->stream;
-    request->row = (struct cursor_row){stream->name, request->name, reader->holds, reader->ledger};
+    request->row = (struct cursor_row){
+        .stream = stream->name, .reader = request->name, .holds = reader->holds, .ledger = reader->ledger};
     request->commit.run = commit_run;
     request->commit.done = on_committed;
     if (stream_is_stored(stream) && request->row.ledger.next > seglog_synced(stream->log)) {

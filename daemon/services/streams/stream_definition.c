@@ -1,5 +1,7 @@
 #include "services/streams/stream_definition.h"
 
+#include "schedule/schedule_text.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,7 +9,9 @@
 
 /* One row a member. Adding one is adding a row here, one to schema/gatehouse.conf.md, and one to config.c. */
 
-enum kind { KIND_NAME, KIND_NUMBER, KIND_BYTES, KIND_SECONDS, KIND_SYNC, KIND_CHOICE };
+enum { WEIGHT_DEFAULT = 10 }; /* schedule.h: what 0 means */
+
+enum kind { KIND_NAME, KIND_NAMES, KIND_NUMBER, KIND_BYTES, KIND_SECONDS, KIND_SYNC, KIND_RULE, KIND_CHOICE };
 
 struct row {
     const char *member, *key; /* in JSON, in gatehouse.conf */
@@ -26,7 +30,14 @@ struct row {
 
 static const struct row rows[] = {
     {"name", "name", KIND_NAME, AT(name), 1, 0, {0}, "1 to 64 letters, digits, _ or -"},
-    {"uplink", "uplink", KIND_NAME, AT(uplink), 0, 0, {0}, "the name of an uplink"},
+    {"uplink",
+     "uplink",
+     KIND_NAMES,
+     AT(uplink),
+     0,
+     STREAM_UPLINKS_MAX,
+     {0},
+     "the name of an uplink, or of up to 8 with commas between them"},
     {"priority", "priority", KIND_NUMBER, AT(priority), 1, 10, {0}, "a whole number from 1 to 10"},
     {"maxSize",
      "max-size",
@@ -55,8 +66,21 @@ static const struct row rows[] = {
     {"onFull", "on-full", KIND_CHOICE, AT(overwrite), 0, 1, {"reject", "overwrite"}, "reject or overwrite"},
     {"persistence", "persistence", KIND_CHOICE, AT(memory), 0, 1, {"file", "memory"}, "file or memory"},
     {"sync", "sync", KIND_SYNC, AT(sync_ms), 10, 60000, {0}, "always, or an interval from 10ms to 60s"},
+    {"deadLetter",
+     "dead-letter",
+     KIND_NAME,
+     AT(dead_letter),
+     1,
+     0,
+     {0},
+     "none, or the name of a stream: 1 to 64 letters, digits, _ or -"},
     {"keep", "keep", KIND_CHOICE, AT(keep), 0, 1, {"no", "yes"}, "yes or no"},
     {"compress", "compress", KIND_CHOICE, AT(compress), 0, 1, {"no", "yes"}, "yes or no"},
+    {"weight", "weight", KIND_RULE, 0, 0, 0, {0}, NULL},
+    {"deadline", "deadline", KIND_RULE, 0, 0, 0, {0}, NULL},
+    {"dayBudget", "day-budget", KIND_RULE, 0, 0, 0, {0}, NULL},
+    {"window", "window", KIND_RULE, 0, 0, 0, {0}, NULL},
+    {"liveShare", "live-share", KIND_RULE, 0, 0, 0, {0}, NULL},
 };
 
 struct unit {
@@ -84,19 +108,81 @@ static bool parse_number(const char *text, const struct unit *units, int64_t *re
     return false;
 }
 
+#define NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+
+static bool is_listed(const char *list, size_t len, const char *name, size_t name_len)
+{
+    for (size_t at = 0; at < len;) {
+        const char *comma = memchr(list + at, ',', len - at);
+        size_t one = comma ? (size_t)(comma - list) - at : len - at;
+        if (one == name_len && memcmp(list + at, name, one) == 0)
+            return true;
+        at += one + 2;
+    }
+    return false;
+}
+
 static bool parse_name(const struct row *row, char *into, const char *text)
 {
-    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+    size_t len = strspn(text, NAME_CHARACTERS);
     if (text[len] || len > STREAM_NAME_MAX || len < (size_t)row->min)
         return false;
     memcpy(into, text, len + 1);
     return true;
 }
 
+/* "a,b" or "a, b" into "a, b"; none twice. */
+static bool parse_names(char *into, size_t max, const char *text)
+{
+    size_t count = 0, len = 0;
+    char list[STREAM_UPLINKS_MAX * (STREAM_NAME_MAX + 2)];
+    if (!*text) {
+        *into = '\0';
+        return true;
+    }
+    for (const char *at = text;; at++) {
+        at += strspn(at, " \t");
+        size_t name = strspn(at, NAME_CHARACTERS);
+        if (!name || name > STREAM_NAME_MAX || count == max || is_listed(list, len, at, name))
+            return false;
+        if (count++) {
+            memcpy(list + len, ", ", 2);
+            len += 2;
+        }
+        memcpy(list + len, at, name);
+        len += name;
+        at += name;
+        at += strspn(at, " \t");
+        if (*at != ',' && *at)
+            return false;
+        if (!*at)
+            break;
+    }
+    memcpy(into, list, len);
+    into[len] = '\0';
+    return true;
+}
+
+bool stream_definition_uplink(const struct stream_definition *definition, size_t i,
+                              char name[static STREAM_NAME_MAX + 1])
+{
+    const char *at = definition->uplink;
+    for (; i && *at; i--) {
+        at += strcspn(at, ",");
+        at += strspn(at, ", ");
+    }
+    size_t len = strcspn(at, ",");
+    memcpy(name, at, len);
+    name[len] = '\0';
+    return len != 0;
+}
+
 static bool parse_value(const struct row *row, const char *text, int64_t *ret)
 {
     switch (row->kind) {
-    case KIND_NAME: return false;
+    case KIND_NAME:
+    case KIND_NAMES:
+    case KIND_RULE: return false;
     case KIND_NUMBER: return parse_number(text, none, ret);
     case KIND_BYTES: return parse_number(text, bytes, ret);
     case KIND_SECONDS: return parse_number(text, seconds, ret);
@@ -108,12 +194,14 @@ static bool parse_value(const struct row *row, const char *text, int64_t *ret)
     return false;
 }
 
-static bool set(struct stream_definition *definition, const struct row *row, const char *text)
+static bool set_own(struct stream_definition *definition, const struct row *row, const char *text)
 {
     void *member = (char *)definition + row->offset;
     int64_t value;
     if (row->kind == KIND_NAME)
         return parse_name(row, member, text);
+    if (row->kind == KIND_NAMES)
+        return parse_names(member, (size_t)row->max, text);
     if (row->kind == KIND_SYNC && strcmp(text, "always") == 0) {
         *(int64_t *)member = 0;
         return true;
@@ -127,16 +215,30 @@ static bool set(struct stream_definition *definition, const struct row *row, con
     return true;
 }
 
+/* NULL, or what was expected. A text that is NULL is not good. */
+static const char *set(struct stream_definition *definition, const struct row *row, const char *text)
+{
+    if (row->kind == KIND_RULE)
+        return schedule_rules_set(&definition->rules, row->key, text ? text : "null");
+    return text && set_own(definition, row, text) ? NULL : row->expected;
+}
+
 struct stream_definition stream_definition_default(void)
 {
-    return (struct stream_definition){.priority = 5, .max_bytes = MIB(256), .segment_bytes = MIB(4)};
+    return (struct stream_definition){
+        .priority = 5,
+        .max_bytes = MIB(256),
+        .segment_bytes = MIB(4),
+        .dead_letter = STREAM_LETTERS,
+        .rules.weight = WEIGHT_DEFAULT,
+    };
 }
 
 const char *stream_definition_set(struct stream_definition *definition, const char *key, const char *text)
 {
     for (size_t i = 0; i < array_size(rows); i++)
         if (strcmp(rows[i].key, key) == 0)
-            return set(definition, &rows[i], text) ? NULL : rows[i].expected;
+            return set(definition, &rows[i], text);
     return "a key of [stream NAME]";
 }
 
@@ -188,10 +290,10 @@ static int set_member(struct stream_definition *definition, struct arena *arena,
     if (!row)
         return bad(why, arena_printf(arena, "expected %s, found a member \"%.*s\"", members(arena),
                                      (int)size_min(member->key_len, SHOWN), member->key));
-    const char *text = text_of(arena, member);
-    if (text && set(definition, row, text))
+    const char *expected = set(definition, row, text_of(arena, member));
+    if (!expected)
         return 0;
-    return bad(why, arena_printf(arena, "%s: expected %s, found %.*s", row->member, row->expected, SHOWN,
+    return bad(why, arena_printf(arena, "%s: expected %s, found %.*s", row->member, expected, SHOWN,
                                  json_write(arena, member, NULL)));
 }
 
@@ -251,6 +353,23 @@ static void put_sync(struct json_writer *writer, int64_t ms)
     json_put_string(writer, text);
 }
 
+static void put_rule(struct json_writer *writer, const struct schedule_rules *rules, const char *key)
+{
+    char windows[SCHEDULE_WINDOWS_TEXT];
+    if (strcmp(key, "weight") == 0)
+        json_put_uint(writer, rules->weight ? rules->weight : WEIGHT_DEFAULT);
+    else if (strcmp(key, "deadline") == 0)
+        json_put_int(writer, rules->deadline / 1000);
+    else if (strcmp(key, "day-budget") == 0)
+        json_put_uint(writer, rules->day_bytes);
+    else if (strcmp(key, "live-share") == 0)
+        json_put_uint(writer, rules->live_share);
+    else {
+        schedule_windows_write(rules, windows);
+        json_put_string(writer, windows);
+    }
+}
+
 void stream_definition_put(const struct stream_definition *definition, struct json_writer *writer)
 {
     for (size_t i = 0; i < array_size(rows); i++) {
@@ -258,10 +377,12 @@ void stream_definition_put(const struct stream_definition *definition, struct js
         const void *member = (const char *)definition + row->offset;
         bool is_switch = row->kind == KIND_CHOICE && strcmp(row->choices[0], "no") == 0;
         json_key(writer, row->member);
-        if (row->kind == KIND_NAME)
+        if (row->kind == KIND_NAME || row->kind == KIND_NAMES)
             json_put_string(writer, member);
         else if (row->kind == KIND_SYNC)
             put_sync(writer, *(const int64_t *)member);
+        else if (row->kind == KIND_RULE)
+            put_rule(writer, &definition->rules, row->key);
         else if (is_switch)
             json_put_bool(writer, *(const int64_t *)member != 0);
         else if (row->kind == KIND_CHOICE)

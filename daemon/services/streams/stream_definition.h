@@ -1,9 +1,10 @@
 /* What a stream is to be: the document of $gatehouse/ctl/stream/create, which is also what is stored of it.
  *
  *      {"name":"telemetry","uplink":"cloud","priority":5,"maxSize":"256M","segmentSize":"4M","ttl":"7d",
- *       "onFull":"reject","persistence":"file","sync":"always","keep":false,"compress":false}
+ *       "onFull":"reject","persistence":"file","sync":"always","deadLetter":"dead-letters","keep":false,"compress":false,
+ *       "weight":10,"deadline":0,"dayBudget":0,"window":"22:00-06:00","liveShare":0}
  *
- * All but the name may be left out. Values may be the texts that stand in gatehouse.conf under the same names (max-size =
+ * A stream may have several uplinks: "cloud, archive". All but the name may be left out. Values may be the texts that stand in gatehouse.conf under the same names (max-size =
  * 256M), so that an administrator learns one language; numbers are bytes and seconds, and switches may be true and false.
  *
  * Pure functions.
@@ -11,12 +12,18 @@
 #pragma once
 
 #include "base/json_write.h"
+#include "schedule/schedule.h"
 
-enum { STREAM_NAME_MAX = 64, STREAM_MEMORY_MAX = 64 * 1024 * 1024 };
+/* Where dead letters go; and that there are to be none. */
+#define STREAM_LETTERS    "dead-letters"
+#define STREAM_NO_LETTERS "none"
+
+enum { STREAM_NAME_MAX = 64, STREAM_UPLINKS_MAX = 8, STREAM_MEMORY_MAX = 64 * 1024 * 1024 };
 
 struct stream_definition {
     char name[STREAM_NAME_MAX + 1];
-    char uplink[STREAM_NAME_MAX + 1]; /* "": stays here */
+    char uplink[STREAM_UPLINKS_MAX * (STREAM_NAME_MAX + 2)]; /* names: "cloud, archive"; "": stays here */
+    char dead_letter[STREAM_NAME_MAX + 1];
     int64_t priority;
     int64_t max_bytes, segment_bytes;
     int64_t ttl_s;     /* 0: for ever */
@@ -24,6 +31,7 @@ struct stream_definition {
     int64_t memory;
     int64_t sync_ms; /* 0: before it is acknowledged */
     int64_t keep, compress;
+    struct schedule_rules rules; /* at its uplinks; all but the priority */
 };
 
 /* The defaults, without a name. */
@@ -31,6 +39,10 @@ struct stream_definition stream_definition_default(void);
 
 /* Sets what is called `key` in gatehouse.conf from its text there. NULL; or what was expected: "reject or overwrite". */
 const char *stream_definition_set(struct stream_definition *definition, const char *key, const char *text);
+
+/* The i-th uplink's name; false: there are not so many. */
+bool stream_definition_uplink(const struct stream_definition *definition, size_t i,
+                              char name[static STREAM_NAME_MAX + 1]);
 
 /* 0, or STREAM_DEFINITION_BAD with a sentence in the arena: "maxSize: expected …, found …". */
 enum { STREAM_DEFINITION_BAD = 1 };

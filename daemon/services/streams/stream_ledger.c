@@ -42,6 +42,22 @@ bool ledger_rewind(struct ledger *ledger, uint64_t to, struct ledger_gaps gaps)
     return true;
 }
 
+struct ledger ledger_join(const struct ledger *first, const struct ledger *second)
+{
+    assert(first->next == second->start);
+    return (struct ledger){
+        .start = first->start,
+        .base = first->base,
+        .next = second->next,
+        .delivered = first->delivered + second->delivered,
+        .expired = first->expired + second->expired,
+        .evicted = first->evicted + second->evicted,
+        .dead = first->dead + second->dead,
+        .missing = first->missing + second->missing,
+        .unused = first->unused + second->unused,
+    };
+}
+
 bool ledger_adds_up(const struct ledger *ledger)
 {
     return ledger->next >= ledger->start &&

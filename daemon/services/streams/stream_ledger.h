@@ -44,6 +44,9 @@ void ledger_settle(struct ledger *ledger, uint64_t to, enum ledger_end end, stru
  * and nothing changes, when the books say otherwise. */
 bool ledger_rewind(struct ledger *ledger, uint64_t to, struct ledger_gaps gaps) must_check;
 
+/* The sum of the books of two that follow each other: the first has come to where the second began. */
+struct ledger ledger_join(const struct ledger *first, const struct ledger *second);
+
 /* Does the first equation hold? */
 bool ledger_adds_up(const struct ledger *ledger);
 

@@ -9,7 +9,6 @@
  */
 #include "services/streams/stream.h"
 
-#include "base/utf8.h"
 #include "bus/topics.h"
 
 #include <errno.h>
@@ -56,26 +55,6 @@ static void refuse(struct reading *reading, int code, const char *message)
 
 /* ---- the answer -------------------------------------------------------------------------------------------------- */
 
-static void put_payload(struct json_writer *w, const uint8_t *bytes, size_t len)
-{
-    if (utf8_is_valid((const char *)bytes, len)) {
-        json_key(w, "payload");
-        json_put_string_n(w, (const char *)bytes, len);
-        return;
-    }
-    size_t size = (len + 2) / 3 * 4;
-    char *text = arena_alloc(w->arena, size + 1);
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0, at = 0; i < len; i += 3, at += 4) {
-        uint32_t group = (uint32_t)bytes[i] << 16 | (i + 1 < len ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                         (i + 2 < len ? bytes[i + 2] : 0);
-        for (unsigned k = 0; k < 4; k++)
-            text[at + k] = i + k > len ? '=' : digits[group >> (18 - 6 * k) & 63];
-    }
-    json_key(w, "base64");
-    json_put_string_n(w, text, size);
-}
-
 /* A stored topic with the record's number in place of its zero bytes. */
 static void put_topic(struct json_writer *w, const struct seglog_record *record)
 {
@@ -114,7 +93,7 @@ static void answer(struct reading *reading, size_t count)
         json_key(&w, "time");
         json_put_int(&w, record->wall);
         put_topic(&w, record);
-        put_payload(&w, record->payload, record->payload_len);
+        stream_put_payload(&w, record->payload, record->payload_len);
         json_end_object(&w);
     }
     json_end_array(&w);

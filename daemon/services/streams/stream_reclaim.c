@@ -124,9 +124,25 @@ static void store_books(struct stream *stream)
     seglog_sync(stream->log, &stream->drop.sync);
 }
 
+/* What a reader has now, if it is still there: one that has gone must not come back, nor go on from an older place. */
+static void renew_rows(struct drop *drop)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < drop->row_count; i++) {
+        if (!drop->row_readers[i] || drop->row_readers[i]->going)
+            continue;
+        drop->row_readers[count] = drop->row_readers[i];
+        drop->rows[count] = reader_row(drop->row_readers[count]);
+        count++;
+    }
+    drop->row_count = count;
+}
+
 static void on_retry(struct timer *timer)
 {
-    store_books(container_of(timer, struct stream, drop.retry));
+    struct stream *stream = container_of(timer, struct stream, drop.retry);
+    renew_rows(&stream->drop);
+    store_books(stream);
 }
 
 static void on_committed(struct work *work)
@@ -138,10 +154,8 @@ static void on_committed(struct work *work)
         return;
     }
     for (size_t i = 0; i < drop->row_count && work->r == 0; i++)
-        if (drop->row_readers[i]) {
-            drop->row_readers[i]->stored = drop->rows[i].ledger;
-            drop->row_readers[i]->in_db = true;
-        }
+        if (drop->row_readers[i])
+            reader_is_in_db(drop->row_readers[i], &drop->rows[i]);
     if (work->r < 0) {
         finish(stream);
         return;
@@ -177,44 +191,101 @@ static bool is_current(const struct stream *stream)
     const struct drop *drop = &stream->drop;
     size_t i = 0;
     readers_for_each (reader, stream) {
-        if (i == drop->range_count)
+        if (i == drop->reader_count)
             return false;
         uint64_t from = drop->ranges[i++].from;
         if (reader->ledger.next < drop->survey.before && from != reader->ledger.next)
             return false;
     }
+    if (i != drop->reader_count)
+        return false;
+    exporters_for_each(exporter, stream)
+    {
+        if (i == drop->range_count ||
+            drop->ranges[i].from != (exporter->live ? exporter->ahead.ledger.start : UINT64_MAX))
+            return false;
+        i++;
+    }
     return i == drop->range_count;
+}
+
+/* The gaps that are the reader's, before it or another one ends. A main lane ends where the live one of its exporter began; the
+ * range that begins there is the one after those of all readers, in the exporters' order. */
+static struct ledger_gaps gaps_of(const struct stream *stream, const struct reader *reader, size_t i)
+{
+    const struct drop *drop = &stream->drop;
+    struct ledger_gaps gaps = {drop->ranges[i].damaged, drop->ranges[i].unused};
+    size_t k = drop->reader_count;
+    exporters_for_each(exporter, stream)
+    {
+        const struct seglog_range *beyond = &drop->ranges[k++];
+        if (&exporter->place != reader || !exporter->live ||
+            exporter->ahead.ledger.start >= drop->survey.before)
+            continue;
+        gaps.missing -= beyond->damaged;
+        gaps.unused -= beyond->unused;
+    }
+    return gaps;
+}
+
+static uint64_t end_of(const struct stream *stream, const struct reader *reader)
+{
+    exporters_for_each(exporter, stream) if (&exporter->place == reader &&
+                                             exporter->live) return exporter->ahead.ledger.start;
+    return UINT64_MAX;
+}
+
+static void mark_lane(struct stream *stream, const struct reader *reader)
+{
+    exporters_for_each(exporter, stream) for (size_t i = 0; i < array_size(exporter->lanes); i++)
+        exporter->lanes[i]
+            .passed |= exporter->lanes[i].reader == reader;
+}
+
+static void add_row(struct drop *drop, struct reader *reader)
+{
+    drop->row_readers[drop->row_count] = reader;
+    drop->rows[drop->row_count++] = reader_row(reader);
+}
+
+/* The lanes whose place was moved. */
+static void tell_exporters(struct stream *stream)
+{
+    exporters_for_each(exporter, stream)
+    {
+        for (size_t i = 0; i < array_size(exporter->lanes); i++) {
+            struct lane *lane = &exporter->lanes[i];
+            if (lane->passed)
+                lane_passed(lane);
+        }
+        exporter_moved(exporter);
+    }
 }
 
 /* The books of all who have not come so far yet, or not in state.db. */
 static void settle_readers(struct stream *stream)
 {
     struct drop *drop = &stream->drop;
+    uint64_t before = drop->survey.before;
     size_t i = 0;
-    bool uplink_moved = false;
+    readers_for_each (reader, stream) {
+        uint64_t to = end_of(stream, reader) < before ? end_of(stream, reader) : before;
+        if (reader->ledger.next < to) {
+            ledger_settle(&reader->ledger, to, drop->end, gaps_of(stream, reader, i));
+            mark_lane(stream, reader);
+        }
+        i++;
+    }
+    tell_exporters(stream); /* lanes that have met are one now */
     free(drop->rows);
     free(drop->row_readers);
-    drop->rows = mem_new_bytes((drop->range_count + 1) * sizeof *drop->rows);
-    drop->row_readers = mem_new_bytes((drop->range_count + 1) * sizeof(struct reader *));
+    drop->rows = mem_new_bytes((drop->reader_count + 1) * sizeof *drop->rows);
+    drop->row_readers = mem_new_bytes((drop->reader_count + 1) * sizeof(struct reader *));
     drop->row_count = 0;
-    readers_for_each (reader, stream) {
-        const struct seglog_range *range = &drop->ranges[i++];
-        const struct ledger_gaps gaps = {range->damaged, range->unused};
-        if (reader->ledger.next < drop->survey.before) {
-            ledger_settle(&reader->ledger, drop->survey.before, drop->end, gaps);
-            uplink_moved |= reader == &stream->uplink;
-        } else if (reader->stored.next >= drop->survey.before) {
-            continue;
-        }
-        if (reader->going)
-            continue;
-        /* If it had come so far, state.db must not learn later of that than that the records are gone. */
-        drop->rows[drop->row_count] = (struct cursor_row){
-            .stream = stream->name, .reader = reader->name, .holds = reader->holds, .ledger = reader->ledger};
-        drop->row_readers[drop->row_count++] = reader;
-    }
-    if (uplink_moved)
-        stream_export_passed(stream);
+    /* If one had come so far, state.db must not learn later of that than that the records are gone. */
+    readers_for_each (reader, stream)
+        if (!reader->going && (reader->stored.next < before || reader->instead_of))
+            add_row(drop, reader);
 }
 
 static void on_surveyed(struct work *work)
@@ -238,7 +309,7 @@ static void on_surveyed(struct work *work)
     settle_readers(stream);
     if (drop->end != LEDGER_DELIVERED)
         log_debug("stream %s: records below %" PRIu64 " %s", stream->name, drop->survey.before,
-                 drop->end == LEDGER_EXPIRED ? "have expired" : "make room for new ones");
+                  drop->end == LEDGER_EXPIRED ? "have expired" : "make room for new ones");
     store_books(stream);
 }
 
@@ -248,12 +319,16 @@ static void survey(struct stream *stream)
     size_t count = 0;
     readers_for_each (reader, stream)
         count++;
+    exporters_for_each(exporter, stream) count++;
     free(drop->ranges);
     drop->ranges = mem_new_bytes(count * sizeof *drop->ranges);
     drop->range_count = 0;
     readers_for_each (reader, stream)
         drop->ranges[drop->range_count++] =
             (struct seglog_range){.from = reader->ledger.next, .to = UINT64_MAX};
+    drop->reader_count = drop->range_count;
+    exporters_for_each(exporter, stream) drop->ranges[drop->range_count++] = (struct seglog_range){
+        .from = exporter->live ? exporter->ahead.ledger.start : UINT64_MAX, .to = UINT64_MAX};
     drop->survey.ranges = drop->ranges;
     drop->survey.range_count = drop->range_count;
     drop->survey.work.done = on_surveyed;

@@ -23,8 +23,10 @@ enum { PIECE_RECORDS = 1000, PIECE_BYTES = 1024 * 1024, TRIES = 10 };
 
 /* The books of one of them, when it began, and what was found from its place on. */
 struct account {
-    char *name;
+    char *name; /* the uplink's, or the cursor's */
+    const char *kind;
     struct ledger ledger;
+    struct ledger live; /* of an exporter with two lanes; else from the end of the log on, empty */
     uint64_t pending, damaged;
 };
 
@@ -80,19 +82,20 @@ static void refuse(struct verification *v, int code, const char *why)
 static const char *judge(struct verification *v, const struct account *account, uint64_t accepted,
                          uint64_t total)
 {
-    const struct ledger *l = &account->ledger;
-    const char *who = strcmp(account->name, READER_OWN) == 0      ? "the stream"
-                      : strcmp(account->name, READER_UPLINK) == 0 ? "the uplink"
-                                                                  : account->name;
-    if (!ledger_adds_up(l))
-        return arena_printf(&v->arena,
-                            "the books of %s do not add up: %" PRIu64 " numbers from %" PRIu64 " to %" PRIu64
-                            ", %" PRIu64 " accounted for",
-                            who, l->next - l->start, l->start, l->next,
-                            ledger_total(l, 0) + l->missing + l->unused);
-    if (l->next > v->end)
-        return arena_printf(&v->arena, "%s is at %" PRIu64 ", and the log ends at %" PRIu64, who, l->next,
-                            v->end);
+    const struct ledger *books[] = {&account->ledger, &account->live};
+    const char *who = account->name ? account->name : "the stream";
+    for (size_t i = 0; i < array_size(books); i++) {
+        const struct ledger *l = books[i];
+        if (!ledger_adds_up(l))
+            return arena_printf(&v->arena,
+                                "the books of %s do not add up: %" PRIu64 " numbers from %" PRIu64
+                                " to %" PRIu64 ", %" PRIu64 " accounted for",
+                                who, l->next - l->start, l->start, l->next,
+                                ledger_total(l, 0) + l->missing + l->unused);
+        if (l->next > v->end)
+            return arena_printf(&v->arena, "%s is at %" PRIu64 ", and the log ends at %" PRIu64, who, l->next,
+                                v->end);
+    }
     if (total > accepted)
         return arena_printf(&v->arena, "%s has %" PRIu64 " records, and %" PRIu64 " were accepted", who,
                             total, accepted);
@@ -104,25 +107,24 @@ static const char *judge(struct verification *v, const struct account *account, 
 
 static const char *put_account(struct verification *v, const struct account *account)
 {
-    const struct ledger *l = &account->ledger;
+    const struct ledger *l = &account->ledger, *live = &account->live;
     struct json_writer *w = &v->w;
-    bool own = strcmp(account->name, READER_OWN) == 0, uplink = strcmp(account->name, READER_UPLINK) == 0;
     uint64_t accepted = v->survey.next - v->survey.unused - l->base;
-    uint64_t total = ledger_total(l, account->pending);
+    uint64_t total = ledger_total(l, account->pending) + ledger_total(live, 0);
     const char *fault = judge(v, account, accepted, total);
     json_begin_object(w);
     json_key(w, "name");
-    json_put_string(w, own ? NULL : uplink ? v->stream->outlet->name : account->name);
+    json_put_string(w, account->name);
     json_key(w, "kind");
-    json_put_string(w, own ? "stream" : uplink ? "uplink" : "cursor");
+    json_put_string(w, account->kind);
     stream_put_number(w, "start", l->start);
     stream_put_number(w, "next", l->next);
     stream_put_number(w, "accepted", accepted);
-    stream_put_number(w, "delivered", l->delivered);
+    stream_put_number(w, "delivered", l->delivered + live->delivered);
     stream_put_number(w, "pending", account->pending);
-    stream_put_number(w, "expired", l->expired);
-    stream_put_number(w, "evicted", l->evicted);
-    stream_put_number(w, "deadLettered", l->dead);
+    stream_put_number(w, "expired", l->expired + live->expired);
+    stream_put_number(w, "evicted", l->evicted + live->evicted);
+    stream_put_number(w, "deadLettered", l->dead + live->dead);
     stream_put_number(w, "missing", accepted > total ? accepted - total : 0);
     json_key(w, "balanced");
     json_put_bool(w, !fault);
@@ -199,13 +201,19 @@ static void next_stream(struct verification *v)
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
 
+static uint64_t count_within(uint64_t from, uint64_t to, uint64_t a, uint64_t b)
+{
+    uint64_t low = from > a ? from : a, high = to < b ? to : b;
+    return low < high ? high - low : 0;
+}
+
 /* Numbers from `from` on, `count` of them: records, or damaged ones. */
 static void count_for(struct verification *v, uint64_t from, uint64_t count, bool damaged)
 {
     for (size_t i = 0; i < v->account_count; i++) {
         struct account *account = &v->accounts[i];
-        uint64_t place = account->ledger.next;
-        uint64_t counted = from >= place ? count : from + count > place ? from + count - place : 0;
+        uint64_t counted = count_within(from, from + count, account->ledger.next, account->live.start) +
+                           count_within(from, from + count, account->live.next, UINT64_MAX);
         *(damaged ? &account->damaged : &account->pending) += counted;
     }
 }
@@ -270,6 +278,32 @@ static void read_on(struct verification *v)
     seglog_read(v->stream->log, &v->read);
 }
 
+static void take_accounts(struct verification *v)
+{
+    struct stream *stream = v->stream;
+    const struct ledger none = {.start = v->survey.next, .next = v->survey.next};
+    accounts_free(v);
+    readers_for_each (reader, stream)
+        v->account_count++;
+    v->accounts = mem_new_bytes(v->account_count * sizeof *v->accounts);
+    v->account_count = 0;
+    readers_for_each (reader, stream) {
+        const struct exporter *exporter = reader_exporter(reader);
+        if (exporter && reader == &exporter->ahead)
+            continue; /* in the account of its exporter */
+        v->accounts[v->account_count++] = (struct account){
+            .name = str_copy(exporter                 ? exporter->outlet->name
+                             : reader == &stream->own ? NULL
+                                                      : reader->name),
+            .kind = exporter                 ? "uplink"
+                    : reader == &stream->own ? "stream"
+                                             : "cursor",
+            .ledger = reader->ledger,
+            .live = exporter && exporter->live ? exporter->ahead.ledger : none,
+        };
+    }
+}
+
 static void on_surveyed(struct work *work)
 {
     struct verification *v = container_of(work, struct verification, survey.work);
@@ -278,22 +312,20 @@ static void on_surveyed(struct work *work)
         refuse(v, 503, "the stream is going");
         return;
     }
-    accounts_free(v);
-    readers_for_each (reader, stream)
-        v->account_count++;
-    v->accounts = mem_new_bytes(v->account_count * sizeof *v->accounts);
-    size_t i = 0;
-    readers_for_each (reader, stream)
-        v->accounts[i++] = (struct account){.name = str_copy(reader->name), .ledger = reader->ledger};
+    take_accounts(v);
     v->records = v->damaged = v->unused = 0;
     v->survey.before = stream->own.ledger.next;
     v->at = v->survey.before;
     v->end = v->survey.next;
-    for (i = 0; i < v->account_count; i++) /* it has gone on since the survey */
-        if (v->accounts[i].ledger.next > v->end && v->accounts[i].ledger.next <= seglog_next(stream->log)) {
+    for (size_t i = 0; i < v->account_count; i++) { /* it has gone on since the survey */
+        const struct account *account = &v->accounts[i];
+        uint64_t furthest =
+            account->live.next > account->ledger.next ? account->live.next : account->ledger.next;
+        if (furthest > v->end && furthest <= seglog_next(stream->log)) {
             begin(v);
             return;
         }
+    }
     read_on(v);
 }
 

@@ -47,22 +47,6 @@ struct stream *streams_find(struct streams *streams, const char *name)
     return NULL;
 }
 
-static struct outlet *outlet_of(struct streams *streams, const char *name)
-{
-    for (size_t i = 0; i < streams->outlet_count; i++)
-        if (strcmp(streams->outlets[i]->name, name) == 0)
-            return streams->outlets[i];
-    struct outlet *outlet = mem_new(struct outlet);
-    struct outlet **grown = mem_new_bytes((streams->outlet_count + 1) * sizeof(struct outlet *));
-    if (streams->outlet_count)
-        memcpy(grown, streams->outlets, streams->outlet_count * sizeof(struct outlet *));
-    free(streams->outlets);
-    streams->outlets = grown;
-    streams->outlets[streams->outlet_count++] = outlet;
-    outlet_init(outlet, streams, name);
-    return outlet;
-}
-
 static struct seglog_options log_options(const struct stream_definition *definition)
 {
     /* One that overwrites is kept within its limit by letting segments go, which takes a moment. */
@@ -93,16 +77,17 @@ int stream_add(struct streams *streams, const struct stream_definition *definiti
     stream->name = stream->definition.name;
     stream->configured = configured;
     list_init(&stream->waiting);
-    list_init(&stream->under_way);
+    list_init(&stream->exporters);
     list_init(&stream->reads);
     list_init(&stream->readers);
     list_append(&streams->all, &stream->link);
-    reader_add(stream, &stream->own, READER_OWN, false);
+    reader_init(&stream->own, stream, READER_OWN, false);
+    stream->own.embedded = true;
+    list_append(&stream->readers, &stream->own.link);
     stream_reclaim_init(stream);
-    if (*definition->uplink) {
-        reader_add(stream, &stream->uplink, READER_UPLINK, true);
-        stream_export_init(stream, outlet_of(streams, definition->uplink));
-    }
+    char uplink[STREAM_NAME_MAX + 1];
+    for (size_t i = 0; stream_definition_uplink(definition, i, uplink); i++)
+        (void)exporter_new(stream, uplink);
     stream->damaged_told = 0;
     stream->direct.deliver = on_direct;
     cleanup_free char *topic = str_printf(TOPIC_STREAM_APPEND_FORMAT, stream->name);
@@ -116,8 +101,8 @@ void stream_free(struct stream *stream)
 {
     struct streams *streams = stream->streams;
     bus_unsubscribe(streams->bus, &stream->direct_subscription);
-    if (stream->outlet)
-        stream_export_done(stream);
+    while (!list_is_empty(&stream->exporters))
+        exporter_free(list_entry(stream->exporters.next, struct exporter, link));
     stream_reclaim_done(stream);
     stream->log = seglog_close(stream->log);
     streams->bytes -= stream->bytes_seen;
@@ -125,6 +110,7 @@ void stream_free(struct stream *stream)
         reader_remove(list_entry(stream->readers.next, struct reader, link));
     stream_deletion_done(stream);
     list_remove(&stream->link);
+    free(stream->own.name);
     free(stream->alarm);
     free(stream);
 }
@@ -146,15 +132,21 @@ static int definition_of(const struct stream_options *options, struct stream_def
         .sync_ms = options->memory ? 0 : options->sync_ms,
         .keep = options->keep,
         .compress = options->compress,
+        .dead_letter = STREAM_LETTERS,
+        .rules = options->rules,
     };
-    const char *uplink = options->uplink ? options->uplink : "";
-    if (strlen(options->name) <= STREAM_NAME_MAX && strlen(uplink) <= STREAM_NAME_MAX) {
-        memcpy(ret->name, options->name, strlen(options->name) + 1);
-        memcpy(ret->uplink, uplink, strlen(uplink) + 1);
-        return 0;
+    const struct {
+        const char *key, *text;
+    } texts[] = {{"name", options->name}, {"uplink", options->uplink}, {"dead-letter", options->dead_letter}};
+    for (size_t i = 0; i < array_size(texts); i++) {
+        const char *expected = texts[i].text ? stream_definition_set(ret, texts[i].key, texts[i].text) : NULL;
+        if (!expected)
+            continue;
+        log_error("stream %s: %s: expected %s, found \"%s\"", options->name, texts[i].key, expected,
+                  texts[i].text);
+        return -EINVAL;
     }
-    log_error("stream %s: a name has at most %d characters", options->name, STREAM_NAME_MAX);
-    return -EINVAL;
+    return 0;
 }
 
 static int add_configured(struct streams *streams, const struct stream_options *options)
@@ -187,6 +179,11 @@ static int add_route(struct streams *streams, const struct route_options *option
     bus_subscribe(streams->bus, &route->subscription, options->filter, strlen(options->filter));
     streams->route_count++;
     return 0;
+}
+
+void streams_set_link(struct streams *streams, const char *uplink, const struct schedule_link *link)
+{
+    outlet_limit(outlet_of(streams, uplink), link);
 }
 
 void streams_set_quota(struct streams *streams, uint64_t disk_bytes)
@@ -249,10 +246,8 @@ struct streams *streams_free(struct streams *streams)
     seglogs_quiesce(streams->logs); /* what was released by that */
     while (!list_is_empty(&streams->all))
         stream_free(list_entry(streams->all.next, struct stream, link));
-    for (size_t i = 0; i < streams->outlet_count; i++) {
-        outlet_done(streams->outlets[i]);
-        free(streams->outlets[i]);
-    }
+    for (size_t i = 0; i < streams->outlet_count; i++)
+        outlet_free(streams->outlets[i]);
     free(streams->routes);
     free(streams->outlets);
     free(streams->rows);

@@ -70,29 +70,6 @@ void stored_streams_done(struct stored_streams *stored)
     *stored = (struct stored_streams){0};
 }
 
-int cursors_save(struct store_db *db, const struct cursor_row *rows, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const struct cursor_row *row = &rows[i];
-        const struct ledger *l = &row->ledger;
-        sqlite3_stmt *st = store_statement(
-            db, "REPLACE INTO stream_reader (stream, name, holds, start, base, next, delivered, "
-                "expired, evicted, dead, missing, unused) "
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
-        (void)sqlite3_bind_text(st, 1, row->stream, -1, SQLITE_STATIC);
-        (void)sqlite3_bind_text(st, 2, row->reader, -1, SQLITE_STATIC);
-        (void)sqlite3_bind_int(st, 3, row->holds);
-        const uint64_t columns[] = {l->start,   l->base, l->next,    l->delivered, l->expired,
-                                    l->evicted, l->dead, l->missing, l->unused};
-        for (size_t k = 0; k < array_size(columns); k++)
-            (void)sqlite3_bind_int64(st, (int)k + 4, (sqlite3_int64)columns[k]);
-        int r = store_execute(db, st);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
 static int execute(struct store_db *db, sqlite3_stmt *st, const char *a, const char *b)
 {
     (void)sqlite3_bind_text(st, 1, a, -1, SQLITE_STATIC);
@@ -105,6 +82,35 @@ int cursor_delete(struct store_db *db, const char *stream, const char *reader)
 {
     return execute(db, store_statement(db, "DELETE FROM stream_reader WHERE stream = ?1 AND name = ?2"),
                    stream, reader);
+}
+
+static int save_row(struct store_db *db, const struct cursor_row *row)
+{
+    const struct ledger *l = &row->ledger;
+    sqlite3_stmt *st =
+        store_statement(db, "REPLACE INTO stream_reader (stream, name, holds, start, base, next, delivered, "
+                            "expired, evicted, dead, missing, unused) "
+                            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
+    (void)sqlite3_bind_text(st, 1, row->stream, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(st, 2, row->reader, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_int(st, 3, row->holds);
+    const uint64_t columns[] = {l->start,   l->base, l->next,    l->delivered, l->expired,
+                                l->evicted, l->dead, l->missing, l->unused};
+    for (size_t k = 0; k < array_size(columns); k++)
+        (void)sqlite3_bind_int64(st, (int)k + 4, (sqlite3_int64)columns[k]);
+    return store_execute(db, st);
+}
+
+int cursors_save(struct store_db *db, const struct cursor_row *rows, size_t count)
+{
+    int r = 0;
+    for (size_t i = 0; i < count && r >= 0; i++) {
+        if (rows[i].instead_of)
+            r = cursor_delete(db, rows[i].stream, rows[i].instead_of);
+        if (r >= 0)
+            r = save_row(db, &rows[i]);
+    }
+    return r;
 }
 
 int stream_insert(struct store_db *db, const char *name, const char *definition)

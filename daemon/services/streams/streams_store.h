@@ -7,6 +7,7 @@
 /* Texts are the caller's, but for what is loaded: those are rows_done()'s. */
 struct cursor_row {
     const char *stream, *reader;
+    const char *instead_of; /* a row of the same stream that goes in the same commit; NULL: none */
     bool holds;
     struct ledger ledger;
 };

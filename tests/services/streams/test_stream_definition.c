@@ -125,8 +125,8 @@ TEST(what_is_wrong_is_told_with_what_was_expected_and_found)
               "sync: a stream in memory has none");
     CHECK_STR(
         fault("{\"name\":\"s\",\"size\":1}"),
-        "expected name, uplink, priority, maxSize, segmentSize, ttl, onFull, persistence, sync, keep or compress, "
-        "found a member \"size\"");
+        "expected name, uplink, priority, maxSize, segmentSize, ttl, onFull, persistence, sync, deadLetter, keep, "
+        "compress, weight, deadline, dayBudget, window or liveShare, found a member \"size\"");
     CHECK_STR(
         fault("{\"name\":\"s\",\"ttl\":null}"),
         "ttl: expected a time (in seconds, or with s, m, h or d) from 1m to 36500d, or 0 for ever, found null");

@@ -33,7 +33,7 @@ static int ask(struct store_db *db, void *arg)
 
 static int64_t stored(struct streams_rig *rig)
 {
-    struct asked asked = {"SELECT next FROM stream_reader WHERE stream = ?1 AND name = '@uplink'", "s", -1};
+    struct asked asked = {"SELECT next FROM stream_reader WHERE stream = ?1 AND name = '@cloud'", "s", -1};
     CHECK_INT(store_run_now(rig->house->store, ask, &asked), 0);
     return asked.next;
 }
@@ -42,7 +42,7 @@ static int write_cursor(struct store_db *db, void *arg)
 {
     const struct asked *asked = arg;
     sqlite3_stmt *st = store_statement(
-        db, "REPLACE INTO stream_reader VALUES (?1, '@uplink', 1, 0, 0, ?2, ?2, 0, 0, 0, 0, 0)");
+        db, "REPLACE INTO stream_reader VALUES (?1, '@cloud', 1, 0, 0, ?2, ?2, 0, 0, 0, 0, 0)");
     (void)sqlite3_bind_text(st, 1, asked->stream, -1, SQLITE_STATIC);
     (void)sqlite3_bind_int64(st, 2, asked->next);
     return store_execute(db, st);
@@ -197,7 +197,7 @@ TEST(a_log_that_is_shorter_than_the_cursor_is_another_log_and_is_sent_whole)
     streams_rig_stop(rig);
     set_stored(rig, 500);
     streams_rig_start(rig);
-    CHECK(strstr(rig->warnings, "stream s: 500 records were exported, but the log ends at 10"));
+    CHECK(strstr(rig->warnings, "stream s: uplink cloud is at record 500, but the log ends at 10"));
     CHECK_INT(stored(rig),
               0); /* before anything grows: a crash now must not find 500 again when there are 600 */
     cloud_is_up(rig, "cloud");
@@ -236,7 +236,7 @@ TEST(records_that_are_gone_before_they_were_sent_are_told)
     cloud_forget(rig);
     streams_rig_start(rig);
     cleanup_free char *told =
-        str_printf("stream s: records 1 to %lld are gone without having been exported", (long long)first - 1);
+        str_printf("stream s: records 1 to %lld are gone; uplink cloud has not had them", (long long)first - 1);
     CHECK(strstr(rig->warnings, told));
     cloud_is_up(rig, "cloud");
     cloud_check(rig, 0, (unsigned)first, 400 - (unsigned)first);

@@ -249,7 +249,7 @@ TEST(records_that_somebody_took_away_are_missing_and_an_alarm)
     (void)ask(rig, CURSOR, "{\"cursor\":\"a\",\"action\":\"create\"}");
     rig_wait(rig->house, SAVE_AFTER);
     streams_rig_stop(rig);
-    spoil(rig, "REPLACE INTO stream_reader VALUES ('s','@stream',0,0,0,0,0,0,0,0,0,0)");
+    spoil(rig, "REPLACE INTO stream_reader VALUES ('s','@',0,0,0,0,0,0,0,0,0,0)");
     cleanup_free char *first = str_printf("%s/streams/s/00000000000000000000.seg", rig->folder);
     CHECK_INT(unlink(first), 0);
     streams_rig_start(rig);
