@@ -37,11 +37,6 @@ int open_broker(struct house *house)
     return broker_new(&house->broker, house->bus, &options);
 }
 
-static const char *or_null(const char *text)
-{
-    return text && *text ? text : NULL;
-}
-
 static int open_streams(struct house *house)
 {
     const struct config *config = &house->config;
@@ -74,7 +69,7 @@ static int read_password(const char *path, char **ret)
     if (!*path)
         return 0;
     cleanup(fd_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char text[256];
+    char text[8192];
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (n < 0)
         return house_fault("cannot read", path, -errno);
@@ -88,29 +83,22 @@ static int open_uplinks(struct house *house)
 {
     const struct config *config = &house->config;
     struct uplink_options *options = mem_new_bytes(config->uplink_count * sizeof *options);
-    char **passwords = mem_new_bytes(config->uplink_count * sizeof *passwords);
+    char **secrets = mem_new_bytes(2 * config->uplink_count * sizeof *secrets);
     int r = 0;
     for (size_t i = 0; i < config->uplink_count && r >= 0; i++) {
         const struct config_uplink *uplink = &config->uplinks[i];
-        r = read_password(uplink->password_file, &passwords[i]);
-        options[i] = (struct uplink_options){
-            .name = uplink->name,
-            .uri = uplink->uri,
-            .client_id = *uplink->client_id ? uplink->client_id : config->name,
-            .ca = or_null(uplink->ca),
-            .cert = or_null(uplink->cert),
-            .key = or_null(uplink->key),
-            .username = or_null(uplink->username),
-            .password = passwords[i],
-            .keepalive_s = (unsigned)uplink->keepalive_s,
-            .protocol = (int)uplink->protocol,
-        };
+        r = read_password(uplink->password_file, &secrets[2 * i]);
+        if (r >= 0)
+            r = read_password(uplink->authorization_file, &secrets[2 * i + 1]);
+        options[i] = settings_uplink(uplink, config->name);
+        options[i].password = secrets[2 * i];
+        options[i].authorization = secrets[2 * i + 1];
     }
     if (r >= 0)
         r = uplinks_new(&house->uplinks, house->bus, options, config->uplink_count);
-    for (size_t i = 0; i < config->uplink_count; i++)
-        free(passwords[i]);
-    free(passwords);
+    for (size_t i = 0; i < 2 * config->uplink_count; i++)
+        free(secrets[i]);
+    free(secrets);
     free(options);
     return r;
 }

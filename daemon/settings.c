@@ -90,3 +90,35 @@ struct stream_options settings_stream(const struct config_stream *stream)
         .rules = stream->rules,
     };
 }
+
+static const char *or_null(const char *text)
+{
+    return *text ? text : NULL;
+}
+
+struct uplink_options settings_uplink(const struct config_uplink *uplink, const char *gateway)
+{
+    return (struct uplink_options){
+        .name = uplink->name,
+        .uri = uplink->uri,
+        .gateway = gateway,
+        .client_id = *uplink->client_id ? uplink->client_id : gateway,
+        .ca = or_null(uplink->ca),
+        .cert = or_null(uplink->cert),
+        .key = or_null(uplink->key),
+        .username = or_null(uplink->username),
+        .keepalive_s = (unsigned)uplink->keepalive_s,
+        .protocol = (int)uplink->protocol,
+        .method = or_null(uplink->method),
+        .format = or_null(uplink->format),
+        .headers = or_null(uplink->headers),
+        .proxy = or_null(uplink->proxy),
+        .batch_records = (unsigned)uplink->batch_records,
+        .batch_bytes = (size_t)uplink->batch_bytes,
+        .batch_interval = uplink->batch_interval,
+        .connect_timeout_s = (unsigned)uplink->connect_timeout_s,
+        .stall_timeout_s = (unsigned)uplink->stall_timeout_s,
+        .connections = (unsigned)uplink->connections,
+        .gzip = uplink->compress,
+    };
+}

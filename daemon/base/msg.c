@@ -2,23 +2,30 @@
 
 #include <string.h>
 
-struct msg *msg_new(const char *topic, size_t topic_len, const void *payload, size_t payload_len)
+static char *add_record(struct msg *msg, char *at, const struct msg_record *from, size_t stream_size)
 {
-    return msg_new_props(topic, topic_len, NULL, payload, payload_len);
+    struct msg_record *record = (struct msg_record *)at;
+    *record = *from;
+    record->stream = memcpy(record + 1, from->stream, stream_size);
+    msg->record = record;
+    return (char *)(record + 1) + stream_size;
 }
 
-struct msg *msg_new_props(const char *topic, size_t topic_len, const struct msg_props *props,
-                          const void *payload, size_t payload_len)
+static struct msg *make(const char *topic, size_t topic_len, const struct msg_record *record,
+                        const struct msg_props *props, const void *payload, size_t payload_len)
 {
-    size_t props_len = props ? props->len : 0;
+    size_t props_len = props ? props->len : 0, stream_size = record ? strlen(record->stream) + 1 : 0;
     if (topic_len > MSG_TOPIC_MAX || payload_len > MSG_PAYLOAD_MAX || props_len > MSG_PAYLOAD_MAX)
         return NULL;
-    struct msg *msg = malloc(sizeof *msg + topic_len + 1 + props_len + payload_len + 1);
+    struct msg *msg = malloc(sizeof *msg + (record ? sizeof *record + stream_size : 0) + topic_len + 1 +
+                             props_len + payload_len + 1);
     if (!msg)
         return NULL;
     *msg = (struct msg){.refs = 1, .expiry_s = MSG_NO_EXPIRY};
 
     char *at = (char *)(msg + 1);
+    if (record)
+        at = add_record(msg, at, record, stream_size);
     msg->topic = at;
     msg->topic_len = (uint16_t)topic_len;
     memcpy(at, topic, topic_len);
@@ -48,6 +55,23 @@ struct msg *msg_new_props(const char *topic, size_t topic_len, const struct msg_
     return msg;
 }
 
+struct msg *msg_new(const char *topic, size_t topic_len, const void *payload, size_t payload_len)
+{
+    return make(topic, topic_len, NULL, NULL, payload, payload_len);
+}
+
+struct msg *msg_new_props(const char *topic, size_t topic_len, const struct msg_props *props,
+                          const void *payload, size_t payload_len)
+{
+    return make(topic, topic_len, NULL, props, payload, payload_len);
+}
+
+struct msg *msg_new_record(const char *topic, size_t topic_len, const struct msg_record *record,
+                           const void *payload, size_t payload_len)
+{
+    return make(topic, topic_len, record, NULL, payload, payload_len);
+}
+
 struct msg *msg_ref(struct msg *msg)
 {
     msg->refs++;
@@ -66,7 +90,8 @@ struct msg *msg_unref(struct msg *msg)
 
 size_t msg_cost(const struct msg *msg)
 {
-    return sizeof *msg + msg->topic_len + msg->props_len + msg->payload_len + 2;
+    return sizeof *msg + (msg->record ? sizeof *msg->record : 0) + msg->topic_len + msg->props_len +
+           msg->payload_len + 2;
 }
 
 uint32_t msg_expiry_left(const struct msg *msg, int64_t now)

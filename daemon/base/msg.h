@@ -2,7 +2,7 @@
  *
  * One allocation holds all of it:
  *
- *      struct msg | topic NUL | properties | payload NUL
+ *      struct msg | record | topic NUL | properties | payload NUL
  *
  * The properties are the MQTT 5 ones that travel with a message, as the wire writes them and in the order they came:
  * whoever forwards them copies bytes. The two that services need have pointers into them.
@@ -21,6 +21,13 @@ struct publisher {
     char client_id[];
 };
 
+/* Which record of a stream a message is, for those at the other end who have to know one again. */
+struct msg_record {
+    const char *stream;
+    uint64_t seq;
+    int64_t wall; /* of its arrival, ms since 1970 as best known */
+};
+
 struct msg {
     unsigned refs;
     uint8_t qos;        /* 0, 1, 2: as published */
@@ -36,10 +43,11 @@ struct msg {
     struct publisher *from; /* referenced; NULL: the house */
     uint16_t packet_id;     /* of a QoS 2 publisher whose repetition must be known after a restart; else 0 */
     const char *topic;      /* no U+0000 inside, NUL-terminated */
-    const uint8_t *props;   /* forwardable MQTT 5 properties, without their length */
-    const uint8_t *payload; /* NUL-terminated for those who print it; may hold any byte */
-    const char *response_topic; /* into props, NOT terminated; NULL when absent */
-    const uint8_t *correlation; /* into props; NULL when absent */
+    const struct msg_record *record; /* NULL: it is none */
+    const uint8_t *props;            /* forwardable MQTT 5 properties, without their length */
+    const uint8_t *payload;          /* NUL-terminated for those who print it; may hold any byte */
+    const char *response_topic;      /* into props, NOT terminated; NULL when absent */
+    const uint8_t *correlation;      /* into props; NULL when absent */
     uint16_t response_topic_len, correlation_len;
     uint16_t topic_len;
     uint32_t props_len, payload_len;
@@ -61,6 +69,9 @@ struct msg_props {
 };
 struct msg *msg_new_props(const char *topic, size_t topic_len, const struct msg_props *props,
                           const void *payload, size_t payload_len);
+/* A record on its way out; what it says of its stream is copied. */
+struct msg *msg_new_record(const char *topic, size_t topic_len, const struct msg_record *record,
+                           const void *payload, size_t payload_len);
 struct msg *msg_ref(struct msg *msg);
 struct msg *msg_unref(struct msg *msg);
 define_cleanup(struct msg *, msg_unref)

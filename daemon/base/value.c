@@ -14,6 +14,7 @@ static const struct unit no_units[] = {{"", 1}, {0}};
 static const struct unit byte_units[] = {{"T", 1ll << 40}, {"G", 1 << 30}, {"M", 1 << 20},
                                          {"K", 1 << 10},   {"", 1},        {0}};
 static const struct unit time_units[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"", 1}, {0}};
+static const struct unit delay_units[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {"", 1}, {0}};
 static const struct unit rate_units[] = {
     {"gbit", 1000 * 1000 * 1000}, {"mbit", 1000 * 1000}, {"kbit", 1000}, {"bit", 1}, {"", 1}, {0}};
 
@@ -22,6 +23,7 @@ static const struct unit *units_of(enum value_type type)
     switch (type) {
     case VALUE_BYTES: return byte_units;
     case VALUE_TIME: return time_units;
+    case VALUE_DELAY: return delay_units;
     case VALUE_RATE: return rate_units;
     case VALUE_TEXT:
     case VALUE_NUMBER:
@@ -75,6 +77,7 @@ static const char *shape_of(enum value_type type)
     case VALUE_TEXT: return "a text of a length in bytes";
     case VALUE_BYTES: return "a size (in bytes, or with K, M, G or T)";
     case VALUE_TIME: return "a time (in seconds, or with s, m, h or d)";
+    case VALUE_DELAY: return "a time (in milliseconds, or with ms, s, m or h)";
     case VALUE_RATE: return "a rate (in bits a second, or with kbit, mbit or gbit)";
     case VALUE_NUMBER:
     case VALUE_SWITCH: break;

@@ -11,6 +11,7 @@ enum value_type {
     VALUE_NUMBER, /* 12 */
     VALUE_BYTES,  /* 4096, 64K, 1M, 2G, 8T: powers of 1024 */
     VALUE_TIME,   /* 30, 30s, 5m, 12h, 7d: in seconds */
+    VALUE_DELAY,  /* 250, 250ms, 2s, 5m, 1h: in milliseconds */
     VALUE_RATE,   /* 0, 500bit, 20kbit, 10mbit, 1gbit: powers of 1000; in bits a second */
     VALUE_SWITCH, /* yes, no: 1, 0 */
 };

@@ -53,6 +53,15 @@ const struct column uplink_columns[] = {
     {"REASON", "reason", COLUMN_TEXT},   {0},
 };
 
+static const struct column uplink_status_columns[] = {
+    {"UPLINK", "name", COLUMN_TEXT},       {"KIND", "kind", COLUMN_TEXT},
+    {"STATE", "state", COLUMN_TEXT},       {"SINCE", "since", COLUMN_TIME},
+    {"SENT", "sent", COLUMN_NUMBER},       {"BYTES", "bytes", COLUMN_NUMBER},
+    {"FLYING", "inFlight", COLUMN_NUMBER}, {"FAILED", "failed", COLUMN_NUMBER},
+    {"REFUSED", "refused", COLUMN_NUMBER}, {"LAST SUCCESS", "lastSuccess", COLUMN_TIME},
+    {"REASON", "reason", COLUMN_TEXT},     {0},
+};
+
 static int list(const struct call *call, const char *topic, const char *key, const struct column *columns,
                 const char *none)
 {
@@ -128,6 +137,46 @@ static int ask_by_name(const struct call *call, const char *topic, const char *k
 int cmd_plugin_restart(const struct call *call)
 {
     return ask_by_name(call, "$gatehouse/ctl/plugin/restart", "plugin", "restarting");
+}
+
+static struct json *named(const struct json *list, const char *name)
+{
+    json_for_each (at, list)
+        if (json_text_is(json_get(at, "name"), name))
+            return at;
+    return NULL;
+}
+
+static int print_uplink(const struct call *call, struct arena *arena, const struct json *uplinks)
+{
+    struct json *one = named(uplinks, call->arguments[0]);
+    if (!one) {
+        (void)fprintf(stderr, "gatehouse: there is no uplink \"%s\"\n", call->arguments[0]);
+        return CLI_REFUSED;
+    }
+    if (call_has(call, OPTION_JSON)) {
+        answer_print(one);
+        return CLI_DONE;
+    }
+    struct json *rows = json_new(arena, JSON_ARRAY);
+    json_push(rows, json_share(arena, one));
+    print_table(stdout, rows, uplink_status_columns, "");
+    return CLI_DONE;
+}
+
+int cmd_uplink_status(const struct call *call)
+{
+    if (!call->count)
+        return list(call, CTL_UPLINK_LIST, "uplinks", uplink_status_columns,
+                    "There is no uplink: [uplink NAME] in gatehouse.conf.");
+    struct arena arena;
+    arena_init(&arena);
+    struct json *answer;
+    int code = ask_once(call, &arena, CTL_UPLINK_LIST, "{}", &answer);
+    if (code == CLI_DONE)
+        code = print_uplink(call, &arena, json_get(answer, "uplinks"));
+    arena_done(&arena);
+    return code;
 }
 
 int cmd_uplink_cut(const struct call *call)

@@ -118,5 +118,6 @@ int cmd_plugin_list(const struct call *call);
 int cmd_policy_lint(const struct call *call);
 int cmd_plugin_restart(const struct call *call);
 int cmd_uplink_list(const struct call *call);
+int cmd_uplink_status(const struct call *call);
 int cmd_uplink_cut(const struct call *call);
 int cmd_uplink_restore(const struct call *call);

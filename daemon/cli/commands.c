@@ -88,7 +88,8 @@ const struct command commands[] = {
      "Appends a record and waits until it is on disk.", "Exit status 1: the stream is full, or is not there.",
      cmd_stream_append},
     {"stream", "read", "NAME", 1, 1,
-     option_bit(OPTION_FROM) | option_bit(OPTION_CURSOR) | option_bit(OPTION_COUNT) | option_bit(OPTION_TIMEOUT),
+     option_bit(OPTION_FROM) | option_bit(OPTION_CURSOR) | option_bit(OPTION_COUNT) |
+         option_bit(OPTION_TIMEOUT),
      "Shows the records that are there, a line each: number, time, topic, payload.",
      "Reading takes nothing away. With --timeout it waits so long for more.", cmd_stream_read},
     {"stream", "tail", "NAME", 1, 1,
@@ -107,13 +108,14 @@ const struct command commands[] = {
     {"plugin", "list", "", 0, 0, 0, "Lists plugins and how they are.", NULL, cmd_plugin_list},
     {"plugin", "restart", "NAME", 1, 1, 0, "Ends a plugin's process and starts a new one.", NULL,
      cmd_plugin_restart},
-    {"policy", "lint", "FILE...", 1, ARGUMENTS_MAX, 0,
-     "Says what is wrong with policy documents in files.",
+    {"policy", "lint", "FILE...", 1, ARGUMENTS_MAX, 0, "Says what is wrong with policy documents in files.",
      "Names, resources and keys that there are not, statements that make no difference or allow too much. No daemon is\n"
      "needed; - is standard input. Exit status 1: something was found.\n"
      "With --json: {\"file\",\"findings\":[{\"line\",\"column\",\"kind\",\"text\",\"statement\",\"sid\"}]}.",
      cmd_policy_lint},
     {"uplink", "list", "", 0, 0, 0, "Lists uplinks and whether they are connected.", NULL, cmd_uplink_list},
+    {"uplink", "status", "[NAME]", 0, 1, 0, "Shows how uplinks do, or one of them.",
+     "BYTES: of the payloads that were taken. FLYING: sent, and not acknowledged yet.", cmd_uplink_status},
     {"uplink", "cut", "NAME", 1, 1, 0,
      "Disconnects an uplink until it is restored; streams keep their records.", NULL, cmd_uplink_cut},
     {"uplink", "restore", "NAME", 1, 1, 0, "Connects an uplink again that was cut.", NULL,

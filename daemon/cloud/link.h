@@ -38,6 +38,8 @@ struct link_events {
     /* It was up and is no more, or an attempt failed. Not for stop(). Before the publications it takes with it are done.
      * The text is valid during the call. */
     void (*on_down)(void *self, const char *reason);
+    /* It was down, and what is published now is tried: it will be up, or down again. */
+    void (*on_probe)(void *self);
     /* Received. The receiver refs it to keep it. Its topic begins with receive_prefix. */
     void (*on_message)(void *self, struct msg *msg);
     const char *receive_prefix;
@@ -89,9 +91,12 @@ struct link_kind {
     int (*publish)(struct link *link, struct link_publish *publish);
     /* Takes the item until done(). -ENOTCONN: not up. NULL: the other side has nothing to say. */
     int (*subscribe)(struct link *link, struct link_subscribe *subscribe);
+    /* How many publications it is good to have under way at once. NULL: what its user thinks. */
+    unsigned (*window)(const struct link *link);
     /* Received messages that were dropped. NULL: none ever. */
     uint64_t (*lost)(const struct link *link);
 };
 
 /* The kinds of this room. */
 extern const struct link_kind link_mqtt; /* link_mqtt.c over mqtt_link.h */
+extern const struct link_kind link_http; /* link_http.c: batches, libcurl */

@@ -1,8 +1,171 @@
 #include "cloud/uplink_options.h"
 
 #include "cloud/mqtt_link.h"
+#include "cloud/record.h"
+
+#include <string.h>
+
+static const struct {
+    const char *scheme;
+    unsigned kind;
+} schemes[] = {
+    {"mqtt://", UPLINK_MQTT},
+    {"mqtts://", UPLINK_MQTT},
+    {"http://", UPLINK_HTTP},
+    {"https://", UPLINK_HTTP},
+};
+
+unsigned uplink_kind(const char *uri)
+{
+    for (size_t i = 0; i < array_size(schemes); i++)
+        if (strncmp(uri, schemes[i].scheme, strlen(schemes[i].scheme)) == 0)
+            return schemes[i].kind;
+    return 0;
+}
+
+static const struct {
+    const char *key;
+    unsigned kinds;
+} keys[] = {
+    {"client-id", UPLINK_MQTT},
+    {"keepalive", UPLINK_MQTT},
+    {"protocol", UPLINK_MQTT},
+    {"username", UPLINK_MQTT | UPLINK_HTTP},
+    {"password-file", UPLINK_MQTT | UPLINK_HTTP},
+    {"ca", UPLINK_MQTT | UPLINK_HTTP},
+    {"cert", UPLINK_MQTT | UPLINK_HTTP},
+    {"key", UPLINK_MQTT | UPLINK_HTTP},
+    {"method", UPLINK_HTTP},
+    {"format", UPLINK_HTTP},
+    {"headers", UPLINK_HTTP},
+    {"authorization-file", UPLINK_HTTP},
+    {"batch-size", UPLINK_HTTP},
+    {"batch-bytes", UPLINK_HTTP},
+    {"batch-interval", UPLINK_HTTP},
+    {"connect-timeout", UPLINK_HTTP},
+    {"stall-timeout", UPLINK_HTTP},
+    {"ordered", UPLINK_HTTP},
+    {"connections", UPLINK_HTTP},
+    {"compress", UPLINK_HTTP},
+};
+
+unsigned uplink_key_kinds(const char *key)
+{
+    for (size_t i = 0; i < array_size(keys); i++)
+        if (strcmp(keys[i].key, key) == 0)
+            return keys[i].kinds;
+    return UPLINK_KINDS;
+}
+
+/* ---- texts ------------------------------------------------------------------------------------------------------- */
+
+static bool is_plain(const char *text, const char *but)
+{
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7F || strchr(but, *c))
+            return false;
+    return true;
+}
+
+/* HOST[:PORT] and what may follow; the end of it, or NULL. */
+static const char *host_end(const char *host)
+{
+    const char *end = host + strcspn(host, "/?#");
+    size_t len = (size_t)(end - host);
+    return len && !memchr(host, '$', len) && !memchr(host, '@', len) ? end : NULL;
+}
+
+static const char *http_uri_check(const char *uri)
+{
+    const char *end = host_end(strstr(uri, "://") + 3);
+    if (!end)
+        return "http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], no user in it";
+    if (!is_plain(uri, "\"<>\\^`#"))
+        return "a URL without blanks, quotes and #";
+    return record_pattern_check(end);
+}
 
 const char *uplink_uri_check(const char *uri)
 {
-    return mqtt_link_uri_check(uri);
+    switch (uplink_kind(uri)) {
+    case UPLINK_MQTT: return mqtt_link_uri_check(uri);
+    case UPLINK_HTTP: return http_uri_check(uri);
+    default:
+        return "mqtt://HOST[:PORT], mqtts://HOST[:PORT], http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH";
+    }
+}
+
+static bool is_one_of(const char *text, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(text, *words) == 0)
+            return true;
+    return false;
+}
+
+static const char *method_check(const char *text)
+{
+    static const char *const words[] = {"POST", "PUT", "PATCH", NULL};
+    return is_one_of(text, words) ? NULL : "POST, PUT or PATCH";
+}
+
+static const char *http_format_check(const char *text)
+{
+    static const char *const words[] = {"json", "ndjson", "raw", NULL};
+    return is_one_of(text, words) ? NULL : "json, ndjson or raw";
+}
+
+static bool header_is_good(const char *text, size_t len)
+{
+    size_t name = strcspn(text, ":");
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7F ||
+            (i < name && strchr(" \"(),/<=>?@[]{}\\", text[i])))
+            return false;
+    return name && name < len;
+}
+
+static const char *headers_check(const char *headers)
+{
+    size_t count = 0;
+    while (*headers) {
+        const char *end = strstr(headers, " | ");
+        size_t len = end ? (size_t)(end - headers) : strlen(headers);
+        if (!header_is_good(headers, len) || ++count > 20)
+            return "Name: value, several with \" | \" between them, at most 20";
+        headers = end ? end + 3 : headers + len;
+    }
+    return NULL;
+}
+
+static const char *authorization_check(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7F)
+            return "a file whose first line is the value of the header Authorization";
+    return NULL;
+}
+
+const char *uplink_options_check(const struct uplink_options *options, const char **key)
+{
+    const struct {
+        const char *key, *text;
+        const char *(*check)(const char *text);
+        unsigned kinds;
+    } texts[] = {
+        {"uri", options->uri, uplink_uri_check, UPLINK_KINDS},
+        {"method", options->method, method_check, UPLINK_HTTP},
+        {"format", options->format, http_format_check, UPLINK_HTTP},
+        {"headers", options->headers, headers_check, UPLINK_HTTP},
+        {"authorization-file", options->authorization, authorization_check, UPLINK_HTTP},
+    };
+    unsigned kind = uplink_kind(options->uri);
+    for (size_t i = 0; i < array_size(texts); i++) {
+        const char *expected =
+            texts[i].text && (!kind || texts[i].kinds & kind) ? texts[i].check(texts[i].text) : NULL;
+        *key = texts[i].key;
+        if (expected)
+            return expected;
+    }
+    return NULL;
 }

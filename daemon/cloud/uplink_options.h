@@ -4,15 +4,41 @@
 #include "base/base.h"
 
 struct uplink_options {
-    const char *name; /* a topic level */
-    const char *uri;  /* mqtt://HOST[:PORT], mqtts://HOST[:PORT] */
-    const char *client_id;
+    const char *name;                /* a topic level */
+    const char *uri;                 /* mqtt:// mqtts:// http:// https:// file:// plugin: */
+    const char *gateway;             /* its name */
     const char *ca, *cert, *key;     /* PEM files or NULL */
     const char *username, *password; /* or NULL */
-    unsigned keepalive_s;            /* 0 for the default of 60 */
-    int protocol;                    /* 4 or 5; 0 for 5 */
-    int64_t pause_max;               /* between attempts, ms; 0 for the default of a minute */
+    int64_t pause_max;               /* between attempts, ms; 0 for the kind's default */
+
+    /* mqtt */
+    const char *client_id;
+    unsigned keepalive_s; /* 0 for the default of 60 */
+    int protocol;         /* 4 or 5; 0 for 5 */
+
+    /* http; 0 and NULL for defaults. The URI may have words of record.h in its path and query. */
+    const char *method;        /* POST, PUT or PATCH */
+    const char *format;        /* json, ndjson or raw: one record a request */
+    const char *headers;       /* "Name: value | Name: value" */
+    const char *authorization; /* value of that header */
+    const char *proxy;         /* http://HOST:PORT */
+    unsigned batch_records;    /* 1 to 500 */
+    size_t batch_bytes;
+    int64_t batch_interval; /* ms that what is less than a batch waits for more */
+    unsigned connect_timeout_s;
+    unsigned stall_timeout_s;
+    unsigned connections; /* 1 to 8; more than one: without order */
+    bool gzip;
 };
 
-/* NULL, or what was expected instead of this URI. */
+enum { UPLINK_MQTT = 1, UPLINK_HTTP = 2, UPLINK_KINDS = UPLINK_MQTT | UPLINK_HTTP };
+
+/* Of which kind is an uplink with that URI; 0: of none. */
+unsigned uplink_kind(const char *uri);
+/* The kinds for which a key of the configuration says something; UPLINK_KINDS for one that nobody knows. */
+unsigned uplink_key_kinds(const char *key);
+
+/* NULL, or what was expected instead of this text. */
 const char *uplink_uri_check(const char *uri);
+/* The same for all texts, and *key says of which: a key of the configuration. */
+const char *uplink_options_check(const struct uplink_options *options, const char **key);

@@ -80,6 +80,19 @@ static const struct key uplink_keys[] = {
     ROW(TEXT, "key", config_uplink, key, "", 0, TEXT_MAX),
     ROW(TIME, "keepalive", config_uplink, keepalive_s, "60s", 5, 65535),
     ROW(NUMBER, "protocol", config_uplink, protocol, "4", 4, 5),
+    ROW(TEXT, "method", config_uplink, method, "", 0, NAME_MAX_LEN),
+    ROW(TEXT, "format", config_uplink, format, "", 0, NAME_MAX_LEN),
+    ROW(TEXT, "headers", config_uplink, headers, "", 0, TEXT_MAX),
+    ROW(TEXT, "authorization-file", config_uplink, authorization_file, "", 0, TEXT_MAX),
+    ROW(TEXT, "proxy", config_uplink, proxy, "", 0, TEXT_MAX),
+    ROW(NUMBER, "batch-size", config_uplink, batch_records, "100", 1, 500),
+    ROW(BYTES, "batch-bytes", config_uplink, batch_bytes, "256K", 1024, MIB(16)),
+    ROW(DELAY, "batch-interval", config_uplink, batch_interval, "0", 0, 3600000),
+    ROW(TIME, "connect-timeout", config_uplink, connect_timeout_s, "10s", 1, 600),
+    ROW(TIME, "stall-timeout", config_uplink, stall_timeout_s, "30s", 1, 600),
+    ROW(SWITCH, "ordered", config_uplink, ordered, "yes", 0, 1),
+    ROW(NUMBER, "connections", config_uplink, connections, "1", 1, 8),
+    ROW(SWITCH, "compress", config_uplink, compress, "no", 0, 1),
     ROW(TEXT, "rate", config_uplink, rate, "0", 1, NAME_MAX_LEN),
     ROW(TEXT, "burst", config_uplink, burst, "0", 1, NAME_MAX_LEN),
     ROW(TEXT, "floor", config_uplink, floor, "13", 1, NAME_MAX_LEN),
@@ -241,6 +254,7 @@ static bool set_value(const struct key *key, void *into, const char *text)
     case VALUE_NUMBER:
     case VALUE_BYTES:
     case VALUE_TIME:
+    case VALUE_DELAY:
     case VALUE_RATE:
         if (!value_parse(key->type, text, &value) || !is_within(key, value))
             return false;

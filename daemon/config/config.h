@@ -20,6 +20,10 @@ struct config_uplink {
     char *name, *uri, *client_id, *username, *password_file, *ca, *cert, *key;
     int64_t keepalive_s;
     int64_t protocol;                                                  /* 4 or 5 */
+    char *method, *format, *headers, *authorization_file, *proxy;
+    int64_t batch_records, batch_bytes, batch_interval; /* ms */
+    int64_t connect_timeout_s, stall_timeout_s, connections;
+    bool ordered, compress;
     char *rate, *burst, *floor, *live_share, *day_budget, *day_begins; /* schedule/schedule_text.h */
     struct schedule_link link;                                         /* made of them */
 };

@@ -78,12 +78,43 @@ static void take_link(struct config *config, struct config_uplink *uplink)
     uplink->link.tls = strncmp(uplink->uri, "mqtts:", 6) == 0 || strncmp(uplink->uri, "https:", 6) == 0;
 }
 
+static const char *or_null(const char *text)
+{
+    return *text ? text : NULL;
+}
+
+static void check_uplink_texts(struct config *config, const struct config_uplink *uplink)
+{
+    const struct uplink_options options = {
+        .uri = uplink->uri,
+        .method = or_null(uplink->method),
+        .format = or_null(uplink->format),
+        .headers = or_null(uplink->headers),
+    };
+    const char *key, *expected = *uplink->uri ? uplink_options_check(&options, &key) : NULL;
+    if (expected)
+        fault(config, "uplink", uplink->name, key, expected);
+}
+
+/* A key that says nothing about this kind of uplink is a mistake, and would be missed. */
+static void check_uplink_keys(struct config *config, const struct config_uplink *uplink)
+{
+    struct ini_section *section = section_of(config, "uplink", uplink->name);
+    unsigned kind = uplink_kind(uplink->uri);
+    for (size_t i = 0; kind && i < section->count; i++)
+        if (!(uplink_key_kinds(section->entries[i].key) & kind))
+            config_fault_at(config, section, &section->entries[i],
+                            "expected no such key for an uplink to %.*s", (int)strcspn(uplink->uri, ":") + 1,
+                            uplink->uri);
+}
+
 static void check_uplink(struct config *config, struct config_uplink *uplink)
 {
     take_link(config, uplink);
-    const char *expected = *uplink->uri ? uplink_uri_check(uplink->uri) : NULL;
-    if (expected)
-        fault(config, "uplink", uplink->name, "uri", expected);
+    check_uplink_texts(config, uplink);
+    check_uplink_keys(config, uplink);
+    if (uplink->connections > 1 && uplink->ordered)
+        fault(config, "uplink", uplink->name, "ordered", "no, since there is more than one connection");
     if (*uplink->password_file && !*uplink->username)
         fault(config, "uplink", uplink->name, "username", "the user whose password is in password-file");
     if (*uplink->key && !*uplink->cert)

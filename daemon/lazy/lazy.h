@@ -1,13 +1,13 @@
-/* Parts of the daemon that are loaded when they are needed: TLS, with OpenSSL, and the link to a cloud, with Paho and
- * OpenSSL. A gateway without them starts in half the time and is a megabyte smaller.
+/* Parts of the daemon that are loaded when they are needed: TLS, with OpenSSL, and the links to a cloud, with Paho and
+ * OpenSSL, and with libcurl. A gateway without them starts in half the time and is a megabyte smaller.
  *
  *      gatehoused                                    gatehouse-tls.so
  *        channel.c ─▶ tls_read() in lazy/tls.c ─▶ gatehouse_tls.read ─▶ tls_read() in net/tls.c ─▶ libssl
  *
- * A function that is added to net/tls.h or cloud/mqtt_link_paho.h is added here in three places: table, part, and the call
+ * A function that is added to net/tls.h, cloud/mqtt_link_paho.h or cloud/post_curl.h is added here in three places: table, part, and the call
  * that is passed on. Until then gatehoused does not link ("multiple definition").
  *
- * The callers do not know: in the daemon the functions of net/tls.h and cloud/mqtt_link_paho.h are the ones in this
+ * The callers do not know: in the daemon the functions of net/tls.h, cloud/mqtt_link_paho.h and cloud/post_curl.h are the ones in this
  * folder, which pass the call on through the part's table. Tests and tools have the real ones linked in.
  *
  * A part has its own copy of base/, all of it pure but the log, whose lines it gives back to the daemon.

@@ -55,7 +55,8 @@ static const struct {
       "keepalive-max, profile, streams-disk, streams-reserve, connections-max or shadow, found \"a\""}},
     {UPLINK "port = 8883\n",
      {"gatehouse.conf:3: [uplink cloud] port: unknown key: expected uri, client-id, username, password-file, "
-      "ca, cert, key, keepalive, protocol, rate, burst, floor, live-share, day-budget or day-begins, found \"8883\""}},
+      "ca, cert, key, keepalive, protocol, method, format, headers, authorization-file, proxy, batch-size, batch-bytes, "
+      "batch-interval, connect-timeout, stall-timeout, ordered, connections, compress, rate, burst, floor, live-share, day-budget or day-begins, found \"8883\""}},
     {"[gateway]\nname = a\nname = b\n",
      {"gatehouse.conf:3: [gateway] name: expected once in a section, line 2 has it already, found \"b\""}},
     {"\n[listener l]\n", {"gatehouse.conf:2: [listener l]: expected a key \"uri\", found none"}},
@@ -106,9 +107,33 @@ static const struct {
      {"gatehouse.conf:3: [uplink cloud] keepalive: expected a time (in seconds, or with s, m, h or d) from 5s to "
       "65535s, found \"2\""}},
     /* grammars of other rooms */
-    {"[uplink cloud]\nuri = http://c\n",
-     {"gatehouse.conf:2: [uplink cloud] uri: expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT], found "
-      "\"http://c\""}},
+    {"[uplink cloud]\nuri = ftp://c\n",
+     {"gatehouse.conf:2: [uplink cloud] uri: expected mqtt://HOST[:PORT], mqtts://HOST[:PORT], http://HOST[:PORT]/PATH or "
+      "https://HOST[:PORT]/PATH, found \"ftp://c\""}},
+    {"[uplink w]\nuri = http:///path\n",
+     {"gatehouse.conf:2: [uplink w] uri: expected http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], no user in it, "
+      "found \"http:///path\""}},
+    {"[uplink w]\nuri = http://h/${topics}\n",
+     {"gatehouse.conf:2: [uplink w] uri: expected ${topic}, ${stream}, ${seq}, ${time}, ${gateway}, ${uplink}, ${year}, "
+      "${month}, ${day} or ${hour}, found \"http://h/${topics}\""}},
+    {"[uplink w]\nuri = https://h/a\nmethod = GET\n",
+     {"gatehouse.conf:3: [uplink w] method: expected POST, PUT or PATCH, found \"GET\""}},
+    {"[uplink w]\nuri = https://h/a\nformat = xml\n",
+     {"gatehouse.conf:3: [uplink w] format: expected json, ndjson or raw, found \"xml\""}},
+    {"[uplink w]\nuri = https://h/a\nheaders = A: b | C\n",
+     {"gatehouse.conf:3: [uplink w] headers: expected Name: value, several with \" | \" between them, at most 20, found "
+      "\"A: b | C\""}},
+    {"[uplink w]\nuri = https://h/a\nbatch-size = 501\nbatch-interval = 2h\nkeepalive = 10s\nconnections = 2\n",
+     {"gatehouse.conf:3: [uplink w] batch-size: expected a whole number from 1 to 500, found \"501\"",
+      "gatehouse.conf:4: [uplink w] batch-interval: expected a time (in milliseconds, or with ms, s, m or h) from 0 to 1h, "
+      "found \"2h\"",
+      "gatehouse.conf:5: [uplink w] keepalive: expected no such key for an uplink to https:, found \"10s\"",
+      "gatehouse.conf:1: [uplink w]: expected a key \"ordered\" with no, since there is more than one connection, found "
+      "none"}},
+    {UPLINK "format = raw\n",
+     {"gatehouse.conf:3: [uplink cloud] format: expected no such key for an uplink to mqtt:, found \"raw\""}},
+    {"[uplink cloud]\nuri = mqtt://\n",
+     {"gatehouse.conf:2: [uplink cloud] uri: expected a host behind ://, found \"mqtt://\""}},
     {"[uplink cloud]\nuri = mqtt://c:99999\n",
      {"gatehouse.conf:2: [uplink cloud] uri: expected a port from 1 to 65535 behind the host, and nothing more, "
       "found \"mqtt://c:99999\""}},

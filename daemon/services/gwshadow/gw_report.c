@@ -155,6 +155,9 @@ static void put_states(struct report *report, struct json *to, const char *key, 
         const char *reason = text_at(arena, at, "reason");
         if (list->len == GW_LIST_MAX)
             break;
+        if (strcmp(state, "probing") ==
+            0) /* to be tried, which it is again and again; nothing is better yet */
+            state = "down";
         struct json *row = json_new(arena, JSON_OBJECT);
         add(row, "name", text(arena, name));
         add(row, "state", text(arena, state));

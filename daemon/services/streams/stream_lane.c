@@ -289,7 +289,9 @@ static struct msg *message_of(struct lane *lane, const struct seglog_record *rec
     int len = stream_topic_final(topic + prefix, STREAM_SCRATCH - (size_t)prefix, record->topic,
                                  record->topic_len, record->seq);
     assert(len >= 0);
-    struct msg *msg = msg_new(topic, (size_t)(prefix + len), record->payload, record->payload_len);
+    const struct msg_record from = {stream->name, record->seq, record->wall};
+    struct msg *msg =
+        msg_new_record(topic, (size_t)(prefix + len), &from, record->payload, record->payload_len);
     if (!msg)
         return NULL;
     msg->qos = 1;

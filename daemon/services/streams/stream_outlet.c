@@ -166,7 +166,8 @@ static void take_status(struct outlet *outlet, const struct msg *msg)
     take(&outlet->reason, json_get(status, "reason"), &arena);
     (void)json_int(json_get(status, "window"), 1, STREAM_WINDOW_MAX, &window);
     outlet->window = (size_t)window;
-    outlet->up = outlet->state && strcmp(outlet->state, "up") == 0;
+    /* probing: it was down, and what comes now shows whether it still is. */
+    outlet->up = outlet->state && (strcmp(outlet->state, "up") == 0 || strcmp(outlet->state, "probing") == 0);
     arena_done(&arena);
 }
 

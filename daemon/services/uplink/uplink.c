@@ -21,11 +21,18 @@
 enum { NAME_MAX_LEN = 64, REASON_LEN = 200, ASK_MAX = 1024 };
 
 /* MQTT 5 reason codes that a PUBACK may carry. */
-enum { UNSPECIFIED = 0x80, NOT_CONNECTED = 0x83, TOPIC_NAME_INVALID = 0x90, QUOTA_EXCEEDED = 0x97 };
+enum {
+    UNSPECIFIED = 0x80,
+    NOT_CONNECTED = 0x83,
+    TOPIC_NAME_INVALID = 0x90,
+    PACKET_TOO_LARGE = 0x95,
+    QUOTA_EXCEEDED = 0x97,
+    PAYLOAD_FORMAT_INVALID = 0x99
+};
 
-enum uplink_state { CONNECTING, UP, DOWN };
+enum uplink_state { CONNECTING, UP, DOWN, PROBING };
 
-static const struct link_kind *const kinds[] = {&link_mqtt};
+static const struct link_kind *const kinds[] = {&link_mqtt, &link_http};
 
 struct uplink {
     struct uplinks *uplinks;
@@ -39,7 +46,9 @@ struct uplink {
     enum uplink_state state;
     int64_t since; /* wall ms */
     char reason[REASON_LEN];
-    uint64_t sent, failed, received;
+    uint64_t sent, failed, refused, received, bytes, in_flight;
+    int64_t last_success;     /* wall ms; 0: none yet */
+    char refusal[REASON_LEN]; /* why the last one was refused for good */
 };
 
 struct uplinks {
@@ -55,12 +64,15 @@ struct uplinks {
 
 static void put_uplink(struct json_writer *w, const struct uplink *uplink)
 {
-    static const char *const names[] = {[CONNECTING] = "connecting", [UP] = "up", [DOWN] = "down"};
+    static const char *const names[] = {
+        [CONNECTING] = "connecting", [UP] = "up", [DOWN] = "down", [PROBING] = "probing"};
     json_begin_object(w);
     json_key(w, "name");
     json_put_string(w, uplink->name);
     json_key(w, "uri");
     json_put_string(w, uplink->uri);
+    json_key(w, "kind");
+    json_put_string(w, uplink->link->kind->name);
     json_key(w, "state");
     json_put_string(w, names[uplink->state]);
     json_key(w, "since");
@@ -71,10 +83,27 @@ static void put_uplink(struct json_writer *w, const struct uplink *uplink)
     json_put_uint(w, uplink->sent);
     json_key(w, "failed");
     json_put_uint(w, uplink->failed);
+    json_key(w, "refused");
+    json_put_uint(w, uplink->refused);
+    json_key(w, "lastRefusal");
+    json_put_string(w, uplink->refusal[0] ? uplink->refusal : NULL);
+    json_key(w, "bytes");
+    json_put_uint(w, uplink->bytes);
+    json_key(w, "inFlight");
+    json_put_uint(w, uplink->in_flight);
+    json_key(w, "lastSuccess");
+    if (uplink->last_success)
+        json_put_int(w, uplink->last_success);
+    else
+        json_put_null(w);
+    const struct link_kind *kind = uplink->link->kind;
+    if (kind->window) {
+        json_key(w, "window");
+        json_put_uint(w, kind->window(uplink->link));
+    }
     json_key(w, "received");
     json_put_uint(w, uplink->received);
     json_key(w, "lost");
-    const struct link_kind *kind = uplink->link->kind;
     json_put_uint(w, kind->lost ? kind->lost(uplink->link) : 0);
     json_key(w, "subscribed");
     uplink_filters_put(w, &uplink->filters);
@@ -119,6 +148,15 @@ static void on_down(void *self, const char *reason)
     say_state(uplink, DOWN, reason);
 }
 
+/* It keeps the reason: nothing is known to be better yet. */
+static void on_probe(void *self)
+{
+    struct uplink *uplink = self;
+    char reason[REASON_LEN];
+    (void)snprintf(reason, sizeof reason, "%s", uplink->reason);
+    say_state(uplink, PROBING, reason);
+}
+
 /* ---- sending ----------------------------------------------------------------------------------------------------- */
 
 struct sending {
@@ -137,15 +175,35 @@ static int as_refusal(int r)
     }
 }
 
+static bool is_for_good(int r)
+{
+    return r == TOPIC_NAME_INVALID || r == PACKET_TOO_LARGE || r == PAYLOAD_FORMAT_INVALID;
+}
+
+static void count(struct uplink *uplink, const struct msg *msg, int r, const char *reason)
+{
+    if (r == 0) {
+        uplink->sent++;
+        uplink->bytes += msg->payload_len;
+        uplink->last_success = loop_wall(bus_loop(uplink->uplinks->bus));
+        return;
+    }
+    uplink->failed++;
+    if (!is_for_good(r))
+        return;
+    uplink->refused++;
+    (void)snprintf(uplink->refusal, sizeof uplink->refusal, "%s", reason ? reason : "");
+    log_info("uplink %s: a message is refused for good: %s", uplink->name,
+             reason ? reason : "no reason is given");
+}
+
 static void on_sent(struct link_publish *publish, int r, const char *reason)
 {
-    (void)reason;
     struct sending *sending = container_of(publish, struct sending, publish);
-    if (r == 0)
-        sending->uplink->sent++;
-    else
-        sending->uplink->failed++;
-    receipt_settle(sending->receipt, as_refusal(r));
+    r = as_refusal(r);
+    sending->uplink->in_flight--;
+    count(sending->uplink, publish->msg, r, reason);
+    receipt_settle(sending->receipt, r);
     (void)msg_unref(publish->msg);
     free(sending);
 }
@@ -170,6 +228,7 @@ static int send_message(struct uplink *uplink, struct msg *msg, struct receipt *
         free(sending);
         return as_refusal(r);
     }
+    uplink->in_flight++;
     return 0;
 }
 
@@ -182,7 +241,7 @@ static void on_message(struct subscriber *subscriber, struct msg *msg, const str
     int r = send_message(uplink, msg, receipt);
     if (r == 0)
         return;
-    uplink->failed++;
+    count(uplink, msg, r, r == TOPIC_NAME_INVALID ? "it has no topic" : NULL);
     receipt_settle(receipt, r);
 }
 
@@ -321,14 +380,16 @@ static size_t kind_of(const char *uri)
 
 static int link_new(struct uplink *uplink, struct uplinks *uplinks, const struct uplink_options *options)
 {
-    const char *expected = uplink_uri_check(options->uri);
+    const char *key, *expected = uplink_options_check(options, &key);
     if (expected) {
-        log_error("uplink %s: expected %s, found \"%s\"", options->name, expected, options->uri);
+        bool is_uri = strcmp(key, "uri") == 0;
+        log_error("uplink %s: %s%sexpected %s%s%s%s", options->name, is_uri ? "" : key, is_uri ? "" : ": ",
+                  expected, is_uri ? ", found \"" : "", is_uri ? options->uri : "", is_uri ? "\"" : "");
         return -EINVAL;
     }
     const struct link_house house = {bus_loop(uplinks->bus), uplinks->bus};
     cleanup_free char *receive = str_printf(TOPIC_CLOUD_RECEIVE_FORMAT, options->name, "");
-    const struct link_events events = {on_up, on_down, on_received, receive};
+    const struct link_events events = {on_up, on_down, on_probe, on_received, receive};
     size_t at = kind_of(options->uri);
     const struct link_kind *kind = kinds[at];
     if (kind->open && !uplinks->shared[at]) {

@@ -223,10 +223,11 @@ TEST(the_status_is_retained_and_says_how_the_uplink_is)
     bus_send_retained(rig->bus, &late);
     bus_unsubscribe(rig->bus, &late);
     cleanup_free char *begin =
-        str_printf("{\"name\":\"cloud\",\"uri\":\"%s\",\"state\":\"up\",\"since\":", rig->uri);
+        str_printf("{\"name\":\"cloud\",\"uri\":\"%s\",\"kind\":\"mqtt\",\"state\":\"up\",\"since\":", rig->uri);
     CHECK(strncmp(rig->last, begin, strlen(begin)) == 0);
     CHECK(strstr(rig->last,
-                 ",\"reason\":null,\"sent\":0,\"failed\":0,\"received\":0,\"lost\":0,\"subscribed\":[]}"));
+                 ",\"reason\":null,\"sent\":0,\"failed\":0,\"refused\":0,\"lastRefusal\":null,\"bytes\":0,\"inFlight\":0,"
+                 "\"lastSuccess\":null,\"received\":0,\"lost\":0,\"subscribed\":[]}"));
 }
 
 TEST(cutting_disconnects_until_it_is_restored)
@@ -278,7 +279,9 @@ TEST(the_list_counts_what_was_sent_and_what_was_not)
     UNTIL(&rig->cloud, rig->settled_count == 8);
     const char *answer = uplink_rig_ask(rig, "$gatehouse/ctl/uplink/list", "");
     CHECK(strncmp(answer, "{\"uplinks\":[{\"name\":\"cloud\",", 28) == 0);
-    CHECK(strstr(answer, "\"sent\":7,\"failed\":1,\"received\":0,\"lost\":0,\"subscribed\":[]}]}"));
+    CHECK(strstr(answer, "\"sent\":7,\"failed\":1,\"refused\":1,\"lastRefusal\":\"it has no topic\",\"bytes\":7,\"inFlight\":0,"
+                         "\"lastSuccess\":1"));
+    CHECK(strstr(answer, "\"received\":0,\"lost\":0,\"subscribed\":[]}]}"));
 }
 
 TEST(a_command_for_nobody_is_refused)
