@@ -28,6 +28,17 @@ enum option {
     OPTION_FROM,
     OPTION_CURSOR,
     OPTION_NO_HOLD,
+    OPTION_CONFIG,
+    OPTION_UPLINK,
+    OPTION_OUTAGE,
+    OPTION_RATE,
+    OPTION_LINK,
+    OPTION_RTT,
+    OPTION_WINDOW,
+    OPTION_FOR,
+    OPTION_BEGIN,
+    OPTION_TRACE,
+    OPTION_MEASURE,
     OPTIONS
 };
 
@@ -114,6 +125,7 @@ int cmd_stream_tail(const struct call *call);
 int cmd_stream_cursor(const struct call *call);
 int cmd_stream_delete(const struct call *call);
 int cmd_stream_verify(const struct call *call);
+int cmd_stream_trace(const struct call *call);
 int cmd_plugin_list(const struct call *call);
 int cmd_policy_lint(const struct call *call);
 int cmd_plugin_restart(const struct call *call);
@@ -121,3 +133,4 @@ int cmd_uplink_list(const struct call *call);
 int cmd_uplink_status(const struct call *call);
 int cmd_uplink_cut(const struct call *call);
 int cmd_uplink_restore(const struct call *call);
+int cmd_uplink_simulate(const struct call *call);

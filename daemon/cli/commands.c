@@ -20,6 +20,19 @@ const struct option_row option_rows[OPTIONS] = {
     [OPTION_FROM] = {"from", '\0', "NUMBER", "begin at that record"},
     [OPTION_CURSOR] = {"cursor", '\0', "CURSOR", "begin where that cursor is; it stays there"},
     [OPTION_NO_HOLD] = {"no-hold", '\0', NULL, "records may go before this cursor has had them"},
+    [OPTION_CONFIG] = {"config", '\0', "FILE", "streams and uplink as they are in that gatehouse.conf"},
+    [OPTION_UPLINK] = {"uplink", '\0', "NAME", "that one, in place of the first"},
+    [OPTION_OUTAGE] = {"outage", '\0', "TIMES",
+                       "the link is down: 6h, 30s@10m (from then on), several with blanks"},
+    [OPTION_RATE] = {"rate", '\0', "RATE",
+                     "what the uplink may send: 20kbit; in place of the configuration's"},
+    [OPTION_LINK] = {"link", '\0', "RATE", "what the link carries, when that is less"},
+    [OPTION_RTT] = {"rtt", '\0', "MS", "round trip; 100 unless it is given"},
+    [OPTION_WINDOW] = {"window", '\0', "N", "records under way at once; 64 unless it is given"},
+    [OPTION_FOR] = {"for", '\0', "TIME", "how long; else as long as the trace, or twice the outage"},
+    [OPTION_BEGIN] = {"begin", '\0', "HH:MM", "time of the day when it begins, in place of now"},
+    [OPTION_TRACE] = {"trace", '\0', "FILE", "traffic, as gatehouse stream trace records it"},
+    [OPTION_MEASURE] = {"measure", '\0', "SECONDS", "measure the gateway's traffic so long, in place of 10"},
 };
 
 const struct command commands[] = {
@@ -105,6 +118,11 @@ const struct command commands[] = {
     {"stream", "verify", "[NAME]", 0, 1, 0, "Reads what streams hold and compares it with their books.",
      "accepted = delivered + pending + expired + evicted + dead-lettered, for each who reads. Exit status 1: it is not.",
      cmd_stream_verify},
+    {"stream", "trace", "NAME...", 1, ARGUMENTS_MAX, option_bit(OPTION_TIMEOUT),
+     "Shows when records came and how large they are, for uplink simulate --trace.",
+     "A line each: milliseconds from the first, stream, bytes of topic and payload. Of the records that are there; with\n"
+     "--timeout of those that come in that time.",
+     cmd_stream_trace},
     {"plugin", "list", "", 0, 0, 0, "Lists plugins and how they are.", NULL, cmd_plugin_list},
     {"plugin", "restart", "NAME", 1, 1, 0, "Ends a plugin's process and starts a new one.", NULL,
      cmd_plugin_restart},
@@ -120,6 +138,17 @@ const struct command commands[] = {
      "Disconnects an uplink until it is restored; streams keep their records.", NULL, cmd_uplink_cut},
     {"uplink", "restore", "NAME", 1, 1, 0, "Connects an uplink again that was cut.", NULL,
      cmd_uplink_restore},
+    {"uplink", "simulate", "[STREAM=RATE*BYTES[,KEY=VALUE...]...]", 0, ARGUMENTS_MAX,
+     option_bit(OPTION_CONFIG) | option_bit(OPTION_UPLINK) | option_bit(OPTION_OUTAGE) |
+         option_bit(OPTION_RATE) | option_bit(OPTION_LINK) | option_bit(OPTION_RTT) |
+         option_bit(OPTION_WINDOW) | option_bit(OPTION_FOR) | option_bit(OPTION_BEGIN) |
+         option_bit(OPTION_TRACE) | option_bit(OPTION_MEASURE),
+     "Predicts what becomes of streams that share an uplink.",
+     "The gateway's own scheduler runs over a model of streams, log and link. Streams are those of --config, or those that\n"
+     "are given (telemetry=10/s*200,priority=5,deadline=30s; /m and /h are minutes and hours, keys those of gatehouse.conf),\n"
+     "or the running gateway's, whose traffic is measured.\n"
+     "LATE: delivered after the deadline, or waiting beyond it. DISK: the most at a time. FLASH: bytes in whole pages.",
+     cmd_uplink_simulate},
 };
 
 const size_t command_count = array_size(commands);

@@ -3,7 +3,6 @@
 #include "base/value.h"
 #include "config/config_fault.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -399,46 +398,14 @@ static void on_fault(struct ini_faults *faults, char *sentence)
     config_add_fault(container_of(faults, struct collector, faults)->config, sentence);
 }
 
-static int is_conf(const struct dirent *entry)
-{
-    const char *dot = strrchr(entry->d_name, '.');
-    return *entry->d_name != '.' && dot && strcmp(dot, ".conf") == 0;
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort(): the same order in every locale */
-}
-
-static void read_files(struct config *config, const char *path)
-{
-    struct collector collector = {{on_fault}, config};
-    ini_read(&config->ini, path, &collector.faults);
-
-    cleanup_free char *dir = str_printf("%s.d", path);
-    struct dirent **entries;
-    int n = scandir(dir, &entries, is_conf, by_name);
-    if (n < 0) {
-        if (errno != ENOENT)
-            config_add_fault(config,
-                             str_printf("%s: expected a folder that can be read: %s", dir, strerror(errno)));
-        return;
-    }
-    for (int i = 0; i < n; i++) {
-        cleanup_free char *file = str_printf("%s/%s", dir, entries[i]->d_name);
-        ini_read(&config->ini, file, &collector.faults);
-        free(entries[i]);
-    }
-    free(entries);
-}
-
 int config_load(struct config *config, const char *path)
 {
     *config = (struct config){0};
     if (!path && access(DEFAULT_PATH, F_OK) == 0)
         path = DEFAULT_PATH;
+    struct collector collector = {{on_fault}, config};
     if (path)
-        read_files(config, path);
+        ini_read_all(&config->ini, path, &collector.faults);
     take_all(config);
     config_check(config);
     return config->fault_count ? -EINVAL : 0;

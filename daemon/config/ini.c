@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "config/ini_text.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -258,4 +259,37 @@ struct ini_entry *ini_find(struct ini_section *section, const char *key)
     if (entry)
         entry->used = true;
     return entry;
+}
+
+/* ---- with drop-ins ----------------------------------------------------------------------------------------------- */
+
+static int is_conf(const struct dirent *entry)
+{
+    const char *dot = strrchr(entry->d_name, '.');
+    return *entry->d_name != '.' && dot && strcmp(dot, ".conf") == 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort(): the same order in every locale */
+}
+
+void ini_read_all(struct ini *ini, const char *path, struct ini_faults *faults)
+{
+    ini_read(ini, path, faults);
+    cleanup_free char *dir = str_printf("%s.d", path);
+    struct dirent **entries;
+    int n = scandir(dir, &entries, is_conf, by_name);
+    if (n < 0) {
+        if (errno != ENOENT)
+            faults->add(faults,
+                        str_printf("%s: expected a folder that can be read: %s", dir, strerror(errno)));
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        cleanup_free char *file = str_printf("%s/%s", dir, entries[i]->d_name);
+        ini_read(ini, file, faults);
+        free(entries[i]);
+    }
+    free(entries);
 }

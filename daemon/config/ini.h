@@ -44,6 +44,8 @@ enum { INI_FILE_MAX = 1024 * 1024 };
 void ini_parse(struct ini *ini, const char *path, const char *text, size_t len, struct ini_faults *faults);
 /* The same with a file of at most INI_FILE_MAX bytes. That it cannot be read is a fault like the others. */
 void ini_read(struct ini *ini, const char *path, struct ini_faults *faults);
+/* And then those of PATH.d, NAME.conf in order of name. */
+void ini_read_all(struct ini *ini, const char *path, struct ini_faults *faults);
 void ini_done(struct ini *ini);
 
 /* Marks the entry as used; NULL when it is not there. */

@@ -119,8 +119,8 @@ TEST(what_is_unknown_is_answered_with_what_was_expected)
     check_usage("", "status, metrics, pub, sub, shadow, stream, plugin, policy or uplink");
     check_usage("_", "unknown command \"\"");
     check_usage("stat", "\"stat\", expected status, metrics, pub");
-    check_usage("uplink", "expected list, cut or restore");
-    check_usage("uplink mend x", "\"mend\", expected list, cut or restore");
+    check_usage("uplink", "expected list, status, cut, restore or simulate");
+    check_usage("uplink mend x", "\"mend\", expected list, status, cut, restore or simulate");
     check_usage("stream list now", "expected no arguments");
     check_usage("plugin restart", "expected NAME, found 0 arguments");
     check_usage("shadow get a b", "expected THING, found 2 arguments");

@@ -137,6 +137,16 @@ def wrong_usage_is_told_with_status_2(program):
             (("shadow", "update", "a", "{"), "line 1, column 2"),
             (("shadow", "update", "a", "[]"), "expected an object"),
             (("shadow", "update", "a", "[" * 1000), "inside each other"),
+            (("stream", "trace", "a/b"), "name of a stream"),
+            (("uplink", "simulate", "a"), "STREAM=RATE*BYTES"),
+            (("uplink", "simulate", "a=10"), "10/s*200"),
+            (("uplink", "simulate", "a=1/s*1,colour=red"), "priority, weight"),
+            (("uplink", "simulate", "a=1/s*1,priority=11"), "from 1 to 10"),
+            (("uplink", "simulate", "a=1/s*1", "--outage", "1m 1m"), "in order"),
+            (("uplink", "simulate", "a=1/s*1", "--rate", "fast"), "20kbit"),
+            (("uplink", "simulate", "a=1/s*1", "--for", "soon"), "a time"),
+            (("uplink", "simulate", "a=1/s*1", "--begin", "25:00"), "00:00 to 23:59"),
+            (("uplink", "simulate", "a=1/s*1", "--rtt", "x"), "from 0 to 600000"),
             (("shadow", "update", "a", "-"), "expected a value")):
         done = program.run(*words, status=2)
         check(said in done.stderr and not done.stdout, f"{words}: {done.stderr}")

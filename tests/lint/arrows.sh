@@ -19,7 +19,7 @@ allowed() {
     http) echo "base wire net bus identity" ;;
     services/streams | services/uplink) echo "base schedule bus store cloud identity" ;;
     services/*) echo "base bus store cloud identity" ;;
-    cli) echo "base schedule wire identity" ;; # identity: policies are judged without a daemon
+    cli) echo "base schedule wire identity config" ;; # config: its reader of files; identity: policies are judged without a daemon
     lazy) echo "base net cloud main" ;; # passes calls on to what is loaded later
     *) echo "?" ;;
     esac
