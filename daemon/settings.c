@@ -120,5 +120,9 @@ struct uplink_options settings_uplink(const struct config_uplink *uplink, const 
         .stall_timeout_s = (unsigned)uplink->stall_timeout_s,
         .connections = (unsigned)uplink->connections,
         .gzip = uplink->compress,
+        .path = or_null(uplink->path),
+        .rotate_bytes = (uint64_t)uplink->rotate_bytes,
+        .rotate_ms = uplink->rotate_s ? uplink->rotate_s * 1000 : -1,
+        .disk_max = (uint64_t)uplink->disk_max,
     };
 }

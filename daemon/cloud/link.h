@@ -100,3 +100,4 @@ struct link_kind {
 /* The kinds of this room. */
 extern const struct link_kind link_mqtt; /* link_mqtt.c over mqtt_link.h */
 extern const struct link_kind link_http; /* link_http.c: batches, libcurl */
+extern const struct link_kind link_file; /* link_file.c over archive.h */

@@ -1,5 +1,6 @@
 #include "cloud/uplink_options.h"
 
+#include "cloud/archive_name.h"
 #include "cloud/mqtt_link.h"
 #include "cloud/record.h"
 
@@ -9,10 +10,8 @@ static const struct {
     const char *scheme;
     unsigned kind;
 } schemes[] = {
-    {"mqtt://", UPLINK_MQTT},
-    {"mqtts://", UPLINK_MQTT},
-    {"http://", UPLINK_HTTP},
-    {"https://", UPLINK_HTTP},
+    {"mqtt://", UPLINK_MQTT},  {"mqtts://", UPLINK_MQTT}, {"http://", UPLINK_HTTP},
+    {"https://", UPLINK_HTTP}, {"file://", UPLINK_FILE},
 };
 
 unsigned uplink_kind(const char *uri)
@@ -36,17 +35,21 @@ static const struct {
     {"cert", UPLINK_MQTT | UPLINK_HTTP},
     {"key", UPLINK_MQTT | UPLINK_HTTP},
     {"method", UPLINK_HTTP},
-    {"format", UPLINK_HTTP},
+    {"format", UPLINK_HTTP | UPLINK_FILE},
     {"headers", UPLINK_HTTP},
     {"authorization-file", UPLINK_HTTP},
-    {"batch-size", UPLINK_HTTP},
-    {"batch-bytes", UPLINK_HTTP},
-    {"batch-interval", UPLINK_HTTP},
+    {"batch-size", UPLINK_HTTP | UPLINK_FILE},
+    {"batch-bytes", UPLINK_HTTP | UPLINK_FILE},
+    {"batch-interval", UPLINK_HTTP | UPLINK_FILE},
     {"connect-timeout", UPLINK_HTTP},
     {"stall-timeout", UPLINK_HTTP},
     {"ordered", UPLINK_HTTP},
     {"connections", UPLINK_HTTP},
     {"compress", UPLINK_HTTP},
+    {"path", UPLINK_FILE},
+    {"rotate-size", UPLINK_FILE},
+    {"rotate-time", UPLINK_FILE},
+    {"disk-max", UPLINK_FILE},
 };
 
 unsigned uplink_key_kinds(const char *key)
@@ -85,13 +88,21 @@ static const char *http_uri_check(const char *uri)
     return record_pattern_check(end);
 }
 
+static const char *file_uri_check(const char *uri)
+{
+    const char *dir = uri + strlen("file://");
+    return *dir == '/' && dir[1] ? NULL : "file:///FOLDER";
+}
+
 const char *uplink_uri_check(const char *uri)
 {
     switch (uplink_kind(uri)) {
     case UPLINK_MQTT: return mqtt_link_uri_check(uri);
     case UPLINK_HTTP: return http_uri_check(uri);
+    case UPLINK_FILE: return file_uri_check(uri);
     default:
-        return "mqtt://HOST[:PORT], mqtts://HOST[:PORT], http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH";
+        return "mqtt://HOST[:PORT], mqtts://HOST[:PORT], http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH or "
+               "file:///FOLDER";
     }
 }
 
@@ -113,6 +124,18 @@ static const char *http_format_check(const char *text)
 {
     static const char *const words[] = {"json", "ndjson", "raw", NULL};
     return is_one_of(text, words) ? NULL : "json, ndjson or raw";
+}
+
+static const char *file_format_check(const char *text)
+{
+    static const char *const words[] = {"ndjson", "lines", "length", NULL};
+    return is_one_of(text, words) ? NULL : "ndjson, lines or length";
+}
+
+static const char *path_check(const char *pattern)
+{
+    const char *expected = archive_pattern_check(pattern);
+    return expected ? expected : record_pattern_check(pattern);
 }
 
 static bool header_is_good(const char *text, size_t len)
@@ -146,7 +169,7 @@ static const char *authorization_check(const char *text)
     return NULL;
 }
 
-const char *uplink_options_check(const struct uplink_options *options, const char **key)
+const char *uplink_options_check(const struct uplink_options *options, size_t *at, const char **key)
 {
     const struct {
         const char *key, *text;
@@ -156,13 +179,16 @@ const char *uplink_options_check(const struct uplink_options *options, const cha
         {"uri", options->uri, uplink_uri_check, UPLINK_KINDS},
         {"method", options->method, method_check, UPLINK_HTTP},
         {"format", options->format, http_format_check, UPLINK_HTTP},
+        {"format", options->format, file_format_check, UPLINK_FILE},
+        {"path", options->path, path_check, UPLINK_FILE},
         {"headers", options->headers, headers_check, UPLINK_HTTP},
         {"authorization-file", options->authorization, authorization_check, UPLINK_HTTP},
     };
     unsigned kind = uplink_kind(options->uri);
-    for (size_t i = 0; i < array_size(texts); i++) {
-        const char *expected =
-            texts[i].text && (!kind || texts[i].kinds & kind) ? texts[i].check(texts[i].text) : NULL;
+    while (*at < array_size(texts)) {
+        size_t i = (*at)++;
+        const char *text = kind && !(texts[i].kinds & kind) ? NULL : texts[i].text;
+        const char *expected = text ? texts[i].check(text) : NULL;
         *key = texts[i].key;
         if (expected)
             return expected;

@@ -29,9 +29,20 @@ struct uplink_options {
     unsigned stall_timeout_s;
     unsigned connections; /* 1 to 8; more than one: without order */
     bool gzip;
+
+    /* file: batches as above; format: ndjson, lines or length */
+    const char *path;      /* of files below the folder, with words of record.h; NULL: ${topic} */
+    uint64_t rotate_bytes; /* 0 for the default of 16 MiB */
+    int64_t rotate_ms;     /* 0 for the default of an hour, negative: never */
+    uint64_t disk_max;     /* bytes of all files of the folder; 0: no limit */
 };
 
-enum { UPLINK_MQTT = 1, UPLINK_HTTP = 2, UPLINK_KINDS = UPLINK_MQTT | UPLINK_HTTP };
+enum {
+    UPLINK_MQTT = 1,
+    UPLINK_HTTP = 2,
+    UPLINK_FILE = 4,
+    UPLINK_KINDS = UPLINK_MQTT | UPLINK_HTTP | UPLINK_FILE,
+};
 
 /* Of which kind is an uplink with that URI; 0: of none. */
 unsigned uplink_kind(const char *uri);
@@ -40,5 +51,6 @@ unsigned uplink_key_kinds(const char *key);
 
 /* NULL, or what was expected instead of this text. */
 const char *uplink_uri_check(const char *uri);
-/* The same for all texts, and *key says of which: a key of the configuration. */
-const char *uplink_options_check(const struct uplink_options *options, const char **key);
+/* The same for all texts, from the one with number *at on, which is 0 at first and then the next one's: NULL when there is
+ * no more to say. *key: the text's key in the configuration. */
+const char *uplink_options_check(const struct uplink_options *options, size_t *at, const char **key);

@@ -24,6 +24,8 @@ struct config_uplink {
     int64_t batch_records, batch_bytes, batch_interval; /* ms */
     int64_t connect_timeout_s, stall_timeout_s, connections;
     bool ordered, compress;
+    char *path;
+    int64_t rotate_bytes, rotate_s, disk_max;
     char *rate, *burst, *floor, *live_share, *day_budget, *day_begins; /* schedule/schedule_text.h */
     struct schedule_link link;                                         /* made of them */
 };

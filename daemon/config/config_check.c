@@ -90,9 +90,10 @@ static void check_uplink_texts(struct config *config, const struct config_uplink
         .method = or_null(uplink->method),
         .format = or_null(uplink->format),
         .headers = or_null(uplink->headers),
+        .path = or_null(uplink->path),
     };
-    const char *key, *expected = *uplink->uri ? uplink_options_check(&options, &key) : NULL;
-    if (expected)
+    size_t at = 0;
+    for (const char *key, *expected; *uplink->uri && (expected = uplink_options_check(&options, &at, &key));)
         fault(config, "uplink", uplink->name, key, expected);
 }
 
@@ -113,7 +114,7 @@ static void check_uplink(struct config *config, struct config_uplink *uplink)
     take_link(config, uplink);
     check_uplink_texts(config, uplink);
     check_uplink_keys(config, uplink);
-    if (uplink->connections > 1 && uplink->ordered)
+    if (uplink_kind(uplink->uri) == UPLINK_HTTP && uplink->connections > 1 && uplink->ordered)
         fault(config, "uplink", uplink->name, "ordered", "no, since there is more than one connection");
     if (*uplink->password_file && !*uplink->username)
         fault(config, "uplink", uplink->name, "username", "the user whose password is in password-file");

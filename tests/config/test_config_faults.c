@@ -56,7 +56,8 @@ static const struct {
     {UPLINK "port = 8883\n",
      {"gatehouse.conf:3: [uplink cloud] port: unknown key: expected uri, client-id, username, password-file, "
       "ca, cert, key, keepalive, protocol, method, format, headers, authorization-file, proxy, batch-size, batch-bytes, "
-      "batch-interval, connect-timeout, stall-timeout, ordered, connections, compress, rate, burst, floor, live-share, day-budget or day-begins, found \"8883\""}},
+      "batch-interval, connect-timeout, stall-timeout, ordered, connections, compress, path, rotate-size, rotate-time, disk-max, "
+      "rate, burst, floor, live-share, day-budget or day-begins, found \"8883\""}},
     {"[gateway]\nname = a\nname = b\n",
      {"gatehouse.conf:3: [gateway] name: expected once in a section, line 2 has it already, found \"b\""}},
     {"\n[listener l]\n", {"gatehouse.conf:2: [listener l]: expected a key \"uri\", found none"}},
@@ -108,8 +109,21 @@ static const struct {
       "65535s, found \"2\""}},
     /* grammars of other rooms */
     {"[uplink cloud]\nuri = ftp://c\n",
-     {"gatehouse.conf:2: [uplink cloud] uri: expected mqtt://HOST[:PORT], mqtts://HOST[:PORT], http://HOST[:PORT]/PATH or "
-      "https://HOST[:PORT]/PATH, found \"ftp://c\""}},
+     {"gatehouse.conf:2: [uplink cloud] uri: expected mqtt://HOST[:PORT], mqtts://HOST[:PORT], http://HOST[:PORT]/PATH, "
+      "https://HOST[:PORT]/PATH or file:///FOLDER, found \"ftp://c\""}},
+    {"[uplink f]\nuri = file://folder\n",
+     {"gatehouse.conf:2: [uplink f] uri: expected file:///FOLDER, found \"file://folder\""}},
+    {"[uplink f]\nuri = file:///f\nformat = json\npath = ../${topic}\nconnections = 2\n",
+     {"gatehouse.conf:3: [uplink f] format: expected ndjson, lines or length, found \"json\"",
+      "gatehouse.conf:4: [uplink f] path: expected a path below the folder, without empty levels, . and .., found "
+      "\"../${topic}\"",
+      "gatehouse.conf:5: [uplink f] connections: expected no such key for an uplink to file:, found \"2\""}},
+    {"[uplink f]\nuri = file:///f\npath = ../${topic}\n",
+     {"gatehouse.conf:3: [uplink f] path: expected a path below the folder, without empty levels, . and .., found "
+      "\"../${topic}\""}},
+    {"[uplink f]\nuri = file:///f\npath = a/${topics}\n",
+     {"gatehouse.conf:3: [uplink f] path: expected ${topic}, ${stream}, ${seq}, ${time}, ${gateway}, ${uplink}, ${year}, "
+      "${month}, ${day} or ${hour}, found \"a/${topics}\""}},
     {"[uplink w]\nuri = http:///path\n",
      {"gatehouse.conf:2: [uplink w] uri: expected http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], no user in it, "
       "found \"http:///path\""}},

@@ -265,9 +265,10 @@ def formats(suite):
     with Stage(suite, "format = raw\nmethod = PUT\n", path="/${stream}/${topic}?gw=${gateway}") as stage:
         stage.publish(9)
         stage.arrive()
-        check({path for path, _, _ in stage.server.posts} == {f"/-/r/{i}?gw=test" for i in range(3)} or
-              {path for path, _, _ in stage.server.posts} == {f"/s/r/{i}?gw=test" for i in range(3)},
+        check({path for path, _, _ in stage.server.posts} == {f"/s/r/{i}?gw=test" for i in range(3)},
               str([path for path, _, _ in stage.server.posts]))
+        check([int(headers["Gatehouse-Seq"]) for _, headers, _ in stage.server.posts] == list(range(9)), "numbers")
+        check(stage.server.posts[4][1]["Idempotency-Key"] == '"test/s/4"', str(stage.server.posts[4][1]))
 
 
 def broken(suite, plan, twice=False):
@@ -317,6 +318,23 @@ def too_large(suite):
         stage.arrive()
         refused = sum(len(records) > 5 for _, _, records in stage.server.posts)
         check(refused < 8, f"its size is remembered: {refused} were too large")
+
+
+def dead_letters(suite):
+    """In a stream those that are refused for good become dead letters, and all others arrive."""
+    with Stage(suite) as stage:
+        stage.server.usual = refuse_bad
+        for i in range(60):
+            stage.publish(1, "bad" if i in (0, 17, 18, 59) else "n")
+        wait_for(lambda: stage.gw.stream("s")["pending"] == 0, "all are settled")
+        numbers = [int(r["payload"].lstrip("n")) for r in stage.server.taken]
+        check(numbers == [i for i in range(60) if i not in (0, 17, 18, 59)], f"the others arrive, in order: {numbers}")
+        lines = stage.gw.cli("--json", "stream", "read", "dead-letters").splitlines()
+        letters = [json.loads(json.loads(line)["payload"]) for line in lines]
+        check([letter["payload"] for letter in letters] == ["bad0", "bad17", "bad18", "bad59"], str(letters))
+        check(all(letter["uplink"] == "web" and letter["stream"] == "s" and letter["code"] == 0x99
+                  for letter in letters), str(letters))
+        check(uplink(stage.gw)["refused"] == 4 and "422" in uplink(stage.gw)["lastRefusal"], str(uplink(stage.gw)))
 
 
 def bad_ones(suite):
@@ -452,6 +470,7 @@ def main():
         ("Retry-After is obeyed", retry_after),
         ("what is too large is halved", too_large),
         ("one that is refused for good is refused alone", bad_ones),
+        ("records that are refused for good become dead letters", dead_letters),
         ("of a partial success only the rest is sent again", partial),
         ("several connections without order", many_connections),
         ("a server that is away", away),

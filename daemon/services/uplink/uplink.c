@@ -32,7 +32,7 @@ enum {
 
 enum uplink_state { CONNECTING, UP, DOWN, PROBING };
 
-static const struct link_kind *const kinds[] = {&link_mqtt, &link_http};
+static const struct link_kind *const kinds[] = {&link_mqtt, &link_http, &link_file};
 
 struct uplink {
     struct uplinks *uplinks;
@@ -380,7 +380,8 @@ static size_t kind_of(const char *uri)
 
 static int link_new(struct uplink *uplink, struct uplinks *uplinks, const struct uplink_options *options)
 {
-    const char *key, *expected = uplink_options_check(options, &key);
+    size_t from = 0;
+    const char *key, *expected = uplink_options_check(options, &from, &key);
     if (expected) {
         bool is_uri = strcmp(key, "uri") == 0;
         log_error("uplink %s: %s%sexpected %s%s%s%s", options->name, is_uri ? "" : key, is_uri ? "" : ": ",
