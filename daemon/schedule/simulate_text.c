@@ -151,11 +151,13 @@ static bool take_time(const char *text, size_t len, int64_t *ret)
     char word[24];
     if (len == 0 || len >= sizeof word)
         return false;
+    bool is_ms = len > 2 && memcmp(text + len - 2, "ms", 2) == 0;
+    len -= is_ms ? 2 : 0;
     memcpy(word, text, len);
     word[len] = '\0';
-    if (!value_parse(VALUE_TIME, word, ret) || *ret > 10ll * 366 * 86400)
+    if (!value_parse(is_ms ? VALUE_NUMBER : VALUE_TIME, word, ret) || *ret > 10ll * 366 * 86400)
         return false;
-    *ret *= 1000;
+    *ret *= is_ms ? 1 : 1000;
     return true;
 }
 

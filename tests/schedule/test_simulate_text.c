@@ -76,8 +76,12 @@ TEST(cuts_are_in_order_and_apart)
     CHECK_INT(simulate_cuts_parse(cuts, " 30s@1m  1m@10m ", &expected), 2);
     CHECK_INT(cuts[0].from, 60000);
     CHECK_INT(cuts[1].to, 660000);
+    CHECK_INT(simulate_cuts_parse(cuts, "500ms@1500ms", &expected), 1);
+    CHECK_INT(cuts[0].from, 1500);
+    CHECK_INT(cuts[0].to, 2000);
     CHECK_INT(simulate_cuts_parse(cuts, "", &expected), 0);
-    static const char *const bad[] = {"0", "x", "1m@", "@1m", "1m@x", "5m@1m 1m@5m", "1m 1m", "1m@1m@1m"};
+    static const char *const bad[] = {"0",           "x",     "1m@",      "@1m", "1m@x",
+                                      "5m@1m 1m@5m", "1m 1m", "1m@1m@1m", "ms",  "5mms"};
     for (size_t i = 0; i < array_size(bad); i++)
         CHECK_INT(simulate_cuts_parse(cuts, bad[i], &expected), -1);
 }
