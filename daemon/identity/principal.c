@@ -81,6 +81,14 @@ struct principal *principal_new_plugin(const char *name, const char *publish, co
     return principal;
 }
 
+struct principal *principal_new_registered(const char *id, const char *name, struct principal_permit *permit)
+{
+    struct principal *principal = principal_new(PRINCIPAL_CERTIFICATE, name);
+    principal->id = str_copy(id);
+    principal->permit = permit;
+    return principal;
+}
+
 struct principal *principal_ref(struct principal *principal)
 {
     principal->refs++;
@@ -99,6 +107,9 @@ struct principal *principal_unref(struct principal *principal)
     if (principal && --principal->refs == 0) {
         list_free(principal->publish);
         list_free(principal->subscribe);
+        if (principal->permit)
+            principal->permit->done(principal->permit);
+        free(principal->id);
         free(principal->name);
         free(principal);
     }
@@ -117,6 +128,10 @@ bool policy_allows(const struct principal *principal, enum policy_action action,
                    size_t len)
 {
     if (principal->everything)
+        return true;
+    if (principal->permit)
+        return principal->permit->allows(principal->permit, action, topic, len);
+    if (action == POLICY_RECEIVE || action == POLICY_RETAIN)
         return true;
     if (action == POLICY_PUBLISH && len && *topic == '$' && is_answer(topic, len))
         return false;

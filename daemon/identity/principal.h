@@ -6,13 +6,35 @@
  *
  *      publish      dt/NAME/#  gh/nodes/NAME/#  cmd/NAME/+/reply  $aws/things/NAME/# (requests)  $aws/rules/#
  *      subscribe    cmd/NAME/#  gh/nodes/NAME/#  $aws/things/NAME/#
+ *
+ * Whoever is in the registry has a permit in place of lists: his policies decide, and they may change while he is connected
+ * (permit.h).
  */
 #pragma once
 
 #include "base/base.h"
 
 enum principal_kind { PRINCIPAL_OPEN, PRINCIPAL_CONTROL, PRINCIPAL_CERTIFICATE, PRINCIPAL_PLUGIN };
-enum policy_action { POLICY_PUBLISH, POLICY_SUBSCRIBE };
+/* To receive, and to retain what may be published, is asked of permits only. */
+enum policy_action { POLICY_PUBLISH, POLICY_SUBSCRIBE, POLICY_RECEIVE, POLICY_RETAIN };
+
+/* What is asked when somebody connects by MQTT. */
+struct principal_connect {
+    const char *client_id;
+    size_t client_id_len;
+    bool is_persistent, has_will, will_retain;
+    const char *will_topic;
+    size_t will_topic_len;
+};
+
+/* Of one connection; a member of what implements it. */
+struct principal_permit {
+    /* May he connect like this? From now on decisions know the client id. *why is a constant. */
+    bool (*connect)(struct principal_permit *permit, const struct principal_connect *connect,
+                    const char **why);
+    bool (*allows)(struct principal_permit *permit, enum policy_action action, const char *name, size_t len);
+    void (*done)(struct principal_permit *permit);
+};
 
 struct principal {
     unsigned refs;
@@ -21,6 +43,8 @@ struct principal {
     char *name;
     char **publish; /* NULL-terminated lists of filters */
     char **subscribe;
+    struct principal_permit *permit; /* NULL: the lists */
+    char *id;                        /* with a permit: the name in the registry */
 };
 
 /* May do everything. */
@@ -29,11 +53,13 @@ struct principal *principal_new_unlimited(enum principal_kind kind, const char *
 struct principal *principal_new_node(const char *name);
 /* Lists of filters separated by blanks, as a plugin's section has them; NULL is an empty list. */
 struct principal *principal_new_plugin(const char *name, const char *publish, const char *subscribe);
+/* Somebody in the registry: id is his name there, `name` what he is called. The permit becomes the principal's. */
+struct principal *principal_new_registered(const char *id, const char *name, struct principal_permit *permit);
 struct principal *principal_ref(struct principal *principal);
 struct principal *principal_unref(struct principal *principal);
 define_cleanup(struct principal *, principal_unref)
 
-    /* For POLICY_SUBSCRIBE the topic is a filter: allowed if one listed filter covers it. Topics of the house
+/* For POLICY_SUBSCRIBE the topic is a filter: allowed if one listed filter covers it. Topics of the house
  * ($gatehouse/ctl/#, $gatehouse/status/# to publish on) are for those who may do everything. */
-    bool policy_allows(const struct principal *principal, enum policy_action action, const char *topic,
-                       size_t len);
+bool policy_allows(const struct principal *principal, enum policy_action action, const char *topic,
+                   size_t len);

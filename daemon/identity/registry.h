@@ -155,6 +155,7 @@ struct registry_certificate {
     const char *id;      /* of the DER form: 64 hex digits */
     const char *ca;      /* id of the authority that signed it; NULL: not known here */
     const char *subject; /* for people */
+    const char *serial;  /* hex; may be NULL */
     int64_t not_before_s, not_after_s;
 };
 /* One that is there already: REGISTRY_EXISTS. */

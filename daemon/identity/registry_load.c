@@ -155,9 +155,10 @@ static void on_principal(struct loading *loading, sqlite3_stmt *st)
     principal->modified_ms = sqlite3_column_int64(st, 4);
     principal->ca = text_of(st, 5);
     principal->subject = text_of(st, 6);
-    principal->not_before_s = sqlite3_column_int64(st, 7);
-    principal->not_after_s = sqlite3_column_int64(st, 8);
-    principal->secret = blob_of(st, 9, &principal->secret_len);
+    principal->serial = text_of(st, 7);
+    principal->not_before_s = sqlite3_column_int64(st, 8);
+    principal->not_after_s = sqlite3_column_int64(st, 9);
+    principal->secret = blob_of(st, 10, &principal->secret_len);
 }
 
 static void on_link(struct loading *loading, sqlite3_stmt *st)
@@ -273,9 +274,9 @@ static int read_tables(struct loading *loading, struct store_db *db)
                  on_member);
     if (r == 0)
         r = each(loading, db,
-                 store_statement(db,
-                                 "SELECT name, kind, status, created, modified, ca, subject, not_before_s, "
-                                 "not_after_s, secret FROM principal"),
+                 store_statement(
+                     db, "SELECT name, kind, status, created, modified, ca, subject, serial, not_before_s, "
+                         "not_after_s, secret FROM principal"),
                  on_principal);
     if (r == 0)
         r = each(loading, db, store_statement(db, "SELECT principal, thing, exclusive FROM thing_principal"),

@@ -118,7 +118,7 @@ struct registry_principal {
     struct registry_policy *policies[REGISTRY_PRINCIPAL_POLICIES_MAX];
     size_t policy_count;
     /* A certificate: */
-    char *ca, *subject; /* NULL: not known */
+    char *ca, *subject, *serial; /* NULL: not known */
     int64_t not_before_s, not_after_s;
     /* A key, or a user's hash: */
     uint8_t *secret;

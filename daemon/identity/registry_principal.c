@@ -25,6 +25,7 @@ void registry_principal_free(struct registry_principal *principal)
     free(principal->things);
     free(principal->ca);
     free(principal->subject);
+    free(principal->serial);
     free((char *)principal->key.text);
     free(principal);
 }
@@ -73,6 +74,7 @@ int registry_certificate_register(struct registry *registry, const struct regist
         principal_new(registry, certificate->id, REGISTRY_CERTIFICATE, status);
     principal->ca = str_copy(certificate->ca);
     principal->subject = str_copy(certificate->subject);
+    principal->serial = str_copy(certificate->serial);
     principal->not_before_s = certificate->not_before_s;
     principal->not_after_s = certificate->not_after_s;
     struct registry_write *write = registry_write_new();

@@ -212,8 +212,9 @@ void registry_write_member(struct registry_write *write, const char *thing, cons
 void registry_write_principal(struct registry_write *write, const struct registry_principal *principal)
 {
     struct row *row = row_new(
-        write, "INSERT OR REPLACE INTO principal (name, kind, status, created, modified, ca, subject, "
-               "not_before_s, not_after_s, secret) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
+        write,
+        "INSERT OR REPLACE INTO principal (name, kind, status, created, modified, ca, subject, serial, "
+        "not_before_s, not_after_s, secret) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
     row_text(row, principal->key.text);
     row_int(row, principal->kind);
     row_int(row, principal->status);
@@ -221,6 +222,7 @@ void registry_write_principal(struct registry_write *write, const struct registr
     row_int(row, principal->modified_ms);
     row_text(row, principal->ca);
     row_text(row, principal->subject);
+    row_text(row, principal->serial);
     row_int(row, principal->not_before_s);
     row_int(row, principal->not_after_s);
     row_blob(row, principal->secret, principal->secret_len);

@@ -22,6 +22,7 @@ struct x509_facts {
     char id[X509_ID_BYTES]; /* SHA-256 of the DER form, lower-case hex */
     char *subject;          /* "CN = press-07, O = Plant A" */
     char *common_name;      /* NULL: it has none, or one with U+0000 in it */
+    char *serial;           /* hex, as x509_each_field() has it */
     int64_t not_before_s, not_after_s;
     bool is_ca; /* basicConstraints */
     bool

@@ -2,23 +2,26 @@
 
 #include <errno.h>
 
-/* The first context loads the part; all else comes with a context or a connection of one, or with nothing. */
+/* The first context, or the first certificate (x509.c), loads the part; all else comes with a context or a connection of
+ * one, or with nothing. */
 
 static const struct tls_table *part;
+
+const struct tls_table *lazy_tls(char **why)
+{
+    char *reason = NULL;
+    if (!part)
+        part = lazy_load("gatehouse-tls.so", "gatehouse_tls", &reason);
+    if (!part && why)
+        *why = str_printf("TLS %s", reason);
+    free(reason);
+    return part;
+}
 
 int tls_server_context(struct ssl_ctx_st **ret, const struct tls_options *options, struct ssl_ctx_st *before,
                        char **why)
 {
-    if (!part) {
-        char *reason = NULL;
-        part = lazy_load("gatehouse-tls.so", "gatehouse_tls", &reason);
-        if (!part) {
-            *why = str_printf("TLS %s", reason);
-            free(reason);
-            return -ENOTSUP;
-        }
-    }
-    return part->server_context(ret, options, before, why);
+    return lazy_tls(why) ? part->server_context(ret, options, before, why) : -ENOTSUP;
 }
 
 struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context)
@@ -81,4 +84,14 @@ void tls_say_goodbye(struct ssl_st *tls)
 const char *tls_peer_name(const struct ssl_st *tls)
 {
     return part->peer_name(tls);
+}
+
+uint8_t *tls_peer_der(const struct ssl_st *tls, size_t *len)
+{
+    return part->peer_der(tls, len);
+}
+
+const char *tls_server_name(const struct ssl_st *tls)
+{
+    return part->server_name(tls);
 }

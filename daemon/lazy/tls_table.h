@@ -1,6 +1,7 @@
-/* The table of gatehouse-tls.so: the functions of net/tls.h. */
+/* The table of gatehouse-tls.so: the functions of net/tls.h and identity/x509.h. */
 #pragma once
 
+#include "identity/x509.h"
 #include "lazy/lazy.h"
 #include "net/tls.h"
 
@@ -19,4 +20,21 @@ struct tls_table {
     __typeof__(tls_write) *write;
     __typeof__(tls_say_goodbye) *say_goodbye;
     __typeof__(tls_peer_name) *peer_name;
+    __typeof__(tls_peer_der) *peer_der;
+    __typeof__(tls_server_name) *server_name;
+
+    __typeof__(x509_from_pem) *x509_from_pem;
+    __typeof__(x509_to_pem) *x509_to_pem;
+    __typeof__(x509_facts) *x509_facts;
+    __typeof__(x509_is_issued_by) *x509_is_issued_by;
+    __typeof__(x509_each_field) *x509_each_field;
+    __typeof__(x509_signer_open) *x509_signer_open;
+    __typeof__(x509_signer_close) *x509_signer_close;
+    __typeof__(x509_signer_der) *x509_signer_der;
+    __typeof__(x509_issue) *x509_issue;
+    __typeof__(x509_issued_done) *x509_issued_done;
+    __typeof__(x509_revocation_list) *x509_revocation_list;
 };
+
+/* Loaded with the first call; NULL: *why (free it) says what is wrong. */
+const struct tls_table *lazy_tls(char **why);

@@ -225,3 +225,13 @@ const char *channel_certificate_name(const struct channel *channel)
 {
     return channel->tls ? tls_peer_name(channel->tls) : NULL;
 }
+
+uint8_t *channel_certificate(const struct channel *channel, size_t *len)
+{
+    return channel->tls ? tls_peer_der(channel->tls, len) : NULL;
+}
+
+const char *channel_server_name(const struct channel *channel)
+{
+    return channel->tls ? tls_server_name(channel->tls) : NULL;
+}

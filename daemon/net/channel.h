@@ -54,3 +54,7 @@ bool channel_read_away(struct channel *channel);
 
 /* Common name of the peer's verified certificate, NULL without one. Valid as long as the channel. */
 const char *channel_certificate_name(const struct channel *channel);
+/* The certificate itself in DER form, which the caller frees; NULL without one. */
+uint8_t *channel_certificate(const struct channel *channel, size_t *len) must_check;
+/* The host name that a TLS client asked for; NULL: none. */
+const char *channel_server_name(const struct channel *channel);

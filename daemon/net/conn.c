@@ -588,3 +588,13 @@ const char *conn_certificate_name(const struct conn *conn)
 {
     return channel_certificate_name(&conn->channel);
 }
+
+uint8_t *conn_certificate(const struct conn *conn, size_t *len)
+{
+    return channel_certificate(&conn->channel, len);
+}
+
+const char *conn_server_name(const struct conn *conn)
+{
+    return channel_server_name(&conn->channel);
+}

@@ -101,3 +101,7 @@ const struct address *conn_address(const struct conn *conn);
 bool conn_credentials(const struct conn *conn, pid_t *pid, uid_t *uid);
 /* Common name of the verified client certificate, NULL without one. Valid as long as the conn; known once bytes come. */
 const char *conn_certificate_name(const struct conn *conn);
+/* The certificate itself in DER form, which the caller frees; NULL without one. */
+uint8_t *conn_certificate(const struct conn *conn, size_t *len) must_check;
+/* The host name that a TLS client asked for (SNI), NULL without one. Valid as long as the conn. */
+const char *conn_server_name(const struct conn *conn);

@@ -305,3 +305,21 @@ const char *tls_peer_name(const struct ssl_st *tls)
 {
     return stream_of(tls)->name;
 }
+
+uint8_t *tls_peer_der(const struct ssl_st *tls, size_t *len)
+{
+    const X509 *certificate = SSL_get0_peer_certificate(tls);
+    if (!certificate || !SSL_is_init_finished(tls) || SSL_get_verify_result(tls) != X509_V_OK)
+        return NULL;
+    unsigned char *bytes = NULL;
+    int n = i2d_X509(certificate, &bytes);
+    uint8_t *der = n > 0 ? (uint8_t *)str_copy_n((const char *)bytes, (size_t)n) : NULL;
+    *len = n > 0 ? (size_t)n : 0;
+    OPENSSL_free(bytes);
+    return der;
+}
+
+const char *tls_server_name(const struct ssl_st *tls)
+{
+    return SSL_get_servername(tls, TLSEXT_NAMETYPE_host_name);
+}

@@ -26,6 +26,13 @@ struct tls_files {
  * lists none is let in. */
 enum tls_speaks { TLS_MQTT, TLS_HTTP, TLS_REST };
 
+/* Who says which client certificates may come in: asked in the handshake, on the loop. */
+struct tls_gate {
+    /* problem: what is wrong with it already (its dates, or its chain where authorities are given), NULL: nothing. false: it
+     * is refused. It has to be known by its bytes: without authorities nobody has looked at who signed it. */
+    bool (*judge)(struct tls_gate *gate, const uint8_t *der, size_t len, const char *problem);
+};
+
 struct tls_options {
     const struct tls_files
         *files; /* the first certificate is shown unless another is for the name that is asked for */
@@ -35,6 +42,9 @@ struct tls_options {
         *ca; /* PEM file; NULL: no client certificates are asked for; else they are required and must be
                            signed by one of these */
     enum tls_speaks speaks;
+    /* NULL: only the authorities count. With it and without `ca` client certificates are asked for and required, and it alone
+     * decides. */
+    struct tls_gate *gate;
 };
 
 /* A server's context. before: an earlier one whose tickets are still taken, if the authorities are the same; or NULL. On
@@ -71,3 +81,7 @@ void tls_say_goodbye(struct ssl_st *tls);
 
 /* Common name of the verified client certificate, NULL without one; from the end of the handshake, valid as long as tls. */
 const char *tls_peer_name(const struct ssl_st *tls);
+/* The verified client certificate in DER form, which the caller frees; NULL without one. */
+uint8_t *tls_peer_der(const struct ssl_st *tls, size_t *len) must_check;
+/* The host name that the client asked for (SNI); NULL: none. */
+const char *tls_server_name(const struct ssl_st *tls);

@@ -91,8 +91,9 @@ static bool digest_of(X509_STORE *store, unsigned char digest[EVP_MAX_MD_SIZE], 
     return good;
 }
 
-static int load_authorities(SSL_CTX *context, const char *ca, char **why)
+static int load_authorities(SSL_CTX *context, const struct tls_options *options, char **why)
 {
+    const char *ca = options->ca;
     static const char expected[] = "certificates of authorities in PEM form";
     unsigned char digest[EVP_MAX_MD_SIZE] = "gatehouse";
     unsigned len = 9;
@@ -104,8 +105,9 @@ static int load_authorities(SSL_CTX *context, const char *ca, char **why)
         if (SSL_CTX_load_verify_file(context, ca) != 1 ||
             !digest_of(SSL_CTX_get_cert_store(context), digest, &len))
             return no_file(why, ca, expected);
-        SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     }
+    if (options->ca || options->gate)
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     (void)SSL_CTX_set_session_id_context(context, digest, size_min(len, SSL_MAX_SID_CTX_LENGTH));
     return 0;
 }
@@ -125,13 +127,48 @@ static int choose_protocol(SSL *tls, const unsigned char **ret, unsigned char *l
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* The chain that was found is not kept: nobody asks for it, and idle connections are many. */
+/* With the gateway's own idea of the time: before 2024 the clock was never set, and nobody's certificate is too young. */
+static int dates_of(const X509 *certificate)
+{
+    static const time_t clock_floor = 1704067200;
+    time_t now = time(NULL);
+    if (now >= clock_floor && X509_cmp_time(X509_get0_notBefore(certificate), &now) > 0)
+        return X509_V_ERR_CERT_NOT_YET_VALID;
+    if (X509_cmp_time(X509_get0_notAfter(certificate), &now) <= 0)
+        return X509_V_ERR_CERT_HAS_EXPIRED;
+    return X509_V_OK;
+}
+
+static bool ask_gate(struct tls_gate *gate, const X509 *certificate, int error)
+{
+    unsigned char *der = NULL;
+    int len = certificate ? i2d_X509(certificate, &der) : -1;
+    bool good = len > 0 && gate->judge(gate, der, (size_t)len,
+                                       error == X509_V_OK ? NULL : X509_verify_cert_error_string(error));
+    OPENSSL_free(der);
+    return good;
+}
+
+/* Authorities decide, or else the gate; where both are there, the gate hears of what the authorities refuse. The chain that
+ * was found is not kept: nobody asks for it, and idle connections are many. */
 static int verify(X509_STORE_CTX *store, void *arg)
 {
-    (void)arg;
-    int good = X509_verify_cert(store);
-    X509_STORE_CTX_set0_verified_chain(store, NULL);
-    return good;
+    struct tls_gate *gate = arg;
+    const X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    bool by_authorities = sk_X509_OBJECT_num(X509_STORE_get0_objects(X509_STORE_CTX_get0_store(store))) > 0;
+    int error;
+    if (by_authorities) {
+        int good = X509_verify_cert(store);
+        X509_STORE_CTX_set0_verified_chain(store, NULL);
+        error = good == 1 ? X509_V_OK : X509_STORE_CTX_get_error(store);
+    } else {
+        error = leaf ? dates_of(leaf) : X509_V_ERR_UNSPECIFIED;
+    }
+    bool asks = gate && (error != X509_V_OK || !by_authorities);
+    if (asks && !ask_gate(gate, leaf, error) && error == X509_V_OK)
+        error = X509_V_ERR_CERT_REJECTED;
+    X509_STORE_CTX_set_error(store, error);
+    return error == X509_V_OK;
 }
 
 static int context_new(SSL_CTX **ret, const struct tls_options *options, const char *cert, const char *key,
@@ -149,10 +186,10 @@ static int context_new(SSL_CTX **ret, const struct tls_options *options, const c
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_num_tickets(context, 1); /* whoever comes back gets another */
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, (void *)&protocols[options->speaks]);
-    SSL_CTX_set_cert_verify_callback(context, verify, NULL);
+    SSL_CTX_set_cert_verify_callback(context, verify, options->gate);
     int r = load_certificate(context, cert, key, why);
     if (r >= 0)
-        r = load_authorities(context, options->ca, why);
+        r = load_authorities(context, options, why);
     if (r < 0) {
         SSL_CTX_free(context);
         return r;
@@ -308,7 +345,8 @@ static int64_t expires(const SSL_CTX *context)
 {
     struct tm at;
     const X509 *certificate = SSL_CTX_get0_certificate(context);
-    return certificate && ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &at) == 1 ? (int64_t)timegm(&at) : 0;
+    return certificate && ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &at) == 1 ? (int64_t)timegm(&at)
+                                                                                     : 0;
 }
 
 int64_t tls_context_expires(const struct ssl_ctx_st *context)

@@ -44,6 +44,7 @@ CREATE TABLE principal (
     modified     INTEGER NOT NULL,
     ca           TEXT,                    -- id of the authority that signed it
     subject      TEXT,
+    serial       TEXT,                    -- the certificate's serial number, hex
     not_before_s INTEGER,
     not_after_s  INTEGER,
     secret       BLOB                     -- a key; a password's hash

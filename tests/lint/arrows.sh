@@ -20,7 +20,7 @@ allowed() {
     services/streams | services/uplink) echo "base schedule bus store cloud identity" ;;
     services/*) echo "base bus store cloud identity" ;;
     cli) echo "base schedule wire identity config" ;; # config: its reader of files; identity: policies are judged without a daemon
-    lazy) echo "base net cloud main" ;; # passes calls on to what is loaded later
+    lazy) echo "base net cloud identity main" ;; # passes calls on to what is loaded later
     *) echo "?" ;;
     esac
 }
