@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "net/passed.h"
 
+#include <errno.h>
+
 static int open_door(struct house *house, const struct listener_uri *uri, struct principal *everybody)
 {
     char *why = NULL;
@@ -39,7 +41,10 @@ static int open_door_uri(struct house *house, const char *text)
         free(why);
         return r;
     }
-    r = listener_has_http(&uri) ? open_http_door(house, &uri) : open_door(house, &uri, NULL);
+    if (uri.own_certificate && house_fill_in_certificate(house, &uri) < 0)
+        r = -EINVAL;
+    else
+        r = listener_has_http(&uri) ? open_http_door(house, &uri) : open_door(house, &uri, NULL);
     listener_uri_done(&uri);
     return r;
 }
@@ -64,4 +69,15 @@ int open_doors(struct house *house)
             "%u sockets from the service manager are closed: no listener's URI has their name or address",
             unwanted);
     return r;
+}
+
+void house_reload_doors(struct house *house)
+{
+    for (size_t i = 0; i < house->door_count; i++) {
+        char *why = NULL;
+        if (door_reload(house->doors[i], &why) < 0)
+            log_error("%s keeps its certificates: %s", door_name(house->doors[i]), why);
+        free(why);
+    }
+    http_server_reload(house->http);
 }

@@ -4,6 +4,7 @@
  *      directories.c   where it lives
  *      rooms.c         stores, broker, services: each with what the configuration says of it
  *      doors.c         listeners
+ *      identities.c    who is known here, and what he may do
  *
  * Every open_ function leaves what it has opened in the house, says a fault in the log, and returns 0 or −errno.
  * house_close() in main.c closes what is there.
@@ -21,6 +22,7 @@
 #include "services/functions/functions.h"
 #include "services/gwshadow/gwshadow.h"
 #include "services/metrics/metrics.h"
+#include "services/registrar/registrar.h"
 #include "services/shadow/shadow.h"
 #include "services/shadowsync/shadowsync.h"
 #include "services/streams/streams.h"
@@ -39,6 +41,11 @@ struct house {
     struct seglogs *logs;   /* of streams */
     struct seglogs *queues; /* of durable sessions: a flood of telemetry does not queue in front of them */
     struct bus *bus;
+    struct registry *registry;
+    struct audit *audit;
+    struct admission *admission;
+    struct tls_gate gate;
+    struct registrar *registrar;
     struct broker *broker;
     struct http_server *http;
     struct principal *local;
@@ -65,6 +72,12 @@ int house_fault(const char *what, const char *where, int r);
 /* directories.c: STATE and RUNTIME are there and this process's alone. */
 int open_directories(struct house *house) must_check;
 
+/* identities.c */
+int open_registry(struct house *house) must_check;
+int open_registrar(struct house *house) must_check;
+/* The gateway's own certificate for a listener without one; made with the first call. */
+int house_fill_in_certificate(struct house *house, struct listener_uri *uri) must_check;
+
 /* rooms.c */
 int open_stores(struct house *house) must_check;
 int open_broker(struct house *house) must_check;
@@ -72,3 +85,5 @@ int open_services(struct house *house) must_check;
 
 /* doors.c: the control socket, and the listeners of the command line or else of the configuration. */
 int open_doors(struct house *house) must_check;
+/* Listeners read their certificates again. */
+void house_reload_doors(struct house *house);

@@ -50,13 +50,7 @@ static void stop(struct house *house)
 static void reload(struct house *house)
 {
     notify("RELOADING=1");
-    for (size_t i = 0; i < house->door_count; i++) {
-        char *why = NULL;
-        if (door_reload(house->doors[i], &why) < 0)
-            log_error("%s keeps its certificates: %s", door_name(house->doors[i]), why);
-        free(why);
-    }
-    http_server_reload(house->http);
+    house_reload_doors(house);
     log_notice("certificates read again; a changed configuration needs a restart");
     notify("READY=1");
 }
@@ -139,6 +133,8 @@ static int house_open(struct house *house)
     if (r >= 0)
         r = bus_new(&house->bus, house->loop, &(struct bus_options){.store = house->store});
     if (r >= 0)
+        r = open_registry(house);
+    if (r >= 0)
         r = open_broker(house);
     if (r >= 0)
         r = open_services(house);
@@ -181,9 +177,13 @@ static void house_close(struct house *house)
     house->uplinks = uplinks_free(house->uplinks);
     house->streams = streams_free(house->streams);
     house->shadow = shadow_free(house->shadow);
+    house->registrar = registrar_free(house->registrar);
     house->ctl = ctl_free(house->ctl);
     house->broker = broker_free(house->broker);
     house->http = http_server_free(house->http);
+    house->admission = admission_free(house->admission);
+    house->audit = audit_free(house->audit);
+    house->registry = registry_close(house->registry);
     (void)principal_unref(house->local);
     house->bus = bus_free(house->bus);
     house->queues = seglogs_close(house->queues);

@@ -31,6 +31,8 @@ int open_broker(struct house *house)
     struct broker_options options = settings_broker(&house->config);
     options.store = house->store;
     options.logs = house->queues;
+    options.admission = house->admission;
+    options.gate = &house->gate;
     house->local = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
     const struct http_options http = settings_http(&house->config);
     house->http = http_server_new(house->bus, &http);
@@ -176,6 +178,8 @@ static int open_shadow(struct house *house)
 int open_services(struct house *house)
 {
     int r = ctl_new(&house->ctl, house->bus, house->store, house->config.name, GATEHOUSE_VERSION);
+    if (r >= 0)
+        r = open_registrar(house);
     if (r >= 0)
         r = open_shadow(house);
     if (r >= 0)

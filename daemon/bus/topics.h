@@ -62,6 +62,14 @@
 #define TOPIC_CTL_SYNC_EXPLAIN    "$gatehouse/ctl/sync/explain"
 #define TOPIC_CTL_PLUGIN_LIST     "$gatehouse/ctl/plugin/list"
 #define TOPIC_CTL_PLUGIN_RESTART  "$gatehouse/ctl/plugin/restart"
+/* The registry: the last level is what is to be done, as in ctl/thing/create. */
+#define TOPIC_CTL_THING_FILTER  "$gatehouse/ctl/thing/+"
+#define TOPIC_CTL_TYPE_FILTER   "$gatehouse/ctl/type/+"
+#define TOPIC_CTL_GROUP_FILTER  "$gatehouse/ctl/group/+"
+#define TOPIC_CTL_CERT_FILTER   "$gatehouse/ctl/cert/+"
+#define TOPIC_CTL_POLICY_FILTER "$gatehouse/ctl/policy/+"
+#define TOPIC_CTL_CA_FILTER     "$gatehouse/ctl/ca/+"
+#define TOPIC_CTL_AUDIT_FILTER  "$gatehouse/ctl/audit/+"
 /* Where requests that came by HTTP have their answers sent; %s: the request's number. */
 #define TOPIC_REST_ANSWER_FORMAT "$gatehouse/rest/answer/%s"
 #define TOPIC_REST_ANSWER_FILTER "$gatehouse/rest/answer/+"
@@ -72,6 +80,21 @@
 #define TOPIC_PLUGIN_CONFIG_FORMAT "$gatehouse/plugins/%s/config"
 #define TOPIC_PLUGIN_STATE_FORMAT  "$gatehouse/plugins/%s/state"
 #define TOPIC_PLUGIN_STATE_FILTER  "$gatehouse/plugins/+/state"
+
+/* Lifecycle of MQTT connections: AWS IoT's, %s is the client id. */
+#define TOPIC_EVENT_CONNECTED_FORMAT    "$aws/events/presence/connected/%s"
+#define TOPIC_EVENT_DISCONNECTED_FORMAT "$aws/events/presence/disconnected/%s"
+#define TOPIC_EVENT_FAILED_FORMAT       "$aws/events/presence/connect_failed/%s"
+#define TOPIC_EVENT_SUBSCRIBED_FORMAT   "$aws/events/subscriptions/subscribed/%s"
+#define TOPIC_EVENT_UNSUBSCRIBED_FORMAT "$aws/events/subscriptions/unsubscribed/%s"
+
+/* Changes of the registry: AWS IoT's. */
+#define TOPIC_EVENT_THING_FORMAT            "$aws/events/thing/%s/%s"
+#define TOPIC_EVENT_TYPE_FORMAT             "$aws/events/thingType/%s/%s"
+#define TOPIC_EVENT_TYPE_ASSOCIATION_FORMAT "$aws/events/thingTypeAssociation/thing/%s/thingType/%s/%s"
+#define TOPIC_EVENT_GROUP_FORMAT            "$aws/events/thingGroup/%s/%s"
+#define TOPIC_EVENT_MEMBERSHIP_FORMAT       "$aws/events/thingGroupMembership/thingGroup/%s/thing/%s/%s"
+#define TOPIC_EVENT_CERTIFICATE_FORMAT      "$aws/events/certificate/%s/%s"
 
 /* Nodes. */
 #define TOPIC_NODE_ONLINE_FORMAT "gh/nodes/%s/online"

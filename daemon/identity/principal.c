@@ -124,13 +124,30 @@ static bool is_answer(const char *topic, size_t len)
     return false;
 }
 
+static bool begins_with(const char *topic, size_t len, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return len >= n && memcmp(topic, prefix, n) == 0;
+}
+
+/* What no policy opens: commands and their answers, and what only the house says. */
+static bool is_of_the_house(enum policy_action action, const char *topic, size_t len)
+{
+    if (begins_with(topic, len, "$gatehouse/ctl/"))
+        return true;
+    return (action == POLICY_PUBLISH || action == POLICY_RETAIN) &&
+           (is_answer(topic, len) || begins_with(topic, len, "$gatehouse/status/") ||
+            begins_with(topic, len, "$aws/events/"));
+}
+
 bool policy_allows(const struct principal *principal, enum policy_action action, const char *topic,
                    size_t len)
 {
     if (principal->everything)
         return true;
     if (principal->permit)
-        return principal->permit->allows(principal->permit, action, topic, len);
+        return !(len && *topic == '$' && is_of_the_house(action, topic, len)) &&
+               principal->permit->allows(principal->permit, action, topic, len);
     if (action == POLICY_RECEIVE || action == POLICY_RETAIN)
         return true;
     if (action == POLICY_PUBLISH && len && *topic == '$' && is_answer(topic, len))

@@ -73,6 +73,8 @@ define_cleanup(struct registry *, registry_close)
 const char *registry_why(const struct registry *registry);
 /* Another number after every change that decisions depend on; never 0. */
 uint64_t registry_generation(const struct registry *registry);
+/* A random UUID. */
+void registry_new_uuid(char ret[REGISTRY_UUID_BYTES]);
 /* Wall time in ms. */
 int64_t registry_now(const struct registry *registry);
 

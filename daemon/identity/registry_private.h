@@ -42,7 +42,6 @@ int registry_begin(struct registry *registry) must_check;
 /* Something that decisions depend on has changed. */
 void registry_decide_anew(struct registry *registry);
 void registry_tell(struct registry *registry, const struct registry_change *change);
-void registry_new_uuid(char ret[REGISTRY_UUID_BYTES]);
 
 static inline void *registry_find(const struct registry_data *data, enum registry_kind kind, const char *name)
 {

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum { TAIL_SLACK = 16, HIGH_WATER = 256 * 1024 };
@@ -56,6 +57,8 @@ int broker_new(struct broker **ret, struct bus *bus, const struct broker_options
     broker->bus = bus;
     broker->loop = bus_loop(bus);
     broker->options = *options;
+    if (getrandom(&broker->seed, sizeof broker->seed, 0) != (ssize_t)sizeof broker->seed)
+        broker->seed = 0; /* then only the connections of this run are told apart */
     broker->conn_limits =
         (struct conn_limits){.tail_max = options->packet_max + TAIL_SLACK, .high_water = HIGH_WATER};
     list_init(&broker->peers);
@@ -64,6 +67,7 @@ int broker_new(struct broker **ret, struct bus *bus, const struct broker_options
     list_init(&broker->doors);
     peak_init(&broker->peak, broker->loop);
     broker_status_open(broker);
+    presence_watch(broker);
     if (options->store && options->logs) {
         const struct spool_options spool = {.bytes_max = options->spool_bytes_max};
         int r = durable_open(&broker->durable, broker, options->store, options->logs, &spool);
@@ -121,6 +125,7 @@ struct broker *broker_free(struct broker *broker)
     broker->durable = durable_close(broker->durable);
 
     sys_done(broker);
+    registry_unwatch(&broker->registry);
     broker_status_close(broker);
     peak_done(&broker->peak);
 
@@ -151,6 +156,7 @@ int broker_open(struct broker *broker, struct door **ret, const struct listener_
     struct door *door = mem_new(struct door);
     door->broker = broker;
     door->user.accepted = on_accepted;
+    door->user.gate = broker->options.gate;
     int r = listener_open(&door->listener, broker->loop, uri, &door->user, why);
     if (r < 0) {
         free(door);

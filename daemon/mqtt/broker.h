@@ -19,6 +19,7 @@
 #include "identity/principal.h"
 #include "net/listener.h"
 
+struct admission;
 struct authenticator;
 struct broker;
 struct door;
@@ -74,10 +75,12 @@ struct broker_options {
         versions_share_no_session; /* one begun with MQTT 3 is not resumed with MQTT 5, and the other way round */
 
     struct authenticator *const
-        *authenticators;      /* enhanced authentication (auth.h), NULL at the end; NULL: none */
-    struct store *store;      /* where durable sessions are kept; NULL: they end with the daemon */
-    struct seglogs *logs;     /* the same */
-    uint64_t spool_bytes_max; /* of their messages on disk; 0: spool.h's default */
+        *authenticators;         /* enhanced authentication (auth.h), NULL at the end; NULL: none */
+    struct admission *admission; /* who a certificate is; NULL: by its common name */
+    struct tls_gate *gate;       /* asked in handshakes; NULL: nobody */
+    struct store *store;         /* where durable sessions are kept; NULL: they end with the daemon */
+    struct seglogs *logs;        /* the same */
+    uint64_t spool_bytes_max;    /* of their messages on disk; 0: spool.h's default */
 };
 /* The defaults; change what you like afterwards. */
 struct broker_options broker_options(void);

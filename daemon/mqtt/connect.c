@@ -3,6 +3,7 @@
 #include "mqtt/peer.h"
 
 #include "base/log.h"
+#include "identity/admission.h"
 #include "mqtt/durable.h"
 
 #include <errno.h>
@@ -46,18 +47,47 @@ int peer_refuse_connect(struct peer *peer, uint8_t reason, const char *why)
 
 /* ---- who --------------------------------------------------------------------------------------------------------- */
 
-static struct principal *who_is(const struct peer *peer)
+/* Whom the registry knows, or refuses. NULL and *why NULL: it knows nothing of him. */
+static struct principal *who_is_registered(const struct peer *peer, enum listener_access access,
+                                           const char **why)
 {
-    if (!peer->door)
+    struct admission *admission = peer->broker->options.admission;
+    size_t len;
+    cleanup_free uint8_t *der = admission ? conn_certificate(peer->conn, &len) : NULL;
+    *why = access == LISTENER_POLICY ? "has not proved who it is" : NULL;
+    if (!der)
+        return NULL;
+    char address[ADDRESS_TEXT_BYTES];
+    address_host_text(conn_address(peer->conn), address);
+    const struct permit_origin origin = {der, len, *address ? address : NULL, conn_server_name(peer->conn)};
+    struct principal *principal = NULL;
+    int r = admission_enter(admission, &origin, access == LISTENER_POLICY, &principal, why);
+    if (r != ADMISSION_REFUSED)
+        *why = NULL;
+    return principal;
+}
+
+static struct principal *who_is(const struct peer *peer, const char **why)
+{
+    *why = "has not proved who it is";
+    if (!peer->door || !peer->door->listener)
         return NULL;
     if (peer->door->everybody)
         return principal_ref(peer->door->everybody);
+    enum listener_access access = listener_uri(peer->door->listener)->access;
+    const char *refused;
+    struct principal *registered = who_is_registered(peer, access, &refused);
+    if (registered)
+        return registered;
+    if (refused) {
+        *why = refused;
+        return NULL;
+    }
     const char *name = conn_certificate_name(peer->conn);
     if (!name)
         return NULL;
-    return listener_uri(peer->door->listener)->access == LISTENER_FULL
-               ? principal_new_unlimited(PRINCIPAL_CERTIFICATE, name)
-               : principal_new_node(name);
+    return access == LISTENER_FULL ? principal_new_unlimited(PRINCIPAL_CERTIFICATE, name)
+                                   : principal_new_node(name);
 }
 
 /* A client without an id gets one. 3.1.1: only with a clean session [MQTT-3.1.3-8]. */
@@ -301,6 +331,7 @@ static void on_kept(struct control *control, int r)
             timer_start(peer->broker->loop, &peer->timer, peer->keepalive);
         log_debug("%s: connected from %s", peer_name(peer), conn_peer(peer->conn));
         accept_connect(peer, connecting);
+        presence_connected(peer);
         session_pump(peer->session);
     }
     free(connecting->auth_data);
@@ -332,6 +363,24 @@ static uint8_t judge_will(const struct peer *peer, const struct wire_will *will,
     return will->retain && options->no_retain_on_dollar && *will->topic.text == '$' ? WIRE_TOPIC_INVALID : 0;
 }
 
+/* What the policies of somebody in the registry say of this connection. */
+static bool may_connect(struct peer *peer, const struct wire_packet *packet, const char *id, size_t id_len,
+                        const char **why)
+{
+    struct principal_permit *permit = peer->principal->permit;
+    const struct wire_will *will = &packet->will;
+    const struct principal_connect connect = {
+        .client_id = id,
+        .client_id_len = id_len,
+        .is_persistent = !packet->clean_start || expiry_of(peer->broker, packet) > 0,
+        .has_will = packet->has_will,
+        .will_retain = packet->has_will && will->retain,
+        .will_topic = packet->has_will ? will->topic.text : NULL,
+        .will_topic_len = packet->has_will ? will->topic.len : 0,
+    };
+    return !permit || permit->connect(permit, &connect, why);
+}
+
 int peer_accept(struct peer *peer, const struct wire_packet *packet, const struct auth_answer *answer)
 {
     struct broker *broker = peer->broker;
@@ -342,9 +391,13 @@ int peer_accept(struct peer *peer, const struct wire_packet *packet, const struc
     if (reason)
         return peer_refuse_connect(peer, reason, "its client id is empty, too long or reserved");
     if (!peer->principal)
-        peer->principal = who_is(peer);
-    if (!peer->principal)
-        return peer_refuse_connect(peer, WIRE_NOT_AUTHORIZED, "has not proved who it is");
+        peer->principal = who_is(peer, &why);
+    if (!peer->principal || !may_connect(peer, packet, id, id_len, &why)) {
+        presence_failed(peer, id, id_len);
+        if (peer->principal)
+            peer_note_refusal(peer, "refused/connect", (struct wire_text){id, (uint16_t)id_len}, why);
+        return peer_refuse_connect(peer, WIRE_NOT_AUTHORIZED, why);
+    }
     reason = packet->has_will ? judge_will(peer, &packet->will, &why) : 0;
     if (reason)
         return peer_refuse_connect(peer, reason, why);

@@ -71,6 +71,7 @@ void peer_leave(struct peer *peer, bool will)
     struct session *session = peer->session;
     if (!session)
         return;
+    presence_disconnected(peer);
     peer->session = NULL;
     if (!will)
         session_forget_will(session);
@@ -120,6 +121,7 @@ void peer_close(struct peer *peer, uint8_t reason, const char *why)
         return;
     if (why)
         log_info("%s (%s): closed: %s", peer_name(peer), conn_peer(peer->conn), why);
+    presence_reason_of(peer, reason, why);
     refusals_count(&peer->broker->refusals, REFUSED_CONNECTION, reason);
     send_disconnect(peer, reason, why);
     peer->state = PEER_CLOSING;
@@ -268,6 +270,7 @@ static int on_disconnect(struct peer *peer, const struct wire_packet *packet)
         session->expiry_s = packet->props.session_expiry < most_s ? packet->props.session_expiry : most_s;
     }
     peer->will_wanted = packet->reason != WIRE_SUCCESS; /* [MQTT-3.14.4-3] */
+    peer->gone = PRESENCE_CLIENT;
     peer_close(peer, 0, NULL);
     return 0;
 }

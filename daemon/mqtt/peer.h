@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "identity/registry.h"
 #include "mqtt/alias.h"
 #include "mqtt/auth.h"
 #include "mqtt/peak.h"
@@ -50,6 +51,7 @@ struct peer {
     struct auth *auth;   /* an authentication method was given in CONNECT */
     uint32_t packet_max; /* the client's Maximum Packet Size */
     uint32_t keepalive;  /* ms of silence that end it (1.5 times what was agreed); 0: never */
+    uint64_t number;     /* of its CONNECT, from 1; 0: not accepted yet */
     unsigned unsettled;  /* of its QoS 1 and 2 messages */
     unsigned
         under_way; /* those without PUBACK, PUBCOMP or a PUBREC that refuses: our Receive Maximum counts them */
@@ -61,6 +63,7 @@ struct peer {
     bool paused;            /* not read because of unsettled messages */
     bool problem_info;      /* wants Reason Strings [MQTT-3.1.2-29] */
     bool will_wanted;       /* the will is published when this ends */
+    uint8_t gone;           /* enum presence_reason, when it is known */
 };
 
 /* The broker as its own files see it. */
@@ -81,7 +84,10 @@ struct broker {
     struct list peers, doors;
     struct list last_words; /* wills that are being published */
 
-    struct subscriber subscriber; /* answers status requests */
+    uint64_t connections;             /* ever accepted by CONNECT */
+    uint64_t seed;                    /* of session identifiers */
+    struct registry_watcher registry; /* who may not stay any more */
+    struct subscriber subscriber;     /* answers status requests */
     struct subscription status;
     bool stopping;
     bool closing;    /* nobody will hear anything any more */
@@ -134,6 +140,35 @@ void peer_put_reason(struct wire_props *props, const char *why); /* a Reason Str
 /* PUBACK, PUBREC, PUBREL, PUBCOMP; why: a Reason String, for MQTT 5 clients who want it; NULL: none. */
 void peer_send_ack(struct peer *peer, enum wire_type type, uint16_t packet_id, uint8_t reason,
                    const char *why);
+
+/* He was refused that: counted, and noted in the audit log when there is one. what: "refused/publish", … */
+void peer_note_refusal(struct peer *peer, const char *what, struct wire_text object, const char *why);
+/* May this be delivered to it? */
+static inline bool peer_may_receive(const struct peer *peer, const struct msg *msg)
+{
+    return !peer->principal || !peer->principal->permit ||
+           policy_allows(peer->principal, POLICY_RECEIVE, msg->topic, msg->topic_len);
+}
+
+/* presence.c: $aws/events/presence/… and $aws/events/subscriptions/…, and what the registry knows of connections */
+enum presence_reason {
+    PRESENCE_LOST,
+    PRESENCE_CLIENT,
+    PRESENCE_CLIENT_ERROR,
+    PRESENCE_DUPLICATE,
+    PRESENCE_KEEPALIVE,
+    PRESENCE_FORBIDDEN,
+    PRESENCE_SERVER
+};
+void presence_connected(struct peer *peer);
+void presence_failed(struct peer *peer, const char *client_id, size_t len);
+/* Of one that is leaving its session. */
+void presence_disconnected(struct peer *peer);
+void presence_reason_of(struct peer *peer, uint8_t reason, const char *why);
+void presence_subscribed(struct peer *peer, const char *const *filters, size_t count);
+void presence_unsubscribed(struct peer *peer, const struct wire_packet *packet);
+/* Closes the connections of who is not ACTIVE any more. */
+void presence_watch(struct broker *broker);
 
 /* status.c: answers requests for the broker's counters. */
 void broker_status_open(struct broker *broker);

@@ -209,7 +209,12 @@ static uint8_t judge(struct peer *peer, const struct wire_packet *packet, struct
     const struct broker_options *options = &peer->broker->options;
     *why = "not authorized to publish there";
     if (!policy_allows(peer->principal, POLICY_PUBLISH, topic.text, topic.len)) {
-        peer->broker->counters.unauthorized++;
+        peer_note_refusal(peer, "refused/publish", topic, *why);
+        return WIRE_NOT_AUTHORIZED;
+    }
+    if (packet->retain && !policy_allows(peer->principal, POLICY_RETAIN, topic.text, topic.len)) {
+        *why = "not authorized to retain a message there";
+        peer_note_refusal(peer, "refused/retain", topic, *why);
         return WIRE_NOT_AUTHORIZED;
     }
     *why = "the topic is too long or has too many levels";

@@ -148,6 +148,8 @@ static bool is_void(struct session *session, const struct mail *mail, int64_t no
 {
     if (mail->place && spool_has_failed(mail))
         return true; /* its publisher has been told */
+    if (!peer_may_receive(session->peer, mail->msg))
+        return true; /* it came while the client was away, or its policies have changed */
     if (msg_expiry_left(mail->msg, now) > 0)
         return false;
     session->broker->counters.dropped_expired++;
@@ -242,6 +244,8 @@ void session_on_deliver(struct subscriber *subscriber, struct msg *msg, const st
     struct session *session = container_of(subscriber, struct session, subscriber);
     if (session->disk && msg->is_repetition)
         return;
+    if (session->peer && !peer_may_receive(session->peer, msg))
+        return; /* as if it had not subscribed */
     if (delivery->qos == 0) {
         deliver_qos0(session, msg, delivery);
         return;

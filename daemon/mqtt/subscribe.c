@@ -45,8 +45,10 @@ static uint8_t judge(struct peer *peer, const struct wire_filter *filter, const 
     if (peer_topic_is_too_large(peer, inner))
         return WIRE_FILTER_INVALID;
 
-    if (!policy_allows(peer->principal, POLICY_SUBSCRIBE, inner.text, inner.len)) {
-        peer->broker->counters.unauthorized++;
+    struct wire_text asked =
+        peer->principal->permit ? filter->filter : inner; /* policies speak of $share/…, too */
+    if (!policy_allows(peer->principal, POLICY_SUBSCRIBE, asked.text, asked.len)) {
+        peer_note_refusal(peer, "refused/subscribe", asked, "not authorized to subscribe there");
         return WIRE_NOT_AUTHORIZED;
     }
     const struct map *subscriptions = &peer->session->subscriptions;
@@ -109,6 +111,17 @@ static void take_effect(struct session *session, struct subscribing *subscribing
     }
 }
 
+static void tell_subscribed(struct peer *peer, const struct subscribing *subscribing)
+{
+    const char *filters[FILTERS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < subscribing->count; i++)
+        if (!subscribing->wanted[i].refused)
+            filters[count++] = subscribing->wanted[i].filter;
+    if (count)
+        presence_subscribed(peer, filters, count);
+}
+
 static void on_subscribed(struct control *control, int r)
 {
     struct subscribing *subscribing = container_of(control, struct subscribing, control);
@@ -117,6 +130,8 @@ static void on_subscribed(struct control *control, int r)
     struct subscription *replay[FILTERS_MAX];
     if (session && r == 0)
         take_effect(session, subscribing, replay);
+    if (peer && r == 0)
+        tell_subscribed(peer, subscribing);
     if (peer) {
         uint8_t codes[FILTERS_MAX];
         for (size_t i = 0; i < subscribing->count; i++)
@@ -267,6 +282,7 @@ int peer_on_unsubscribe(struct peer *peer, const struct wire_packet *packet)
             durable_unsubscribe(peer->broker->durable, session->disk->number, text.text, text.len,
                                 &unsubscribing->control.receipt);
     }
+    presence_unsubscribed(peer, packet);
     peer_control_wait(&unsubscribing->control);
     return 0;
 }

@@ -110,3 +110,11 @@ bool address_name_is_loopback(const char *name)
         return IN6_IS_ADDR_LOOPBACK(&v6);
     return strcasecmp(name, "localhost") == 0;
 }
+
+void address_host_text(const struct address *address, char text[ADDRESS_TEXT_BYTES])
+{
+    bool known = (address->family == AF_INET || address->family == AF_INET6) &&
+                 inet_ntop(address->family, &address->in6, text, ADDRESS_TEXT_BYTES);
+    if (!known)
+        *text = '\0';
+}

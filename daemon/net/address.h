@@ -29,6 +29,9 @@ bool address_of_sockaddr(struct address *ret, const struct sockaddr_storage *fro
 enum { ADDRESS_TEXT_BYTES = 64 };
 void address_text(const struct address *address, char text[ADDRESS_TEXT_BYTES]);
 
+/* The same without the port, "10.0.0.7"; "" for others than Internet addresses. */
+void address_host_text(const struct address *address, char text[ADDRESS_TEXT_BYTES]);
+
 /* All addresses whose first bits are the same: 10.0.0.0/8, ::1/128. */
 struct address_range {
     struct address first;

@@ -69,15 +69,19 @@ static void set_name(struct listener *listener)
 }
 
 /* NULL where there is no TLS. before: the context until now, NULL at first. */
-static int make_tls(const struct listener_uri *uri, struct ssl_ctx_st **ret, struct ssl_ctx_st *before,
+static int make_tls(const struct listener *listener, struct ssl_ctx_st **ret, struct ssl_ctx_st *before,
                     char **why)
 {
+    const struct listener_uri *uri = &listener->uri;
     const struct tls_options options = {
         .files = uri->certs,
         .count = uri->cert_count,
         .folder = uri->folder,
         .ca = uri->ca,
-        .speaks = listener_has_websocket(uri) ? TLS_HTTP : listener_has_http(uri) ? TLS_REST : TLS_MQTT,
+        .gate = uri->ca || uri->access == LISTENER_POLICY ? listener->user->gate : NULL,
+        .speaks = listener_has_websocket(uri) ? TLS_HTTP
+                  : listener_has_http(uri)    ? TLS_REST
+                                              : TLS_MQTT,
     };
     return listener_has_tls(uri) ? tls_server_context(ret, &options, before, why) : 0;
 }
@@ -114,7 +118,7 @@ int listener_open(struct listener **ret, struct loop *loop, const struct listene
         listener->site = websocket_site_new(uri->path, uri->origins, address_name_is_loopback(uri->host));
         listener->site->cut = websocket_cut_mqtt;
     }
-    int r = make_tls(uri, &listener->tls, NULL, why);
+    int r = make_tls(listener, &listener->tls, NULL, why);
     if (r >= 0)
         r = get_socket(listener, why);
     if (r < 0) {
@@ -305,7 +309,7 @@ int listener_reload(struct listener *listener, char **why)
     if (!listener_has_tls(&listener->uri))
         return 0;
     struct ssl_ctx_st *fresh;
-    int r = make_tls(&listener->uri, &fresh, listener->tls, why);
+    int r = make_tls(listener, &fresh, listener->tls, why);
     if (r < 0)
         return r;
     listener->tls = tls_context_free(listener->tls); /* live connections hold a reference of their own */

@@ -46,8 +46,10 @@ enum listener_scheme {
     LISTENER_UNIX
 };
 /* open: no authentication, every topic allowed (development and tests; refused on a non-loopback address unless
- * i-know=1). full: who has authenticated may use every topic. node: who has authenticated as NAME may use NAME's topics. */
-enum listener_access { LISTENER_NODE, LISTENER_FULL, LISTENER_OPEN };
+ * i-know=1). full: who has authenticated may use every topic. node: who has authenticated as NAME may use NAME's topics.
+ * policy: certificates that are registered and ACTIVE, and their policies; without cert= and key= the gateway shows a
+ * certificate of its own authority. */
+enum listener_access { LISTENER_NODE, LISTENER_FULL, LISTENER_OPEN, LISTENER_POLICY };
 
 enum { LISTENER_CERTS_MAX = 16, LISTENER_PROXIES_MAX = 16 };
 
@@ -63,6 +65,7 @@ struct listener_uri {
     char *ca;             /* PEM file: client certificates are asked for and must be signed by one of these */
     char *path, *origins; /* of WebSocket; no origins: pages of the same host */
     unsigned mode;        /* Unix socket's permission bits, ?mode=0660 */
+    bool own_certificate; /* none is given: the gateway's own is shown. Whoever opens it fills certs in */
     bool http;            /* Unix socket: HTTP is spoken there, not MQTT */
     char
         *fd_name; /* FileDescriptorName of a socket that systemd passes; NULL: by address, else one is made */
@@ -101,6 +104,7 @@ struct listener_user {
     /* Somebody has come. The conn is not made yet: the user makes it with conn_new() or calls endpoint_close(). The
      * listener is not closed from here. When the connection is gone, or was not wanted, listener_left() says so. */
     void (*accepted)(struct listener_user *user, struct listener *listener, struct endpoint *endpoint);
+    struct tls_gate *gate; /* asked about client certificates (tls.h); NULL: nobody */
 };
 
 /* Binds and listens. On failure *why (free it) says what could not be done. */

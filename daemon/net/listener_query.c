@@ -16,9 +16,10 @@ static int take_access(struct listener_uri *uri, struct listener_query *query, c
     query->open = strcmp(value, "open") == 0;
     query->full = strcmp(value, "full") == 0;
     query->node = strcmp(value, "node") == 0;
-    return query->open || query->full || query->node
+    query->policy = strcmp(value, "policy") == 0;
+    return query->open || query->full || query->node || query->policy
                ? 0
-               : listener_uri_wrong(why, "access: expected open, full or node, found \"%s\"", value);
+               : listener_uri_wrong(why, "access: expected open, full, node or policy, found \"%s\"", value);
 }
 
 static int take_i_know(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)

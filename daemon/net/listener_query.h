@@ -5,7 +5,7 @@
 
 /* What is judged when all keys are known. */
 struct listener_query {
-    bool open, full, node, i_know;
+    bool open, full, node, policy, i_know;
 };
 
 /* at: "" or "?KEY=VALUE&…". */

@@ -140,9 +140,12 @@ static int take_path(struct listener_uri *uri, const char **at, char **why)
     return 0;
 }
 
-static int check_certificates(const struct listener_uri *uri, char **why)
+static int check_certificates(struct listener_uri *uri, const struct listener_query *query, char **why)
 {
     if (!listener_has_tls(uri))
+        return 0;
+    uri->own_certificate = query->policy && !uri->cert_count && !uri->folder;
+    if (uri->own_certificate)
         return 0;
     bool paired = uri->cert_count || uri->folder;
     for (size_t i = 0; i < uri->cert_count; i++)
@@ -164,6 +167,13 @@ static int take_access(struct listener_uri *uri, const struct listener_query *qu
                 uri->host);
         uri->access = LISTENER_OPEN;
         return 0;
+    }
+    if (query->policy) {
+        uri->access = LISTENER_POLICY;
+        return listener_has_tls(uri)
+                   ? 0
+                   : listener_uri_wrong(why, "access=policy: expected only with mqtts://, wss:// or "
+                                             "https://, since policies are of certificates");
     }
     if (!authenticates)
         return listener_uri_wrong(why, "%s: expected access=open%s, since nobody can prove who he is",
@@ -190,7 +200,7 @@ int listener_uri_parse(struct listener_uri *ret, const char *text, char **why)
     if (r >= 0)
         r = listener_query_take(&uri, &query, at, why);
     if (r >= 0)
-        r = check_certificates(&uri, why);
+        r = check_certificates(&uri, &query, why);
     if (r >= 0)
         r = take_access(&uri, &query, why);
     if (r < 0) {

@@ -1,0 +1,63 @@
+#include "house.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The registry, who is admitted by it, and who keeps it. */
+
+static bool on_judge(struct tls_gate *gate, const uint8_t *der, size_t len, const char *problem)
+{
+    struct house *house = container_of(gate, struct house, gate);
+    return admission_judge(house->admission, der, len, problem);
+}
+
+int open_registry(struct house *house)
+{
+    int r = registry_open(&house->registry, house->loop, house->store);
+    if (r >= 0)
+        r = audit_new(&house->audit, house->loop, house->store, house->registry);
+    if (r < 0)
+        return house_fault("registry", "cannot be read", r);
+    house->admission = admission_new(house->registry, house->audit);
+    house->gate.judge = on_judge;
+    return 0;
+}
+
+/* The server's certificate is another one: who shows it reads it again. */
+static void on_server_changed(void *self)
+{
+    struct house *house = self;
+    house_reload_doors(house);
+    log_notice("the gateway's certificate is another one, and is shown from now on");
+}
+
+int open_registrar(struct house *house)
+{
+    cleanup_free char *folder = str_printf("%s/identity", house->state);
+    const struct registrar_options options = {
+        .registry = house->registry,
+        .audit = house->audit,
+        .folder = folder,
+        .name = house->config.name,
+        .server_changed = on_server_changed,
+        .self = house,
+    };
+    return registrar_new(&house->registrar, house->bus, &options);
+}
+
+int house_fill_in_certificate(struct house *house, struct listener_uri *uri)
+{
+    char *why = NULL;
+    const struct authority *authority = registrar_authority(house->registrar, &why);
+    if (!authority) {
+        log_error("cannot listen: the gateway's own certificate: %s", why);
+        free(why);
+        return -EINVAL;
+    }
+    uri->certs[0].cert = str_copy(authority_server_path(authority));
+    uri->certs[0].key = str_copy(authority_server_key_path(authority));
+    uri->cert_count = 1;
+    return 0;
+}
