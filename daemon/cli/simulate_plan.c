@@ -203,11 +203,7 @@ static bool goes_there(struct plan *plan, const struct json *stream)
 
 static int list_streams(struct plan *plan, struct link *link, struct json **ret)
 {
-    struct json *answer;
-    int code = ask_daemon(plan->call, link, &plan->arena, CTL_STREAM_LIST, "{}", &answer);
-    if (code == CLI_DONE)
-        *ret = json_get(answer, "streams");
-    return code;
+    return ask_daemon(plan->call, link, &plan->arena, CTL_STREAM_LIST, "{}", ret);
 }
 
 static int64_t number_in(const struct json *object, const char *key)
@@ -220,7 +216,7 @@ static int64_t number_in(const struct json *object, const char *key)
 static const struct json *of_name(struct plan *plan, const struct json *streams, const char *name)
 {
     const char *text;
-    json_for_each (stream, streams)
+    json_for_each (stream, json_get(streams, "streams"))
         if (json_text(json_get(stream, "name"), &plan->arena, &text) && strcmp(text, name) == 0)
             return stream;
     return NULL;
@@ -255,6 +251,27 @@ static int measure(struct plan *plan, const struct json *before)
     return code;
 }
 
+static void take_link(struct plan *plan, const struct json *links)
+{
+    const char *name;
+    int64_t window;
+    json_for_each (link, links) {
+        if (!plan->uplink || !json_text(json_get(link, "uplink"), &plan->arena, &name) ||
+            strcmp(name, plan->uplink) != 0)
+            continue;
+        (void)json_bool(json_get(link, "tls"), &plan->simulate.link.tls);
+        if (json_int(json_get(link, "window"), 1, 1000, &window))
+            plan->simulate.window = (unsigned)window;
+        json_for_each (member, link) {
+            char key[TEXT_MAX];
+            key_of(member, key);
+            const char *text = text_of(plan, member);
+            if (text && schedule_link_has(key))
+                (void)schedule_link_set(&plan->simulate.link, key, text);
+        }
+    }
+}
+
 static int take_daemon(struct plan *plan)
 {
     struct json *streams;
@@ -265,7 +282,7 @@ static int take_daemon(struct plan *plan)
         code = list_streams(plan, link, &streams);
     if (code != CLI_DONE)
         return code;
-    json_for_each (stream, streams) {
+    json_for_each (stream, json_get(streams, "streams")) {
         const char *name;
         if (!goes_there(plan, stream) || !json_text(json_get(stream, "name"), &plan->arena, &name))
             continue;
@@ -274,6 +291,7 @@ static int take_daemon(struct plan *plan)
         if (code != CLI_DONE)
             return code;
     }
+    take_link(plan, json_get(streams, "links"));
     plan->is_closed = true;
     link = link_close(link);
     return call_has(plan->call, OPTION_TRACE) ? CLI_DONE : measure(plan, streams);
@@ -462,14 +480,14 @@ static int take_clock(struct plan *plan)
 
 static int take_options(struct plan *plan)
 {
-    uint32_t rtt, window;
+    uint32_t rtt, window, usual = plan->simulate.window ? plan->simulate.window : SIMULATE_WINDOW;
     int code = take_rates(plan);
     if (code == CLI_DONE)
         code = take_times(plan);
     if (code == CLI_DONE)
         code = take_clock(plan);
     if (code != CLI_DONE || !call_number(plan->call, OPTION_RTT, 0, 600000, SIMULATE_RTT, &rtt) ||
-        !call_number(plan->call, OPTION_WINDOW, 1, 1000, SIMULATE_WINDOW, &window))
+        !call_number(plan->call, OPTION_WINDOW, 1, 1000, usual, &window))
         return code == CLI_DONE ? CLI_USAGE : code;
     plan->simulate.rtt = rtt;
     plan->simulate.window = window;

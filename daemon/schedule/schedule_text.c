@@ -2,6 +2,7 @@
 
 #include "base/value.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -208,4 +209,32 @@ void schedule_windows_write(const struct schedule_rules *rules, char buffer[SCHE
                          window->from / 60 % 24, window->from % 60, window->to / 60 % 24, window->to % 60);
         at += (size_t)n;
     }
+}
+
+static void put_number(struct json_writer *writer, const char *key, uint64_t value)
+{
+    json_key(writer, key);
+    json_put_uint(writer, value);
+}
+
+void schedule_link_put(const struct schedule_link *link, struct json_writer *writer)
+{
+    enum { BUDGET_TEXT = 24 };
+    char budgets[(SCHEDULE_PRIORITIES + 1) * BUDGET_TEXT], begins[16];
+    size_t at = (size_t)snprintf(budgets, sizeof budgets, "%" PRIu64, link->day_bytes);
+    for (unsigned i = 1; i <= SCHEDULE_PRIORITIES; i++)
+        if (link->class_day_bytes[i])
+            at += (size_t)snprintf(budgets + at, sizeof budgets - at, " %u:%" PRIu64, i,
+                                   link->class_day_bytes[i]);
+    (void)snprintf(begins, sizeof begins, "%02u:%02u", link->day_begins / 60 % 24, link->day_begins % 60);
+    put_number(writer, "rate", link->rate);
+    put_number(writer, "burst", link->burst_bytes);
+    put_number(writer, "floor", link->floor ? link->floor : SCHEDULE_FLOOR);
+    put_number(writer, "liveShare", link->live ? link->live : SCHEDULE_LIVE);
+    json_key(writer, "dayBudget");
+    json_put_string(writer, budgets);
+    json_key(writer, "dayBegins");
+    json_put_string(writer, begins);
+    json_key(writer, "tls");
+    json_put_bool(writer, link->tls);
 }

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "base/json_write.h"
 #include "schedule/schedule.h"
 
 /* Sets what is called `key` from its text. NULL; or what was expected: "a whole number from 1 to 10". */
@@ -25,3 +26,7 @@ bool schedule_link_has(const char *key);
 /* As they are written; "" when there is none. */
 enum { SCHEDULE_WINDOWS_TEXT = SCHEDULE_WINDOWS * 12 };
 void schedule_windows_write(const struct schedule_rules *rules, char buffer[SCHEDULE_WINDOWS_TEXT]);
+
+/* All of a link as members of an object that has begun: rate, burst, floor, liveShare, dayBudget, dayBegins, tls. Their values are
+ * those that schedule_link_set() takes, as numbers and texts. */
+void schedule_link_put(const struct schedule_link *link, struct json_writer *writer);

@@ -91,3 +91,31 @@ TEST(every_key_takes_its_values_and_tells_what_it_expected)
     CHECK(schedule_rules_has("window") && !schedule_rules_has("rate"));
     CHECK(schedule_link_has("rate") && !schedule_link_has("window"));
 }
+
+TEST(a_link_is_written_as_it_is_read)
+{
+    static const char *const texts[][2] = {{"rate", "20kbit"},
+                                           {"burst", "4K"},
+                                           {"floor", "20"},
+                                           {"live-share", "60"},
+                                           {"day-budget", "5M 2:7K 10:9"},
+                                           {"day-begins", "06:30"}};
+    struct schedule_link link = {.tls = true};
+    struct arena arena = {0};
+    struct json_writer w;
+    for (size_t i = 0; i < array_size(texts); i++)
+        CHECK(!schedule_link_set(&link, texts[i][0], texts[i][1]));
+    json_writer_init(&w, &arena);
+    json_begin_object(&w);
+    schedule_link_put(&link, &w);
+    json_end_object(&w);
+    CHECK_STR(
+        json_writer_text(&w, NULL),
+        "{\"rate\":20000,\"burst\":4096,\"floor\":20,\"liveShare\":60,\"dayBudget\":\"5242880 2:7168 10:9\","
+        "\"dayBegins\":\"06:30\",\"tls\":true}");
+    struct schedule_link again = {0};
+    CHECK(!schedule_link_set(&again, "day-budget", "5242880 2:7168 10:9"));
+    CHECK_MEM(again.class_day_bytes, sizeof again.class_day_bytes, link.class_day_bytes,
+              sizeof link.class_day_bytes);
+    arena_done(&arena);
+}

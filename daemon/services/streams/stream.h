@@ -273,6 +273,7 @@ void stream_weigh(struct stream *stream);
 struct outlet *outlet_of(struct streams *streams, const char *name);
 void outlet_free(struct outlet *outlet);
 void outlet_limit(struct outlet *outlet, const struct schedule_link *link);
+void streams_put_links(struct json_writer *w, const struct streams *streams);
 struct schedule_time outlet_time(const struct outlet *outlet);
 /* What its lanes have to say before a decision, and one of them alone. */
 void outlet_describe(struct outlet *outlet);

@@ -97,6 +97,7 @@ static void on_list(struct subscriber *subscriber, struct msg *msg, const struct
     streams_for_each (stream, streams)
         put_stream(&w, stream);
     json_end_array(&w);
+    streams_put_links(&w, streams);
     json_end_object(&w);
     bus_reply(streams->bus, msg, json_writer_text(&w, NULL));
     arena_done(&arena);
