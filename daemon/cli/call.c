@@ -34,7 +34,7 @@ static void print_option(FILE *out, const struct option_row *row)
         (void)fprintf(out, "      %-20s %s\n", name, row->help);
 }
 
-static void print_options(FILE *out, unsigned bits)
+static void print_options(FILE *out, uint64_t bits)
 {
     for (unsigned i = 0; i < OPTIONS; i++)
         if (bits & option_bit(i))
@@ -258,7 +258,7 @@ static int say_wrong_count(const struct command *command, unsigned count, FILE *
 
 static int check_options(const struct call *call, FILE *err)
 {
-    unsigned taken = call->command->options | GENERAL;
+    uint64_t taken = call->command->options | GENERAL;
     for (unsigned i = 0; i < OPTIONS; i++) {
         if (!call->values[i] || taken & option_bit(i))
             continue;

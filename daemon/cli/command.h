@@ -39,10 +39,16 @@ enum option {
     OPTION_BEGIN,
     OPTION_TRACE,
     OPTION_MEASURE,
+    OPTION_TYPE,
+    OPTION_PARENT,
+    OPTION_QUERY,
+    OPTION_OUT,
+    OPTION_CLIENT,
+    OPTION_SINCE,
     OPTIONS
 };
 
-#define option_bit(option) (1u << (option))
+#define option_bit(option) (UINT64_C(1) << (option))
 
 struct option_row {
     const char *name;  /* without the dashes */
@@ -57,7 +63,7 @@ struct command {
     const char *noun, *verb; /* verb NULL: the noun is the command */
     const char *arguments;   /* as in the usage line */
     unsigned min, max;       /* how many */
-    unsigned options;        /* bits of those it takes beside the general ones */
+    uint64_t options;        /* bits of those it takes beside the general ones */
     const char *help;        /* a sentence */
     const char *more;        /* what else there is to know, or NULL */
     int (*run)(const struct call *call);
@@ -134,3 +140,39 @@ int cmd_uplink_status(const struct call *call);
 int cmd_uplink_cut(const struct call *call);
 int cmd_uplink_restore(const struct call *call);
 int cmd_uplink_simulate(const struct call *call);
+int cmd_thing_create(const struct call *call);
+int cmd_thing_update(const struct call *call);
+int cmd_thing_list(const struct call *call);
+int cmd_thing_search(const struct call *call);
+int cmd_thing_describe(const struct call *call);
+int cmd_thing_delete(const struct call *call);
+int cmd_thing_attach(const struct call *call);
+int cmd_thing_detach(const struct call *call);
+int cmd_group_create(const struct call *call);
+int cmd_group_list(const struct call *call);
+int cmd_group_describe(const struct call *call);
+int cmd_group_delete(const struct call *call);
+int cmd_group_attach(const struct call *call);
+int cmd_group_detach(const struct call *call);
+int cmd_ca_show(const struct call *call);
+int cmd_ca_export(const struct call *call);
+int cmd_ca_issue(const struct call *call);
+int cmd_ca_rotate(const struct call *call);
+int cmd_ca_list(const struct call *call);
+int cmd_ca_register(const struct call *call);
+int cmd_cert_list(const struct call *call);
+int cmd_cert_describe(const struct call *call);
+int cmd_cert_register(const struct call *call);
+int cmd_cert_activate(const struct call *call);
+int cmd_cert_deactivate(const struct call *call);
+int cmd_cert_revoke(const struct call *call);
+int cmd_cert_delete(const struct call *call);
+int cmd_policy_create(const struct call *call);
+int cmd_policy_update(const struct call *call);
+int cmd_policy_list(const struct call *call);
+int cmd_policy_describe(const struct call *call);
+int cmd_policy_delete(const struct call *call);
+int cmd_policy_attach(const struct call *call);
+int cmd_policy_detach(const struct call *call);
+int cmd_can(const struct call *call);
+int cmd_audit(const struct call *call);

@@ -359,6 +359,40 @@ def who_is_there_is_known(stage):
     check(len(found["things"]) == 1, "and why it left")
 
 
+def commands_do_it(stage):
+    gw, folder = stage.gw, stage.folder
+    written = gw.cli("ca", "issue", "drill", "--out", folder).split()
+    check([os.path.basename(p) for p in written] == ["drill.key", "drill.pem", "drill-ca.pem"], f"files: {written}")
+    check(os.stat(written[0]).st_mode & 0o777 == 0o600, "the key is for nobody else")
+    check(stage.try_raw((written[1], written[0]), "drill") == 0, "they let it in")
+    gw.cli("ca", "issue", "drill", "--out", folder, status=1) # its files are there
+    check(gw.cli("can", "drill", "publish", "dt/drill/env").startswith("yes: gatehouse-node, version 1, statement 2 (Speak)"), "can")
+    check(gw.cli("can", "drill", "publish", "dt/other/env", status=1).startswith("no: no statement"), "cannot")
+    gw.cli("thing", "create", "lathe", "--type", "none", status=1)
+    gw.cli("thing", "create", "lathe", "hall=7", "maker=Acme")
+    gw.cli("thing", "update", "lathe", "hall=8", "maker=")
+    check("hall=8" in gw.cli("thing", "search", "attributes.hall:8 AND thingName:la*"), "search")
+    gw.cli("group", "create", "machines")
+    gw.cli("group", "attach", "machines", "lathe")
+    check("lathe" in gw.cli("group", "describe", "machines"), "a member")
+    check("machines" in gw.cli("group", "list"), "groups")
+    path = stage.write("no.json", json.dumps(policy(deny("iot:Publish", "topic/dt/drill/*"))))
+    gw.cli("policy", "create", "no", path)
+    cert = gw.ask("thing", "describe", "drill")["principals"][0]["name"]
+    gw.cli("policy", "attach", "no", cert)
+    check(gw.cli("can", "drill", "publish", "dt/drill/env", status=1).startswith("no: no, version 1, statement 1"), "denied")
+    gw.cli("policy", "detach", "no", cert)
+    gw.cli("policy", "delete", "no")
+    gw.cli("cert", "revoke", cert[:10])
+    check(stage.try_raw((written[1], written[0]), "drill") == "closed", "revoked, it is out")
+    check("REVOKED" in gw.cli("cert", "list"), "the list says so")
+    check("certificate/updated" in gw.cli("audit", "certificate/", "--since", "1h"), "and the audit log")
+    gw.cli("audit", "--since", "soon", status=2)
+    gw.cli("cert", "revoke", "0000", status=1)
+    check(gw.cli("ca", "export").startswith("-----BEGIN CERTIFICATE"), "the authority for clients")
+    check("yes" in gw.cli("ca", "list") or "no" in gw.cli("ca", "list"), "authorities")
+
+
 def another_authority_takes_over(stage):
     before, _ = stage.issue("before")
     with Device(stage, before, "before") as device:
@@ -455,7 +489,7 @@ def main():
                      another_ones_client_id_is_refused, a_will_needs_its_permission,
                      a_policy_that_changes_holds_for_who_is_connected, revoking_closes_at_once_and_keeps_out,
                      a_foreign_certificate_is_refused_until_it_is_registered, dates_count, groups_types_and_searching,
-                     who_is_there_is_known, another_authority_takes_over, restarted_it_is_all_there):
+                     who_is_there_is_known, commands_do_it, another_authority_takes_over, restarted_it_is_all_there):
             suite.run(test.__name__.replace("_", " "), test, stage)
         suite.run("what was answered survives", what_was_answered_survives, stage, options.kills)
     suite.run("a node without a registry is as before", a_node_without_a_registry_is_as_before, suite)
