@@ -266,6 +266,7 @@ int cmd_stream_read(const struct call *call)
         return CLI_USAGE;
     int code = begin_scan(&scan, &topic);
     cleanup(link_close_p) struct link *link = scan.link;
+    (void)link; /* closed when all is read */
     uint64_t wait_ms = (uint64_t)timeout_s * 1000;
     uint32_t wanted = scan.left;
     while (code == CLI_DONE && scan.left && (n || wait_ms)) {

@@ -24,6 +24,7 @@ static const struct column columns[] = {
     {"MEDIAN", "waitMedianText", COLUMN_TEXT},
     {"P99", "waitP99Text", COLUMN_TEXT},
     {"LONGEST", "waitMaxText", COLUMN_TEXT},
+    {"P99 AFTER", "waitAfterP99Text", COLUMN_TEXT},
     {"CAUGHT UP", "caughtUpText", COLUMN_TEXT},
     {0},
 };
@@ -87,6 +88,7 @@ static void put_texts(struct json_writer *w, const struct simulate_result *r)
     bool none = !r->delivered;
     put_text(w, "waitMedianText", none ? NULL : span_of(w->arena, r->wait_median));
     put_text(w, "waitP99Text", none ? NULL : span_of(w->arena, r->wait_p99));
+    put_text(w, "waitAfterP99Text", r->wait_after_p99 ? span_of(w->arena, r->wait_after_p99) : NULL);
     put_text(w, "waitMaxText", none ? NULL : span_of(w->arena, r->wait_max));
     put_text(w, "caughtUpText",
              r->is_behind        ? "not yet"
@@ -105,6 +107,7 @@ static void put_stream(struct json_writer *w, const struct simulate_stream *stre
     put(w, "waitMedian", (uint64_t)r->wait_median);
     put(w, "waitP99", (uint64_t)r->wait_p99);
     put(w, "waitMax", (uint64_t)r->wait_max);
+    put(w, "waitAfterP99", (uint64_t)r->wait_after_p99);
     json_key(w, "behind");
     json_put_bool(w, r->is_behind);
     json_key(w, "caughtUp");

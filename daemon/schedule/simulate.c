@@ -35,8 +35,9 @@ struct flow {
     struct lane lanes[2];
     struct lane *main, *live; /* live: NULL when there is none */
     uint64_t live_begins;
-    int64_t store_at, sync_at; /* INT64_MAX: nothing to */
-    uint32_t waits[BUCKETS];   /* how many records waited so long */
+    int64_t store_at, sync_at;     /* INT64_MAX: nothing to */
+    uint32_t waits[BUCKETS];       /* how many records waited so long */
+    uint32_t waits_after[BUCKETS]; /* of those that came after the last cut */
 };
 
 struct shipment {
@@ -223,13 +224,16 @@ static int64_t most_in(size_t bucket)
     return (int64_t)(((bucket % 16 + 17) << (power - 4)) - 1);
 }
 
-static int64_t percentile(const struct flow *flow, unsigned percent)
+static int64_t percentile(const uint32_t waits[BUCKETS], unsigned percent, int64_t longest)
 {
-    uint64_t seen = 0, wanted = (flow->stream->result.delivered * percent + 99) / 100;
+    uint64_t seen = 0, wanted = 0;
+    for (size_t i = 0; i < BUCKETS; i++)
+        wanted += waits[i];
+    wanted = (wanted * percent + 99) / 100;
     for (size_t i = 0; i < BUCKETS; i++) {
-        seen += flow->waits[i];
+        seen += waits[i];
         if (seen >= wanted && seen)
-            return most_in(i) < flow->stream->result.wait_max ? most_in(i) : flow->stream->result.wait_max;
+            return most_in(i) < longest ? most_in(i) : longest;
     }
     return 0;
 }
@@ -320,8 +324,11 @@ static void pump(struct run *run)
     }
 }
 
-static void deliver(struct flow *flow, struct lane *lane, const struct shipment *shipment, int64_t now)
+static void deliver(const struct run *run, struct flow *flow, struct lane *lane,
+                    const struct shipment *shipment)
 {
+    const struct simulate *simulate = run->simulate;
+    int64_t last_cut = simulate->cut_count ? simulate->cuts[simulate->cut_count - 1].to : 0;
     struct simulate_result *result = &flow->stream->result;
     if (shipment->seq < lane->place) /* it left the disk meanwhile, and is in the books */
         return;
@@ -331,11 +338,13 @@ static void deliver(struct flow *flow, struct lane *lane, const struct shipment 
     result->delivered++;
     result->delivered_bytes += record->bytes;
     result->late += deadline && waited > deadline;
-    flow->waits[bucket_of(waited > 0 ? (uint64_t)waited : 0)]++;
+    size_t bucket = bucket_of(waited > 0 ? (uint64_t)waited : 0);
+    flow->waits[bucket]++;
+    flow->waits_after[bucket] += record->at >= last_cut;
     if (waited > result->wait_max)
         result->wait_max = waited;
     if (flow->store_at == INT64_MAX)
-        flow->store_at = now + STORE_AFTER;
+        flow->store_at = run->now + STORE_AFTER;
     join(flow);
 }
 
@@ -346,7 +355,7 @@ static void settle(struct run *run)
         run->front = (run->front + 1) % run->window;
         run->count--;
         run->under_way_bytes -= shipment->bytes;
-        deliver(shipment->flow, shipment->lane, shipment, run->now);
+        deliver(run, shipment->flow, shipment->lane, shipment);
     }
 }
 
@@ -450,8 +459,9 @@ static void finish(struct run *run)
         result->disk_peak = flow->log.peak;
         result->written = flow->log.written;
         result->flash = flow->log.flash;
-        result->wait_median = percentile(flow, 50);
-        result->wait_p99 = percentile(flow, 99);
+        result->wait_median = percentile(flow->waits, 50, result->wait_max);
+        result->wait_p99 = percentile(flow->waits, 99, result->wait_max);
+        result->wait_after_p99 = percentile(flow->waits_after, 99, result->wait_max);
         result->caught_up = result->is_behind ? -1 : result->caught_up;
         count_late(flow, &flow->lanes[0], run->now);
         count_late(flow, &flow->lanes[1], run->now);

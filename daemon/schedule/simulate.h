@@ -34,6 +34,7 @@ struct simulate_result {
     uint64_t disk_peak, disk, written, flash;
     int64_t wait_median, wait_p99,
         wait_max;               /* from accepted to arrived, of what was delivered; the first two to 6 % */
+    int64_t wait_after_p99;     /* of those that came after the last cut; 0: none did */
     bool was_behind, is_behind; /* more than half a minute: ever, at the end */
     int64_t caught_up;          /* when it last was not any more; -1: never was behind, or still is */
 };
