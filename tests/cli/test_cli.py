@@ -202,6 +202,12 @@ def streams(gw):
     check(lines[2].split()[:5] == ["local", "-", "5", "0", "-"], f"{lines[2]}")
 
 
+def keep_publishing(gw, ended):
+    with gw.client("busy") as client:
+        while not ended.wait(0.02):
+            client.publish("$gatehouse/streams/telemetry/append", b"x" * 10)
+
+
 def made_streams(gw):
     check(gw.cli("stream", "create", "made", "max-size=2M", "on-full=overwrite") == "stream made: created\n", "made")
     refused = json.loads(gw.cli("--json", "stream", "create", "other", "max-size=2", status=1))["message"]
@@ -236,6 +242,15 @@ def made_streams(gw):
     check([s["name"] for s in predicted["streams"]] == ["telemetry"], f"the streams of the gateway: {predicted}")
     check(predicted["rate"] == 64000 and predicted["window"] > 0, f"and its uplink: {predicted}")
     check(predicted["streams"][0]["priority"] == 3 and predicted["streams"][0]["delivered"] == 4, f"{predicted}")
+    busy = threading.Event()
+    publisher = threading.Thread(target=keep_publishing, args=(gw, busy))
+    publisher.start()
+    try:
+        measured = gw.ask("uplink", "simulate", "--measure", "1", "--for", "1h")["streams"][0]
+    finally:
+        busy.set()
+        publisher.join()
+    check(measured["produced"] > 100 and measured["deliveredBytes"] > 100 * 10, f"what comes is measured: {measured}")
     gw.cli("stream", "delete", "telemetry", status=1)
     check(gw.cli("stream", "delete", "made") == "stream made: deleted\n", "deleted")
     gw.cli("stream", "describe", "made", status=1)
