@@ -34,7 +34,9 @@ int open_broker(struct house *house)
     options.admission = house->admission;
     options.gate = &house->gate;
     house->local = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
-    const struct http_options http = settings_http(&house->config);
+    struct http_options http = settings_http(&house->config);
+    http.admission = house->admission;
+    http.gate = &house->gate;
     house->http = http_server_new(house->bus, &http);
     return broker_new(&house->broker, house->bus, &options);
 }

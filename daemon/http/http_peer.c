@@ -4,6 +4,7 @@
 #include "http/http_answer.h"
 #include "http/http_body.h"
 #include "http/http_page.h"
+#include "identity/admission.h"
 #include "net/conn.h"
 
 #include <errno.h>
@@ -178,15 +179,42 @@ static void new_id(struct http_peer *peer)
     http_id(peer->id, random);
 }
 
+/* Whom the registry knows, or refuses. */
+static struct principal *who_is_registered(const struct http_peer *peer, bool *refused)
+{
+    struct admission *admission = peer->server->options.admission;
+    size_t len;
+    cleanup_free uint8_t *der = admission ? conn_certificate(peer->conn, &len) : NULL;
+    bool strict = listener_uri(peer->door->listener)->access == LISTENER_POLICY;
+    *refused = strict;
+    if (!der)
+        return NULL;
+    char address[ADDRESS_TEXT_BYTES];
+    address_host_text(conn_address(peer->conn), address);
+    const struct permit_origin origin = {der, len, *address ? address : NULL, conn_server_name(peer->conn)};
+    struct principal *principal = NULL;
+    const char *why;
+    int r = admission_enter(admission, &origin, strict, &principal, &why);
+    *refused = r == ADMISSION_REFUSED;
+    if (*refused)
+        log_info("%s: refused: %s", conn_peer(peer->conn), why);
+    return principal;
+}
+
 /* Who it is; false: nobody knows. */
 static bool identify(struct http_peer *peer)
 {
     if (peer->principal)
         return true;
     const char *name = peer->door->everybody ? NULL : conn_certificate_name(peer->conn);
+    bool refused = false;
     if (peer->door->everybody)
         peer->principal = principal_ref(peer->door->everybody);
-    else if (name && peer->door->listener)
+    else if (peer->door->listener)
+        peer->principal = who_is_registered(peer, &refused);
+    if (refused)
+        return false;
+    if (!peer->principal && name && peer->door->listener)
         peer->principal = listener_uri(peer->door->listener)->access == LISTENER_FULL
                               ? principal_new_unlimited(PRINCIPAL_CERTIFICATE, name)
                               : principal_new_node(name);

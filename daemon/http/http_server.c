@@ -86,6 +86,7 @@ int http_server_listen(struct http_server *server, const struct listener_uri *ur
     struct http_door *door = mem_new(struct http_door);
     door->server = server;
     door->user.accepted = on_accepted;
+    door->user.gate = server->options.gate;
     int r = listener_open(&door->listener, server->loop, uri, &door->user, why);
     if (r < 0) {
         free(door);

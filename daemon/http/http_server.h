@@ -19,12 +19,15 @@
 #include "identity/principal.h"
 #include "net/listener.h"
 
+struct admission;
 struct http_server;
 
 struct http_options {
     unsigned connections_max;
     size_t bodies_max; /* bytes that have come of unfinished requests; 0: 16 MiB */
     struct rest_options rest;
+    struct admission *admission; /* who a certificate is; NULL: by its common name */
+    struct tls_gate *gate;       /* asked in handshakes; NULL: nobody */
 };
 
 struct http_counters {

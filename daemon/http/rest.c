@@ -151,7 +151,9 @@ int rest_begin(struct rest_call **ret, struct rest *rest, const struct rest_aske
     bool allowed;
     if (target.verb == REST_PUBLISH) {
         call->topic = str_copy_n(target.topic.at, target.topic.len);
-        allowed = policy_allows(asker->principal, POLICY_PUBLISH, target.topic.at, target.topic.len);
+        allowed = policy_allows(asker->principal, POLICY_PUBLISH, target.topic.at, target.topic.len) &&
+                  (!target.retain ||
+                   policy_allows(asker->principal, POLICY_RETAIN, target.topic.at, target.topic.len));
     } else {
         rest_shadow_begin(call, &target, asker->id);
         allowed = rest_shadow_allows(call, asker->principal, &target);

@@ -130,7 +130,11 @@ static bool on_allows(struct principal_permit *base, enum policy_action action, 
     static const enum iot_action actions[] = {[POLICY_PUBLISH] = IOT_PUBLISH,
                                               [POLICY_SUBSCRIBE] = IOT_SUBSCRIBE,
                                               [POLICY_RECEIVE] = IOT_RECEIVE,
-                                              [POLICY_RETAIN] = IOT_RETAIN_PUBLISH};
+                                              [POLICY_RETAIN] = IOT_RETAIN_PUBLISH,
+                                              [POLICY_GET_SHADOW] = IOT_GET_THING_SHADOW,
+                                              [POLICY_UPDATE_SHADOW] = IOT_UPDATE_THING_SHADOW,
+                                              [POLICY_DELETE_SHADOW] = IOT_DELETE_THING_SHADOW,
+                                              [POLICY_LIST_SHADOWS] = IOT_LIST_NAMED_SHADOWS_FOR_THING};
     return decide(container_of(base, struct permit, permit), actions[action], name, len);
 }
 

@@ -148,7 +148,7 @@ bool policy_allows(const struct principal *principal, enum policy_action action,
     if (principal->permit)
         return !(len && *topic == '$' && is_of_the_house(action, topic, len)) &&
                principal->permit->allows(principal->permit, action, topic, len);
-    if (action == POLICY_RECEIVE || action == POLICY_RETAIN)
+    if (action >= POLICY_RECEIVE)
         return true;
     if (action == POLICY_PUBLISH && len && *topic == '$' && is_answer(topic, len))
         return false;

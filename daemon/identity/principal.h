@@ -15,8 +15,17 @@
 #include "base/base.h"
 
 enum principal_kind { PRINCIPAL_OPEN, PRINCIPAL_CONTROL, PRINCIPAL_CERTIFICATE, PRINCIPAL_PLUGIN };
-/* To receive, and to retain what may be published, is asked of permits only. */
-enum policy_action { POLICY_PUBLISH, POLICY_SUBSCRIBE, POLICY_RECEIVE, POLICY_RETAIN };
+/* To receive, to retain what may be published, and a shadow by HTTP ("THING" or "THING/SHADOW") are asked of permits only. */
+enum policy_action {
+    POLICY_PUBLISH,
+    POLICY_SUBSCRIBE,
+    POLICY_RECEIVE,
+    POLICY_RETAIN,
+    POLICY_GET_SHADOW,
+    POLICY_UPDATE_SHADOW,
+    POLICY_DELETE_SHADOW,
+    POLICY_LIST_SHADOWS
+};
 
 /* What is asked when somebody connects by MQTT. */
 struct principal_connect {

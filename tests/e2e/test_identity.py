@@ -5,6 +5,7 @@ the audit log; with Paho over TLS.
     tests/e2e/test_identity.py BUILD [--kills N]
 """
 import argparse
+import http.client
 import json
 import os
 import random
@@ -23,6 +24,7 @@ except ImportError:
     paho = None
 
 POLICY = "mqtts://127.0.0.1:0?access=policy"
+POLICY_WEB = "https://127.0.0.1:0?access=policy"
 PLACE = "arn:aws:iot:local:000000000000:"
 
 
@@ -393,6 +395,37 @@ def commands_do_it(stage):
     check("yes" in gw.cli("ca", "list") or "no" in gw.cli("ca", "list"), "authorities")
 
 
+def rest_asks_policies(stage):
+    identity, cert = stage.issue_with("web", policy(
+        allow(["iot:GetThingShadow", "iot:UpdateThingShadow"], "thing/web", "thing/web/cfg"),
+        allow("iot:Publish", "topic/dt/web/*")))
+    context = ssl.create_default_context(cafile=stage.ca)
+    context.load_cert_chain(*identity)
+
+    def status(method, path, body=None):
+        connection = http.client.HTTPSConnection("127.0.0.1", stage.gw.port("https"), timeout=raw.LONG, context=context)
+        try:
+            connection.request(method, path, body)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+    document = '{"state":{"desired":{"a":1}}}'
+    check(status("POST", "/things/web/shadow", document) == 200, "its shadow")
+    check(status("GET", "/things/web/shadow") == 200, "read back")
+    check(status("DELETE", "/things/web/shadow") == 403, "not deleted")
+    check(status("POST", "/things/web/shadow?name=cfg", document) == 200, "a named one")
+    check(status("POST", "/things/web/shadow?name=other", document) == 403, "not another")
+    check(status("GET", "/things/press-07/shadow") == 403, "nor another thing's")
+    check(status("POST", "/topics/dt/web/1?qos=1", "x") == 200, "a message")
+    check(status("POST", "/topics/dt/other?qos=1", "x") == 403, "not elsewhere")
+    stage.ctl("cert/status", id=cert, status="REVOKED")
+    try:
+        found = status("GET", "/things/web/shadow")
+    except OSError:
+        found = "closed"
+    check(found in ("closed", 401), f"revoked: {found}")
+
+
 def another_authority_takes_over(stage):
     before, _ = stage.issue("before")
     with Device(stage, before, "before") as device:
@@ -483,13 +516,13 @@ def main():
     if not paho:
         raise gateway.Skip("paho-mqtt for Python is not installed")
     suite = gateway.Suite(options.build)
-    with gateway.Gateway(suite.build, listen=(gateway.OPEN, POLICY)) as gw:
+    with gateway.Gateway(suite.build, listen=(gateway.OPEN, POLICY, POLICY_WEB)) as gw:
         stage = Stage(gw)
         for test in (a_node_of_the_own_authority_uses_its_own_topics, policies_of_several_kinds_decide,
                      another_ones_client_id_is_refused, a_will_needs_its_permission,
                      a_policy_that_changes_holds_for_who_is_connected, revoking_closes_at_once_and_keeps_out,
                      a_foreign_certificate_is_refused_until_it_is_registered, dates_count, groups_types_and_searching,
-                     who_is_there_is_known, commands_do_it, another_authority_takes_over, restarted_it_is_all_there):
+                     who_is_there_is_known, commands_do_it, rest_asks_policies, another_authority_takes_over, restarted_it_is_all_there):
             suite.run(test.__name__.replace("_", " "), test, stage)
         suite.run("what was answered survives", what_was_answered_survives, stage, options.kills)
     suite.run("a node without a registry is as before", a_node_without_a_registry_is_as_before, suite)
