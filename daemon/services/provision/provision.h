@@ -29,6 +29,7 @@ struct x509_wish;
 struct provision_options {
     /* Signs with the gateway's own authority, as authority_issue() does. */
     int (*issue)(void *issuer, struct x509_issued *ret, const struct x509_wish *wish, char **why);
+    const char *(*issuer_id)(void *issuer); /* of the authority's certificate; NULL: not known */
     void *issuer;
     struct admission *admission; /* tells of newcomers; NULL: nobody does */
     struct audit *audit;         /* hears of what is refused; may be NULL */

@@ -34,6 +34,7 @@ static int register_certificate(struct provision_request *request, const struct 
         .der = issued->der,
         .der_len = issued->len,
         .id = issued->id,
+        .ca = provision->options.issuer_id ? provision->options.issuer_id(provision->options.issuer) : NULL,
         .subject = facts.subject,
         .serial = facts.serial,
         .not_before_s = facts.not_before_s,
