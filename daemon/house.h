@@ -3,6 +3,7 @@
  *      main.c          configuration, signals, the order of opening and of closing
  *      directories.c   where it lives
  *      rooms.c         stores, broker, services: each with what the configuration says of it
+ *      uplinks.c       uplinks, now and when the configuration is read again
  *      doors.c         listeners
  *      identities.c    who is known here, and what he may do
  *
@@ -22,11 +23,12 @@
 #include "services/functions/functions.h"
 #include "services/gwshadow/gwshadow.h"
 #include "services/metrics/metrics.h"
-#include "services/provision/provision.h"
+#include "services/network/network.h"
 #include "services/registrar/registrar.h"
 #include "services/shadow/shadow.h"
 #include "services/shadowsync/shadowsync.h"
 #include "services/streams/streams.h"
+#include "services/timekeeper/timekeeper.h"
 #include "services/uplink/uplink.h"
 #include "store/seglog.h"
 #include "store/store.h"
@@ -47,13 +49,14 @@ struct house {
     struct admission *admission;
     struct tls_gate gate;
     struct registrar *registrar;
-    struct provision *provision;
     struct broker *broker;
     struct http_server *http;
     struct principal *local;
     struct ctl *ctl;
     struct shadow *shadow;
     struct streams *streams;
+    struct timekeeper *timekeeper;
+    struct network *network;
     struct uplinks *uplinks;
     struct shadowsync *sync;
     struct gwshadow *own_shadow;
@@ -71,13 +74,15 @@ struct house {
 /* Says in the log what could not be done with what; returns r. */
 int house_fault(const char *what, const char *where, int r);
 
+/* built.c: when this program was built, seconds since 1970. No clock that is right is before it. */
+int64_t house_built_s(void);
+
 /* directories.c: STATE and RUNTIME are there and this process's alone. */
 int open_directories(struct house *house) must_check;
 
 /* identities.c */
 int open_registry(struct house *house) must_check;
 int open_registrar(struct house *house) must_check;
-int open_provision(struct house *house) must_check;
 /* The gateway's own certificate for a listener without one; made with the first call. */
 int house_fill_in_certificate(struct house *house, struct listener_uri *uri) must_check;
 
@@ -85,6 +90,10 @@ int house_fill_in_certificate(struct house *house, struct listener_uri *uri) mus
 int open_stores(struct house *house) must_check;
 int open_broker(struct house *house) must_check;
 int open_services(struct house *house) must_check;
+
+/* uplinks.c. What is wrong with a configuration that was read again has been logged, and nothing has changed. */
+int open_uplinks(struct house *house) must_check;
+int reload_uplinks(struct house *house, const struct config *config) must_check;
 
 /* doors.c: the control socket, and the listeners of the command line or else of the configuration. */
 int open_doors(struct house *house) must_check;

@@ -47,11 +47,32 @@ static void stop(struct house *house)
     loop_stop(house->loop, 0);
 }
 
+/* Uplinks and what comes from them is taken over while everything goes on. A file with anything wrong in it changes
+ * nothing. */
+static void reload_config(struct house *house)
+{
+    static const char *const taken_over[] = {"uplink", "downlink", NULL};
+    struct config fresh;
+    int r = config_load(&fresh, house->options->config);
+    for (size_t i = 0; i < fresh.fault_count; i++)
+        log_error("%s", fresh.faults[i]);
+    if (r >= 0)
+        r = reload_uplinks(house, &fresh);
+    cleanup_free char *other = r >= 0 ? config_differs(&house->config, &fresh, taken_over) : NULL;
+    if (r < 0)
+        log_error("the configuration stays as it was");
+    else if (other)
+        log_warning("uplinks are as configured now; %s has changed, too, which needs a restart", other);
+    else
+        log_notice("configuration and certificates have been read again");
+    config_done(&fresh);
+}
+
 static void reload(struct house *house)
 {
     notify("RELOADING=1");
     house_reload_doors(house);
-    log_notice("certificates read again; a changed configuration needs a restart");
+    reload_config(house);
     notify("READY=1");
 }
 
@@ -175,9 +196,10 @@ static void house_close(struct house *house)
     house->functions = functions_free(house->functions);
     house->sync = shadowsync_free(house->sync);
     house->uplinks = uplinks_free(house->uplinks);
+    house->network = network_free(house->network);
+    house->timekeeper = timekeeper_free(house->timekeeper);
     house->streams = streams_free(house->streams);
     house->shadow = shadow_free(house->shadow);
-    house->provision = provision_free(house->provision);
     house->registrar = registrar_free(house->registrar);
     house->ctl = ctl_free(house->ctl);
     house->broker = broker_free(house->broker);

@@ -67,46 +67,6 @@ static int open_streams(struct house *house)
     return 0;
 }
 
-/* The first line of the file; what is secret is not in the configuration itself. */
-static int read_password(const char *path, char **ret)
-{
-    if (!*path)
-        return 0;
-    cleanup(fd_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char text[8192];
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (n < 0)
-        return house_fault("cannot read", path, -errno);
-    text[n] = '\0';
-    text[strcspn(text, "\r\n")] = '\0';
-    *ret = str_copy(text);
-    return 0;
-}
-
-static int open_uplinks(struct house *house)
-{
-    const struct config *config = &house->config;
-    struct uplink_options *options = mem_new_bytes(config->uplink_count * sizeof *options);
-    char **secrets = mem_new_bytes(2 * config->uplink_count * sizeof *secrets);
-    int r = 0;
-    for (size_t i = 0; i < config->uplink_count && r >= 0; i++) {
-        const struct config_uplink *uplink = &config->uplinks[i];
-        r = read_password(uplink->password_file, &secrets[2 * i]);
-        if (r >= 0)
-            r = read_password(uplink->authorization_file, &secrets[2 * i + 1]);
-        options[i] = settings_uplink(uplink, config->name);
-        options[i].password = secrets[2 * i];
-        options[i].authorization = secrets[2 * i + 1];
-    }
-    if (r >= 0)
-        r = uplinks_new(&house->uplinks, house->bus, options, config->uplink_count);
-    for (size_t i = 0; i < 2 * config->uplink_count; i++)
-        free(secrets[i]);
-    free(secrets);
-    free(options);
-    return r;
-}
-
 static int open_sync(struct house *house)
 {
     cleanup_free struct sync_options *options = settings_syncs(&house->config);
@@ -179,11 +139,16 @@ static int open_shadow(struct house *house)
 
 int open_services(struct house *house)
 {
-    int r = ctl_new(&house->ctl, house->bus, house->store, house->config.name, GATEHOUSE_VERSION);
+    cleanup_free char *clock = str_printf("%s/clock", house->state);
+    int r = timekeeper_new(&house->timekeeper, house->bus, clock, house_built_s());
+    if (r >= 0)
+        r = network_new(&house->network, house->bus);
+    if (r < 0)
+        return house_fault("services", "cannot be started", r);
+    bus_route(house->bus); /* uplinks are to know about the clock when they begin */
+    r = ctl_new(&house->ctl, house->bus, house->store, house->config.name, GATEHOUSE_VERSION);
     if (r >= 0)
         r = open_registrar(house);
-    if (r >= 0)
-        r = open_provision(house);
     if (r >= 0)
         r = open_shadow(house);
     if (r >= 0)

@@ -136,3 +136,8 @@ const char *publisher_name(const struct publisher *publisher)
         return "";
     return publisher->principal ? publisher->principal : publisher->client_id;
 }
+
+bool msg_came_from(const struct msg *msg, const char *uplink)
+{
+    return msg->from && msg->from->is_uplink && strcmp(msg->from->client_id, uplink) == 0;
+}

@@ -18,6 +18,7 @@
 struct publisher {
     unsigned refs;
     const char *principal; /* who he has proven to be; NULL: nobody asked */
+    bool is_uplink;        /* the message came from a cloud, through the uplink whose name client_id is */
     char client_id[];
 };
 
@@ -86,5 +87,7 @@ uint32_t msg_expiry_left(const struct msg *msg, int64_t now);
 struct publisher *publisher_new(const char *client_id, size_t len, const char *principal);
 struct publisher *publisher_ref(struct publisher *publisher);
 struct publisher *publisher_unref(struct publisher *publisher);
+/* Did it come through that uplink? Then it is not sent back there. */
+bool msg_came_from(const struct msg *msg, const char *uplink);
 /* The name to write down: what was proven, else what he calls himself; "" for NULL. */
 const char *publisher_name(const struct publisher *publisher);

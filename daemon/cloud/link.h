@@ -43,6 +43,8 @@ struct link_events {
     /* Received. The receiver refs it to keep it. Its topic begins with receive_prefix. */
     void (*on_message)(void *self, struct msg *msg);
     const char *receive_prefix;
+    /* After stop(): nothing is under way any more, and free() does not wait. Of kinds that say so (says_off). */
+    void (*on_off)(void *self);
 };
 
 /* A message on its way out. Whoever publishes allocates kind->publish_size bytes, which begin with this; what is behind
@@ -68,6 +70,7 @@ struct link_kind {
     const char *name; /* as the status says it */
     bool (*serves)(const char *uri);
     size_t publish_size, subscribe_size;
+    bool says_off; /* free() would wait before on_off(); without, it never waits */
 
     /* What all links of the kind share; made before the first and freed after the last. Both may be NULL. */
     int (*open)(void **shared, const struct link_house *house);
@@ -85,6 +88,12 @@ struct link_kind {
     /* Ends, and stays so. What is not done will be, with -ENOTCONN. */
     void (*stop)(struct link *link);
     bool (*is_up)(const struct link *link);
+    /* The network came back, or one more way into it: tries now instead of waiting on, and looks whether the connection
+     * there is still is one. NULL: there is none. */
+    void (*network_came)(struct link *link);
+    /* When the other side's certificates are to be valid (seconds since 1970), from the next attempt on; 0: now. NULL: it
+     * has none. */
+    void (*set_verify_time)(struct link *link, int64_t time_s);
 
     /* Takes the publication until done(). -ENOTCONN: not up; -ENOBUFS: too much is waiting; -EILSEQ: no topic for the
      * other side. */

@@ -47,7 +47,8 @@ static int create(struct link **ret, void *shared, const struct link_house *hous
                   const struct uplink_options *options, const struct link_events *events, void *self)
 {
     (void)house;
-    const struct mqtt_link_events mqtt_events = {events->on_up, events->on_down, events->on_message};
+    const struct mqtt_link_events mqtt_events = {events->on_up, events->on_down, events->on_message,
+                                                 events->on_off};
     const struct mqtt_link_options mqtt_options = {
         .name = options->name,
         .uri = options->uri,
@@ -60,6 +61,16 @@ static int create(struct link **ret, void *shared, const struct link_house *hous
         .keepalive_s = options->keepalive_s,
         .protocol = options->protocol,
         .pause_max = options->pause_max,
+        .alpn = options->alpn,
+        .proxy = options->proxy,
+        .proxy_password = options->proxy_password,
+        .connect_timeout_s = options->connect_timeout_s,
+        .window = options->window,
+        .persistent = options->persistent,
+        .session_expiry_s = options->session_expiry_s,
+        .will_topic = options->will_topic,
+        .will_message = options->will_message,
+        .will_retain = options->will_retain,
         .receive_prefix = events->receive_prefix,
     };
     struct mqtt_link *mqtt;
@@ -96,6 +107,16 @@ static void stop(struct link *link)
 static bool is_up(const struct link *link)
 {
     return mqtt_link_is_up(mqtt_of(link));
+}
+
+static void network_came(struct link *link)
+{
+    mqtt_link_network_came(mqtt_of(link));
+}
+
+static void set_verify_time(struct link *link, int64_t time_s)
+{
+    mqtt_link_set_verify_time(mqtt_of(link), time_s);
 }
 
 static uint64_t lost(const struct link *link)
@@ -136,6 +157,7 @@ const struct link_kind link_mqtt = {
     .serves = serves,
     .publish_size = sizeof(struct publication),
     .subscribe_size = sizeof(struct subscription),
+    .says_off = true,
     .open = open_kind,
     .close = close_kind,
     .create = create,
@@ -143,6 +165,8 @@ const struct link_kind link_mqtt = {
     .start = start,
     .stop = stop,
     .is_up = is_up,
+    .network_came = network_came,
+    .set_verify_time = set_verify_time,
     .publish = publish_message,
     .subscribe = subscribe,
     .lost = lost,

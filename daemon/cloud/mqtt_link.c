@@ -1,8 +1,7 @@
 #include "cloud/mqtt_link.h"
 
 #include "base/log.h"
-#include "cloud/backoff.h"
-#include "cloud/mqtt_link_paho.h"
+#include "cloud/mqtt_link_state.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,41 +19,13 @@
  * last time, so the notes that are still in the inbox are run and whatever is left then has no answer. */
 
 enum {
-    WINDOW = 64,
+    HEADER = 8, /* of a PUBLISH, about */
     WINDOW_BYTES = 512 * 1024,
-    KEEPALIVE_S = 60,
     WAITING_MAX = 1000,
     WAITING_BYTES_MAX = 8 * 1024 * 1024,
-    PAUSE_MIN = 1000,
-    PAUSE_MAX = 60 * 1000,
-    HELD = 10 * 1000, /* a connection that lasted so long ends a series of failures */
-};
-
-enum state { OFF, WAITING, OPENING, UP, CLOSING };
-
-struct mqtt_links {
-    struct loop *loop;
-    struct worker *worker;
-    struct inbox *inbox;
-};
-
-struct mqtt_link {
-    struct mqtt_links *links;
-    struct mqtt_link_events events;
-    void *self;
-    struct paho paho;
-
-    enum state state;
-    bool wanted;  /* started, not stopped */
-    bool at_once; /* started while it was closing: no pause */
-    struct work open, close;
-    struct timer pause;
-    struct backoff backoff;
-    int64_t up_since;
-
-    unsigned window_asked, window;
-    struct list waiting, with_broker, subscribing;
-    size_t waiting_count, waiting_bytes, with_broker_count, with_broker_bytes;
+    HELD = 10 * 1000,   /* a connection that lasted so long ends a series of failures */
+    TRYING_LONG = 1500, /* an attempt that began so long before the network came is begun anew */
+    HASTE_PAUSE = 1000, /* between attempts that the network's news cause */
 };
 
 int mqtt_links_new(struct mqtt_links **ret, struct loop *loop)
@@ -76,6 +47,8 @@ struct mqtt_links *mqtt_links_free(struct mqtt_links *links)
     if (!links)
         return NULL;
     links->worker = worker_free(links->worker);
+    if (links->inbox)
+        inbox_drain(links->inbox); /* names that nobody waits for any more */
     links->inbox = inbox_free(links->inbox);
     free(links);
     return NULL;
@@ -91,7 +64,7 @@ static void finish(struct mqtt_link_ask *ask, int r)
 {
     if (r != -ENOTCONN)
         ask->finish(ask, r);
-    else if (ask->link->state == UP)
+    else if (ask->link->state == LINK_UP)
         fail(ask->link, "the connection was lost");
 }
 
@@ -139,27 +112,31 @@ static void hand_over(struct mqtt_link_ask *ask, struct list *list)
 /* Paho loses the memory of what it could not write before the connection ended, so it is given little of what is large. */
 static bool has_room(const struct mqtt_link *link)
 {
-    return link->with_broker_count < link->window && link->with_broker_bytes < WINDOW_BYTES;
+    return link->with_broker_count < link->window && link_window_has_room(&link->bytes);
 }
 
 static void hand_to_broker(struct mqtt_link *link, struct mqtt_link_publish *publish)
 {
     link->with_broker_count++;
-    link->with_broker_bytes += msg_cost(publish->msg);
+    link_window_sent(&link->bytes, &publish->ask.mark,
+                     strlen(publish->topic) + publish->msg->payload_len + HEADER,
+                     loop_now(link->links->loop));
     hand_over(&publish->ask, &link->with_broker);
 }
 
-static void take_from_broker(struct mqtt_link_publish *publish)
+/* acknowledged: by the broker, whatever it says; QoS 0 is done when it is written, which says nothing about the way. */
+static void take_from_broker(struct mqtt_link_publish *publish, bool acknowledged)
 {
     struct mqtt_link *link = publish->ask.link;
     list_remove(&publish->ask.place);
     link->with_broker_count--;
-    link->with_broker_bytes -= msg_cost(publish->msg);
+    link_window_done(&link->bytes, &publish->ask.mark, acknowledged && publish->qos,
+                     loop_now(link->links->loop));
 }
 
 static void fill_window(struct mqtt_link *link)
 {
-    while (link->state == UP && has_room(link)) {
+    while (link->state == LINK_UP && has_room(link)) {
         struct list *place = list_pop(&link->waiting);
         if (!place)
             return;
@@ -174,7 +151,7 @@ static void finish_publish(struct mqtt_link_ask *ask, int r)
 {
     struct mqtt_link_publish *publish = container_of(ask, struct mqtt_link_publish, ask);
     struct mqtt_link *link = ask->link;
-    take_from_broker(publish);
+    take_from_broker(publish, r >= 0);
     publish->done(publish, r);
     fill_window(link);
 }
@@ -189,7 +166,7 @@ static void publish_run(struct work *work, void *resource)
 int mqtt_link_publish(struct mqtt_link *link, struct mqtt_link_publish *publish)
 {
     assert(publish->qos <= 1);
-    if (link->state != UP)
+    if (link->state != LINK_UP)
         return -ENOTCONN;
     ask_init(&publish->ask, link, publish_run, finish_publish);
     if (has_room(link) && list_is_empty(&link->waiting)) {
@@ -223,7 +200,7 @@ static void subscribe_run(struct work *work, void *resource)
 
 int mqtt_link_subscribe(struct mqtt_link *link, struct mqtt_link_subscribe *subscribe)
 {
-    if (link->state != UP)
+    if (link->state != LINK_UP)
         return -ENOTCONN;
     ask_init(&subscribe->ask, link, subscribe_run, finish_subscribe);
     hand_over(&subscribe->ask, &link->subscribing);
@@ -255,7 +232,7 @@ static void fail_all(struct mqtt_link *link)
     while (!list_is_empty(&link->with_broker)) {
         struct mqtt_link_publish *publish =
             list_entry(link->with_broker.next, struct mqtt_link_publish, ask.place);
-        take_from_broker(publish);
+        take_from_broker(publish, false);
         publish->done(publish, -ENOTCONN);
     }
     for (struct list *place; (place = list_pop(&link->waiting));) {
@@ -280,22 +257,50 @@ static void close_run(struct work *work, void *resource)
     work->r = 0;
 }
 
+static void open_now(struct mqtt_link *link)
+{
+    link->paho.verify_time_s = link->verify_time_s; /* Paho has no thread now that could look at it */
+    worker_submit(link->links->worker, &link->open);
+}
+
+static void on_name(void *self, const char *wrong)
+{
+    struct mqtt_link *link = self;
+    link->name = NULL;
+    timer_stop(link->links->loop, &link->pause);
+    if (!wrong) {
+        open_now(link);
+        return;
+    }
+    cleanup_free char *reason = str_printf("cannot connect: no address for %s: %s", link->host, wrong);
+    fail(link, reason);
+}
+
 static void begin_open(struct mqtt_link *link)
 {
-    link->state = OPENING;
-    worker_submit(link->links->worker, &link->open);
+    struct mqtt_links *links = link->links;
+    link->state = LINK_OPENING;
+    link->opened = loop_now(links->loop);
+    link->name = link_name_ask(links->inbox, link->host, strlen(link->host), on_name, link);
+    if (link->name)
+        timer_start(links->loop, &link->pause, (int64_t)link->paho.connect_timeout_s * 1000);
+    else
+        open_now(link);
 }
 
 static void begin_close(struct mqtt_link *link)
 {
-    link->state = CLOSING;
+    link->state = LINK_CLOSING;
+    link_name_forget(link->name);
+    link->name = NULL;
+    timer_stop(link->links->loop, &link->pause);
     worker_submit(link->links->worker, &link->close);
 }
 
 /* The connection ended, or did not come about, without having been asked to. */
 static void fail(struct mqtt_link *link, const char *reason)
 {
-    if (link->state == UP && loop_now(link->links->loop) - link->up_since >= HELD)
+    if (link->state == LINK_UP && loop_now(link->links->loop) - link->up_since >= HELD)
         backoff_reset(&link->backoff);
     begin_close(link);
     if (link->events.on_down)
@@ -305,17 +310,18 @@ static void fail(struct mqtt_link *link, const char *reason)
 static void on_opened(struct work *work)
 {
     struct mqtt_link *link = container_of(work, struct mqtt_link, open);
-    if (work->r < 0 && link->state == OPENING)
+    if (work->r < 0 && link->state == LINK_OPENING)
         fail(link, link->paho.reason);
 }
 
 static void on_up(struct note *note)
 {
     struct mqtt_link *link = container_of(note, struct mqtt_link, paho.up);
-    if (link->state != OPENING)
+    if (link->state != LINK_OPENING)
         return;
-    link->state = UP;
+    link->state = LINK_UP;
     link->up_since = loop_now(link->links->loop);
+    link_window_init(&link->bytes, WINDOW_BYTES, link->up_since);
     unsigned receive_max = link->paho.receive_max;
     link->window = receive_max && receive_max < link->window_asked ? receive_max : link->window_asked;
     if (link->events.on_up)
@@ -325,8 +331,15 @@ static void on_up(struct note *note)
 static void on_ended(struct note *note)
 {
     struct mqtt_link *link = container_of(note, struct mqtt_link, paho.ended);
-    if (link->state == OPENING || link->state == UP)
+    if (link->state == LINK_OPENING || link->state == LINK_UP)
         fail(link, link->paho.reason);
+}
+
+static void say_off(struct mqtt_link *link)
+{
+    link->state = LINK_OFF;
+    if (link->events.on_off)
+        link->events.on_off(link->self);
 }
 
 static void on_closed(struct work *work)
@@ -335,29 +348,36 @@ static void on_closed(struct work *work)
     inbox_drain(link->links->inbox);
     fail_all(link);
     if (!link->wanted) {
-        link->state = OFF;
+        say_off(link);
     } else if (link->at_once) {
         link->at_once = false;
         begin_open(link);
     } else {
-        link->state = WAITING;
+        link->state = LINK_WAITING;
         timer_start(link->links->loop, &link->pause, backoff_pause(&link->backoff, backoff_random()));
     }
 }
 
 static void on_pause_over(struct timer *timer)
 {
-    begin_open(container_of(timer, struct mqtt_link, pause));
+    struct mqtt_link *link = container_of(timer, struct mqtt_link, pause);
+    if (link->state == LINK_WAITING) {
+        begin_open(link);
+        return;
+    }
+    cleanup_free char *reason = str_printf("cannot connect: nobody says for %u s what the address of %s is",
+                                           link->paho.connect_timeout_s, link->host);
+    fail(link, reason);
 }
 
 void mqtt_link_start(struct mqtt_link *link)
 {
-    if (link->wanted && link->state != WAITING)
+    if (link->wanted && link->state != LINK_WAITING)
         return;
     link->wanted = true;
     backoff_reset(&link->backoff);
     timer_stop(link->links->loop, &link->pause);
-    if (link->state == CLOSING)
+    if (link->state == LINK_CLOSING)
         link->at_once = true;
     else
         begin_open(link);
@@ -367,111 +387,87 @@ void mqtt_link_stop(struct mqtt_link *link)
 {
     link->wanted = link->at_once = false;
     switch (link->state) {
-    case OFF:
-    case CLOSING: break;
-    case WAITING:
+    case LINK_OFF: say_off(link); break;
+    case LINK_CLOSING: break;
+    case LINK_WAITING:
         timer_stop(link->links->loop, &link->pause);
-        link->state = OFF;
+        say_off(link);
         break;
-    case OPENING:
-    case UP: begin_close(link); break;
+    case LINK_OPENING:
+    case LINK_UP: begin_close(link); break;
     }
 }
 
 bool mqtt_link_is_up(const struct mqtt_link *link)
 {
-    return link->state == UP;
+    return link->state == LINK_UP;
 }
 
-static bool port_is_good(const char *port)
+/* ---- the network ------------------------------------------------------------------------------------------------- */
+
+static void probe_run(struct work *work, void *resource)
 {
-    unsigned number = 0;
-    size_t len = strspn(port, "0123456789");
-    for (size_t i = 0; i < len && i < 6; i++)
-        number = number * 10 + (unsigned)(port[i] - '0');
-    return len > 0 && !port[len] && number >= 1 && number <= 65535;
+    (void)resource;
+    work->r = paho_is_stuck(&container_of(work, struct mqtt_link, probe)->paho);
 }
 
-const char *mqtt_link_uri_check(const char *uri)
+static void on_probed(struct work *work)
 {
-    const char *host = strncmp(uri, "mqtt://", 7) == 0    ? uri + 7
-                       : strncmp(uri, "mqtts://", 8) == 0 ? uri + 8
-                                                          : NULL;
-    if (!host)
-        return "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]";
-    const char *end = host + strcspn(host, ":/?# \t");
-    if (*host == '[') { /* an IPv6 address */
-        end = strchr(host, ']');
-        if (!end)
-            return "] behind an IPv6 address";
-        end++;
+    struct mqtt_link *link = container_of(work, struct mqtt_link, probe);
+    link->probing = false;
+    if (link->state != LINK_UP || work->r <= 0)
+        return;
+    link->at_once = true;
+    fail(link, "the connection did not outlive the network's absence");
+}
+
+/* TCP would try again by itself when it has waited as long as the network was away, or half of that: so what is being
+ * repeated, or takes long to come about, is given up for a new attempt. */
+void mqtt_link_network_came(struct mqtt_link *link)
+{
+    int64_t age = loop_now(link->links->loop) - link->opened;
+    switch (link->state) {
+    case LINK_OFF: break;
+    case LINK_CLOSING: link->at_once = link->wanted; break;
+    case LINK_WAITING:
+        backoff_reset(&link->backoff);
+        timer_start(link->links->loop, &link->pause, age < HASTE_PAUSE ? HASTE_PAUSE - age : 0);
+        break;
+    case LINK_OPENING:
+        if (age < TRYING_LONG)
+            break;
+        link->at_once = true;
+        begin_close(link);
+        break;
+    case LINK_UP:
+        if (link->probing)
+            break;
+        link->probing = true;
+        worker_submit(link->links->worker, &link->probe);
+        break;
     }
-    if (end == host)
-        return "a host behind ://";
-    if (*end == ':')
-        return port_is_good(end + 1) ? NULL : "a port from 1 to 65535 behind the host, and nothing more";
-    return *end ? "HOST[:PORT] and nothing more behind ://" : NULL;
 }
 
-int mqtt_link_new(struct mqtt_link **ret, struct mqtt_links *links, const struct mqtt_link_options *options,
-                  const struct mqtt_link_events *events, void *self)
+void mqtt_link_set_verify_time(struct mqtt_link *link, int64_t time_s)
 {
-    const char *expected = mqtt_link_uri_check(options->uri);
-    if (expected) {
-        log_error("uplink %s: expected %s, found \"%s\"", options->name, expected, options->uri);
-        return -EINVAL;
-    }
-    struct mqtt_link *link = mem_new(struct mqtt_link);
-    link->links = links;
-    link->events = *events;
-    link->self = self;
-    link->paho = (struct paho){
-        .uri = str_copy(options->uri),
-        .client_id = str_copy(options->client_id ? options->client_id : options->name),
-        .ca = str_copy(options->ca),
-        .cert = str_copy(options->cert),
-        .key = str_copy(options->key),
-        .username = str_copy(options->username),
-        .password = str_copy(options->password),
-        .keepalive_s = options->keepalive_s ? options->keepalive_s : KEEPALIVE_S,
-        .protocol = options->protocol == 4 ? 4 : 5,
-        .inbox = links->inbox,
-        .up = {.run = on_up},
-        .ended = {.run = on_ended},
-        .prefix = str_copy(options->receive_prefix),
-        .arrived = on_arrival,
-    };
+    link->verify_time_s = time_s;
+}
+
+bool mqtt_link_session_was_present(const struct mqtt_link *link)
+{
+    return link->state == LINK_UP && link->paho.session_present;
+}
+
+void mqtt_link_init(struct mqtt_link *link)
+{
+    link->paho.up.run = on_up;
+    link->paho.ended.run = on_ended;
+    link->paho.arrived = on_arrival;
     link->open = (struct work){.run = open_run, .done = on_opened};
     link->close = (struct work){.run = close_run, .done = on_closed};
+    link->probe = (struct work){.run = probe_run, .done = on_probed};
     link->pause.fire = on_pause_over;
-    link->backoff.min = options->pause_min ? options->pause_min : PAUSE_MIN;
-    link->backoff.max = options->pause_max ? options->pause_max : PAUSE_MAX;
-    if (link->backoff.min > link->backoff.max)
-        link->backoff.min = link->backoff.max;
-    link->window_asked = link->window = options->window ? options->window : WINDOW;
     list_init(&link->waiting);
     list_init(&link->with_broker);
     list_init(&link->subscribing);
-    *ret = link;
-    return 0;
-}
-
-struct mqtt_link *mqtt_link_free(struct mqtt_link *link)
-{
-    if (!link)
-        return NULL;
-    link->events = (struct mqtt_link_events){0};
-    mqtt_link_stop(link);
-    worker_quiesce(link->links->worker);
-    assert(link->state == OFF && list_is_empty(&link->with_broker));
-    free(link->paho.prefix);
-    free(link->paho.uri);
-    free(link->paho.client_id);
-    free(link->paho.ca);
-    free(link->paho.cert);
-    free(link->paho.key);
-    free(link->paho.username);
-    free(link->paho.password);
-    free(link);
-    return NULL;
 }

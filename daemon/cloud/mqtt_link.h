@@ -9,11 +9,11 @@
  *             └── start ──▶ OPENING          └──── CLOSING ◀─────────────┴────────┘
  *
  * The pause between attempts grows from one second to a minute, with jitter, and begins anew after a connection that
- * held. A link that waits has no thread, no socket and no timer but the one. It does not watch the network's interfaces
- * yet: what comes back earlier is noticed when the pause is over, or by mqtt_link_start().
+ * held. A link that waits has no thread, no socket and no timer but the one. Whoever hears that the network came back
+ * says so (mqtt_link_network_came()), and nothing is waited for.
  *
- * Publishing is QoS 0 or 1. `window` messages are with the broker at once (fewer when it asks for fewer, or when they are
- * large: half a MiB, and one message whatever its size), some more wait inside the link, and what exceeds that is refused. A message is done when the broker has acknowledged it (QoS 0: when
+ * Publishing is QoS 0 or 1. `window` messages are with the broker at once (fewer when it asks for fewer, when the
+ * link is slow (link_window.h), or when they are large: half a MiB, and one message whatever its size), some more wait inside the link, and what exceeds that is refused. A message is done when the broker has acknowledged it (QoS 0: when
  * it was written). When the link goes down everything that was not acknowledged is done with -ENOTCONN, oldest first, and
  * it may have arrived all the same: whoever needs it there publishes it again.
  *
@@ -32,6 +32,7 @@
 #include "base/loop.h"
 #include "base/msg.h"
 #include "base/worker.h"
+#include "cloud/link_window.h"
 
 struct mqtt_links;
 struct mqtt_link;
@@ -44,14 +45,28 @@ struct mqtt_link_options {
     const char *uri;  /* mqtt://HOST[:PORT] or mqtts://HOST[:PORT] */
     const char *client_id;
     const char *ca, *cert,
-        *key; /* PEM files; NULL: the system's CAs, no certificate, key in the certificate's file */
+        *key;          /* PEM files; NULL: the system's CAs, no certificate, key in the certificate's file */
+    const char *alpn;  /* the one protocol that is offered in TLS; NULL: none is */
+    const char *proxy; /* http://[USER@]HOST:PORT: asked to CONNECT; NULL: none */
+    const char *proxy_password;      /* of its USER; NULL: none */
     const char *username, *password; /* NULL: none */
     unsigned keepalive_s;            /* 0 for the default of 60 */
+    unsigned connect_timeout_s;      /* for the name, and again for the connection until CONNACK; 0: 20 */
     int protocol;                    /* 4: MQTT 3.1.1; 5, and 0: MQTT 5 */
     unsigned window;                 /* 0 for the default of 64 */
-    const char *receive_prefix;      /* put before the topic of what is received; NULL: nothing is taken */
-    int64_t pause_min, pause_max;    /* 0 for the defaults of 1 s and 60 s */
+    /* The session at the broker outlives the connection, MQTT 5: for so many seconds (0 for the default of a day). What
+     * it queues for us arrives after the next connection. */
+    bool persistent;
+    uint32_t session_expiry_s;
+    /* What the broker says when we are gone without a word, QoS 1; NULL: nothing. */
+    const char *will_topic, *will_message;
+    bool will_retain;
+    const char *receive_prefix;   /* put before the topic of what is received; NULL: nothing is taken */
+    int64_t pause_min, pause_max; /* 0 for the defaults of 1 s and 60 s */
 };
+
+/* NULL, or what was expected instead of this proxy. Pure. */
+const char *mqtt_link_proxy_check(const char *proxy);
 
 /* On the loop. May call everything but mqtt_link_free(). */
 struct mqtt_link_events {
@@ -60,6 +75,8 @@ struct mqtt_link_events {
     void (*on_down)(void *self, const char *reason);
     /* Received, maybe before the link went down. The receiver refs it to keep it. */
     void (*on_message)(void *self, struct msg *msg);
+    /* mqtt_link_stop() has come to its end. */
+    void (*on_off)(void *self);
 };
 
 int mqtt_links_new(struct mqtt_links **ret, struct loop *loop) must_check;
@@ -78,9 +95,17 @@ define_cleanup(struct mqtt_link *, mqtt_link_free)
 
 /* Connects, now. While it waits between attempts: tries now and begins with the shortest pause again. */
 void mqtt_link_start(struct mqtt_link *link);
+/* The network came back, or one more way into it: tries now instead of waiting on, gives up an attempt that has lasted for
+ * long, and a connection on which what was sent is being repeated. */
+void mqtt_link_network_came(struct mqtt_link *link);
+/* When the broker's certificates are to be valid (seconds since 1970), from the next attempt on; 0: now, whatever the clock
+ * says. It holds for all links of the process that are connecting at that time. */
+void mqtt_link_set_verify_time(struct mqtt_link *link, int64_t time_s);
 /* Disconnects, and stays so. */
 void mqtt_link_stop(struct mqtt_link *link);
 bool mqtt_link_is_up(const struct mqtt_link *link);
+/* It is up, and the broker had kept the session of the connection before. */
+bool mqtt_link_session_was_present(const struct mqtt_link *link);
 /* Received messages that were dropped: too many waited, no memory, or no valid topic. */
 uint64_t mqtt_link_lost(const struct mqtt_link *link);
 
@@ -91,6 +116,7 @@ struct mqtt_link_ask {
     struct list place; /* among those with the broker, or those that wait */
     struct work work;  /* handing it to Paho */
     struct note note;  /* Paho's answer */
+    struct link_window_mark mark;
     void (*finish)(struct mqtt_link_ask *ask, int r);
     bool handing, answered;
     int answer;

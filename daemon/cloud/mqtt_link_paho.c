@@ -1,6 +1,8 @@
 #include "cloud/mqtt_link_paho.h"
 
 #include "base/utf8.h"
+#include "cloud/mqtt_link_socket.h"
+#include "cloud/mqtt_link_tls.h"
 
 #include <MQTTAsync.h>
 #include <errno.h>
@@ -17,9 +19,12 @@
  *   Receive Maximum is such a limit too, so the link asks what it is.
  * - The PUBACK of a message that arrives is sent when messageArrived returns, whatever it returns: 0 puts the message into
  *   a queue of Paho's without limit. So it is always taken, or dropped and counted.
+ * - A proxy is asked for port 8080 when the URI has none, so it always has one.
+ * - Without a proxy of ours it takes what the environment says in http_proxy or https_proxy.
  * - A SUBSCRIBE with one filter that is refused comes as a failure, one with several as a success. So it is one. */
 
-enum { CONNECT_TIMEOUT_S = 20, MAX_INFLIGHT = 1000 };
+enum { MAX_INFLIGHT = 1000, GIVE_UP_MIN = 5000, GIVE_UP_MAX = 20 * 1000 };
+enum { ALPN_SIZE = 257 }; /* a byte with the length, the name, and a NUL: Paho copies it as a string */
 
 static bool has_tls(const struct paho *paho)
 {
@@ -62,16 +67,27 @@ static void explain(struct paho *paho, int code, const char *message)
         (void)snprintf(paho->reason, sizeof paho->reason, "cannot connect: %s",
                        message ? message : "the name or the network cannot be reached");
     if (!text && message && has_tls(paho) && !paho->tls[0]) /* Paho does not say which */
-        add_words(paho, "nobody listens there, it is no TLS, or the certificate is another host's");
+        add_words(paho, "nobody listens there, or it is no TLS");
+    if (!text && message && paho->proxy)
+        add_words(paho, "it was to be reached through the proxy, which may have refused");
 }
 
 /* ---- Paho's threads ---------------------------------------------------------------------------------------------- */
 
+/* Before the first message is sent. A connection that has lost its peer is noticed by the first message, or the first
+ * PINGREQ, that is not acknowledged. */
+static void say_up(struct paho *paho, bool session_present)
+{
+    unsigned give_up = paho->keepalive_s * 1500;
+    give_up = give_up < GIVE_UP_MIN ? GIVE_UP_MIN : give_up > GIVE_UP_MAX ? GIVE_UP_MAX : give_up;
+    link_sockets_tune(paho->peer_port, give_up);
+    paho->session_present = session_present;
+    inbox_post(paho->inbox, &paho->up);
+}
+
 static void on_connected(void *context, MQTTAsync_successData *data)
 {
-    struct paho *paho = context;
-    (void)data;
-    inbox_post(paho->inbox, &paho->up);
+    say_up(context, data && data->alt.connect.sessionPresent);
 }
 
 static void on_connected5(void *context, MQTTAsync_successData5 *data)
@@ -80,7 +96,7 @@ static void on_connected5(void *context, MQTTAsync_successData5 *data)
     if (MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM))
         paho->receive_max =
             (unsigned)MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
-    inbox_post(paho->inbox, &paho->up);
+    say_up(paho, data->alt.connect.sessionPresent);
 }
 
 static void on_connect_failed(void *context, MQTTAsync_failureData *data)
@@ -185,6 +201,11 @@ static int on_tls_error(const char *line, size_t len, void *context)
         reason = memchr(reason, ':', (size_t)(end - reason));
         reason = reason ? reason + 1 : NULL;
     }
+    const char *verdict = link_tls_verdict();
+    if (verdict) {
+        (void)snprintf(paho->tls, sizeof paho->tls, "%s", verdict);
+        return 1;
+    }
     if (!reason)
         reason = line;
     size_t reason_len = 0;
@@ -226,41 +247,90 @@ static void on_failure5(void *context, MQTTAsync_failureData5 *data)
 
 /* ---- the worker's thread ----------------------------------------------------------------------------------------- */
 
+static int add_session_expiry(MQTTProperties *properties, const struct paho *paho)
+{
+    MQTTProperty expiry = {.identifier = MQTTPROPERTY_CODE_SESSION_EXPIRY_INTERVAL};
+    expiry.value.integer4 = paho->session_expiry_s;
+    return paho->persistent ? MQTTProperties_add(properties, &expiry) : 0;
+}
+
+static void set_protocol(struct paho *paho, MQTTAsync_connectOptions *options, MQTTProperties *properties)
+{
+    static const MQTTAsync_connectOptions options4 = MQTTAsync_connectOptions_initializer;
+    static const MQTTAsync_connectOptions options5 = MQTTAsync_connectOptions_initializer5;
+    /* A clean session, mostly: what is subscribed is said again, and what was not acknowledged is published again by
+     * whoever it belongs to. A persistent one is for what the broker queues in the meantime. */
+    if (paho->protocol == 5) {
+        *options = options5;
+        options->cleanstart = !paho->persistent;
+        options->connectProperties = properties;
+        options->onSuccess5 = on_connected5;
+        options->onFailure5 = on_connect_failed5;
+    } else {
+        *options = options4;
+        options->MQTTVersion = MQTTVERSION_3_1_1;
+        options->cleansession = !paho->persistent;
+        options->onSuccess = on_connected;
+        options->onFailure = on_connect_failed;
+    }
+}
+
+/* The list of protocols that are offered is one long: its length in a byte, and it. */
+static void set_tls(struct paho *paho, MQTTAsync_SSLOptions *tls, uint8_t alpn[static ALPN_SIZE])
+{
+    tls->trustStore = paho->ca;
+    tls->keyStore = paho->cert;
+    tls->privateKey = paho->key;
+    tls->enableServerCertAuth = 1;
+    tls->verify = 1; /* the certificate is this host's */
+    tls->ssl_error_cb = on_tls_error;
+    tls->ssl_error_context = paho;
+    size_t len = paho->alpn ? strlen(paho->alpn) : 0;
+    if (len && len <= ALPN_SIZE - 2) {
+        alpn[0] = (uint8_t)len;
+        memcpy(alpn + 1, paho->alpn, len);
+        tls->protos = alpn;
+        tls->protos_len = (unsigned)len + 1;
+    }
+    link_tls_prepare();
+    link_tls_set_time(paho->verify_time_s);
+}
+
+/* Paho copies all of it. */
 static int connect_handle(struct paho *paho)
 {
-    MQTTAsync_connectOptions options = MQTTAsync_connectOptions_initializer;
-    MQTTAsync_connectOptions options5 = MQTTAsync_connectOptions_initializer5;
+    MQTTAsync_connectOptions options;
     MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
-    /* A clean session: nothing is subscribed, and what was not acknowledged is published again by whoever it belongs to.
-     * An old one at the broker would only be in the way. */
-    if (paho->protocol == 5) {
-        options = options5;
-        options.cleanstart = 1;
-        options.onSuccess5 = on_connected5;
-        options.onFailure5 = on_connect_failed5;
-    } else {
-        options.MQTTVersion = MQTTVERSION_3_1_1;
-        options.cleansession = 1;
-        options.onSuccess = on_connected;
-        options.onFailure = on_connect_failed;
-    }
+    MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
+    MQTTProperties properties = MQTTProperties_initializer;
+    uint8_t alpn[ALPN_SIZE] = {0};
+    set_protocol(paho, &options, &properties);
     options.context = paho;
     options.keepAliveInterval = (int)paho->keepalive_s;
-    options.connectTimeout = CONNECT_TIMEOUT_S;
+    options.connectTimeout = (int)paho->connect_timeout_s;
     options.maxInflight = MAX_INFLIGHT;
     options.username = paho->username;
     options.password = paho->password;
+    if (paho->will_topic) {
+        will.topicName = paho->will_topic;
+        will.message = paho->will_message ? paho->will_message : "";
+        will.retained = paho->will_retain;
+        will.qos = 1;
+        options.will = &will;
+    }
+    if (paho->proxy && has_tls(paho))
+        options.httpsProxy = paho->proxy;
+    else
+        options.httpProxy = paho->proxy;
     if (has_tls(paho)) {
-        tls.trustStore = paho->ca;
-        tls.keyStore = paho->cert;
-        tls.privateKey = paho->key;
-        tls.enableServerCertAuth = 1;
-        tls.verify = 1; /* the certificate is this host's */
-        tls.ssl_error_cb = on_tls_error;
-        tls.ssl_error_context = paho;
+        set_tls(paho, &tls, alpn);
         options.ssl = &tls;
     }
-    return MQTTAsync_connect(paho->handle, &options);
+    int r = add_session_expiry(&properties, paho);
+    if (r == 0)
+        r = MQTTAsync_connect(paho->handle, &options);
+    MQTTProperties_free(&properties);
+    return r;
 }
 
 /* Paho would only say that TLS failed. */
@@ -285,6 +355,7 @@ int paho_open(struct paho *paho)
     paho->over = false;
     paho->reason[0] = paho->tls[0] = '\0';
     paho->receive_max = 0;
+    paho->session_present = false;
 
     int r = check_files(paho);
     if (r < 0)
@@ -309,6 +380,11 @@ void paho_close(struct paho *paho)
     if (paho->handle)
         MQTTAsync_destroy(&paho->handle);
     paho->handle = NULL;
+}
+
+bool paho_is_stuck(const struct paho *paho)
+{
+    return link_sockets_are_stuck(paho->peer_port);
 }
 
 static MQTTAsync_responseOptions response_to(const struct paho *paho, struct mqtt_link_ask *ask)

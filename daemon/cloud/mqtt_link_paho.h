@@ -20,9 +20,15 @@
 enum { PAHO_REASON_MAX = 200, PAHO_ARRIVALS_MAX = 1000, PAHO_ARRIVAL_BYTES_MAX = 8 * 1024 * 1024 };
 
 struct paho {
-    char *uri, *client_id, *ca, *cert, *key, *username, *password;
-    unsigned keepalive_s;
+    char *uri; /* with its port */
+    char *client_id, *ca, *cert, *key, *username, *password, *alpn, *will_topic, *will_message;
+    char *proxy;        /* in Paho's words, with user and password; NULL: none */
+    unsigned peer_port; /* of the proxy, or the broker */
+    unsigned keepalive_s, connect_timeout_s;
     int protocol; /* 4, 5 */
+    bool persistent, will_retain;
+    uint32_t session_expiry_s;
+    int64_t verify_time_s; /* when certificates are to be valid; 0: now */
     struct inbox *inbox;
     struct note up, ended;
     char *prefix; /* of received messages' topics; NULL: they are not taken */
@@ -36,6 +42,7 @@ struct paho {
     char reason[PAHO_REASON_MAX]; /* why it ended */
     char tls[PAHO_REASON_MAX];    /* OpenSSL's first words about it */
     unsigned receive_max;         /* what the broker takes at once; 0: it did not say */
+    bool session_present;         /* the broker had kept the session */
 };
 
 /* A message on its way to the loop, which owns all of it. */
@@ -52,6 +59,8 @@ int paho_open(struct paho *paho);
 /* Says DISCONNECT when there is somebody to say it to, closes, forgets. Up to a second and a bit, while Paho's threads
  * end. */
 void paho_close(struct paho *paho);
+/* Nothing comes back on the connection, and what was sent is being repeated. */
+bool paho_is_stuck(const struct paho *paho);
 /* Hands over one message; the answer comes as publish->ask's note and answer. −errno: it does not. */
 int paho_publish(struct paho *paho, struct mqtt_link_publish *publish);
 int paho_subscribe(struct paho *paho, struct mqtt_link_subscribe *subscribe);

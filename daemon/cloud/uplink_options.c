@@ -34,6 +34,17 @@ static const struct {
     {"ca", UPLINK_MQTT | UPLINK_HTTP},
     {"cert", UPLINK_MQTT | UPLINK_HTTP},
     {"key", UPLINK_MQTT | UPLINK_HTTP},
+    {"proxy", UPLINK_MQTT | UPLINK_HTTP},
+    {"connect-timeout", UPLINK_MQTT | UPLINK_HTTP},
+    {"proxy-password-file", UPLINK_MQTT},
+    {"alpn", UPLINK_MQTT},
+    {"window", UPLINK_MQTT},
+    {"session", UPLINK_MQTT},
+    {"session-expiry", UPLINK_MQTT},
+    {"will-topic", UPLINK_MQTT},
+    {"will-message", UPLINK_MQTT},
+    {"will-retain", UPLINK_MQTT},
+    {"clock", UPLINK_MQTT},
     {"method", UPLINK_HTTP},
     {"format", UPLINK_HTTP | UPLINK_FILE},
     {"headers", UPLINK_HTTP},
@@ -41,7 +52,6 @@ static const struct {
     {"batch-size", UPLINK_HTTP | UPLINK_FILE},
     {"batch-bytes", UPLINK_HTTP | UPLINK_FILE},
     {"batch-interval", UPLINK_HTTP | UPLINK_FILE},
-    {"connect-timeout", UPLINK_HTTP},
     {"stall-timeout", UPLINK_HTTP},
     {"ordered", UPLINK_HTTP},
     {"connections", UPLINK_HTTP},
@@ -177,6 +187,7 @@ const char *uplink_options_check(const struct uplink_options *options, size_t *a
         unsigned kinds;
     } texts[] = {
         {"uri", options->uri, uplink_uri_check, UPLINK_KINDS},
+        {"proxy", options->proxy, mqtt_link_proxy_check, UPLINK_MQTT | UPLINK_HTTP},
         {"method", options->method, method_check, UPLINK_HTTP},
         {"format", options->format, http_format_check, UPLINK_HTTP},
         {"format", options->format, file_format_check, UPLINK_FILE},
@@ -194,4 +205,9 @@ const char *uplink_options_check(const struct uplink_options *options, size_t *a
             return expected;
     }
     return NULL;
+}
+
+bool uplink_uri_needs_time(const char *uri)
+{
+    return strncmp(uri, "mqtts:", 6) == 0 || strncmp(uri, "https:", 6) == 0;
 }

@@ -87,7 +87,7 @@ static const struct key uplink_keys[] = {
     ROW(NUMBER, "batch-size", config_uplink, batch_records, "100", 1, 500),
     ROW(BYTES, "batch-bytes", config_uplink, batch_bytes, "256K", 1024, MIB(16)),
     ROW(DELAY, "batch-interval", config_uplink, batch_interval, "0", 0, 3600000),
-    ROW(TIME, "connect-timeout", config_uplink, connect_timeout_s, "10s", 1, 600),
+    ROW(TIME, "connect-timeout", config_uplink, connect_timeout_s, "0", 0, 600),
     ROW(TIME, "stall-timeout", config_uplink, stall_timeout_s, "30s", 1, 600),
     ROW(SWITCH, "ordered", config_uplink, ordered, "yes", 0, 1),
     ROW(NUMBER, "connections", config_uplink, connections, "1", 1, 8),
@@ -102,6 +102,15 @@ static const struct key uplink_keys[] = {
     ROW(TEXT, "live-share", config_uplink, live_share, "70", 1, NAME_MAX_LEN),
     ROW(TEXT, "day-budget", config_uplink, day_budget, "0", 1, TEXT_MAX),
     ROW(TEXT, "day-begins", config_uplink, day_begins, "00:00", 1, NAME_MAX_LEN),
+    ROW(TEXT, "alpn", config_uplink, alpn, "", 0, 255),
+    ROW(TEXT, "proxy-password-file", config_uplink, proxy_password_file, "", 0, TEXT_MAX),
+    ROW(NUMBER, "window", config_uplink, window, "64", 1, 1000),
+    ROW(TEXT, "session", config_uplink, session, "clean", 1, NAME_MAX_LEN),
+    ROW(TIME, "session-expiry", config_uplink, session_expiry_s, "1d", 1, UINT32_MAX),
+    ROW(TEXT, "will-topic", config_uplink, will_topic, "", 0, TOPIC_MAX),
+    ROW(TEXT, "will-message", config_uplink, will_message, "", 0, TEXT_MAX),
+    ROW(SWITCH, "will-retain", config_uplink, will_retain, "no", 0, 1),
+    ROW(TEXT, "clock", config_uplink, clock, "wait", 1, NAME_MAX_LEN),
 };
 
 static const struct key stream_keys[] = {
@@ -127,6 +136,12 @@ static const struct key route_keys[] = {
     ROW(TEXT, "filter", config_route, filter, NULL, 1, TOPIC_MAX),
     ROW(TEXT, "stream", config_route, stream, NULL, 1, NAME_MAX_LEN),
     ROW(TEXT, "topic", config_route, topic, "${topic}", 1, TOPIC_MAX),
+};
+
+static const struct key downlink_keys[] = {
+    ROW(TEXT, "uplink", config_downlink, uplink, NULL, 1, NAME_MAX_LEN),
+    ROW(TEXT, "filter", config_downlink, filter, NULL, 1, TOPIC_MAX),
+    ROW(TEXT, "topic", config_downlink, topic, "${topic}", 1, TOPIC_MAX),
 };
 
 static const struct key sync_keys[] = {
@@ -168,6 +183,7 @@ static const struct kind kinds[] = {
     {"shadow", shadow_keys, array_size(shadow_keys), false, false, 0, 0, 0},
     LIST(listener, false),
     LIST(uplink, false),
+    LIST(downlink, false),
     LIST(stream, false),
     LIST(route, false),
     LIST(sync, false),
@@ -336,7 +352,7 @@ static const struct kind *kind_of(const struct ini_section *section)
 static const char *title_expected(const struct kind *kind, const struct ini_section *section)
 {
     if (!kind)
-        return "[gateway], [shadow], [listener NAME], [uplink NAME], [stream NAME], [route NAME], [sync NAME] or [plugin NAME]";
+        return "[gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME] or [plugin NAME]";
     if (kind->named && !name_is_valid(section->name))
         return "a name of 1 to 64 letters, digits, _ or - behind the kind of section";
     if (!kind->named && *section->name)

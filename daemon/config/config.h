@@ -18,16 +18,18 @@ struct config_listener {
 
 struct config_uplink {
     char *name, *uri, *client_id, *username, *password_file, *ca, *cert, *key;
-    int64_t keepalive_s;
-    int64_t protocol;                                                  /* 4 or 5 */
-    char *method, *format, *headers, *authorization_file, *proxy;
+    char *method, *format, *headers, *authorization_file;
     int64_t batch_records, batch_bytes, batch_interval; /* ms */
-    int64_t connect_timeout_s, stall_timeout_s, connections;
+    int64_t stall_timeout_s, connections;
     bool ordered, compress;
     char *path;
     int64_t rotate_bytes, rotate_s, disk_max;
     char *rate, *burst, *floor, *live_share, *day_budget, *day_begins; /* schedule/schedule_text.h */
     struct schedule_link link;                                         /* made of them */
+    char *alpn, *proxy, *proxy_password_file, *session, *will_topic, *will_message, *clock;
+    int64_t keepalive_s, connect_timeout_s, session_expiry_s, window;
+    int64_t protocol; /* 4 or 5 */
+    bool will_retain;
 };
 
 struct config_stream {
@@ -46,6 +48,10 @@ enum { CONFIG_LISTENERS_MAX = 64 };
 
 struct config_route {
     char *name, *filter, *stream, *topic;
+};
+
+struct config_downlink {
+    char *name, *uplink, *filter, *topic;
 };
 
 struct config_sync {
@@ -72,11 +78,12 @@ struct config {
 
     struct config_listener *listeners;
     struct config_uplink *uplinks;
+    struct config_downlink *downlinks;
     struct config_stream *streams;
     struct config_route *routes;
     struct config_sync *syncs;
     struct config_plugin *plugins;
-    size_t listener_count, uplink_count, stream_count, route_count, sync_count, plugin_count;
+    size_t listener_count, uplink_count, downlink_count, stream_count, route_count, sync_count, plugin_count;
     struct ini ini;
     char **faults; /* sentences */
     size_t fault_count;
@@ -86,6 +93,10 @@ struct config {
  * sentence in config->faults. config_done() in both cases. */
 int config_load(struct config *config, const char *path) must_check;
 void config_done(struct config *config);
+
+/* Do they say something else in sections that are not of these kinds (NULL ends the list)? The title of the first such
+ * section, "[stream telemetry]", or NULL. Free it. */
+char *config_differs(const struct config *a, const struct config *b, const char *const *but_in) must_check;
 
 /* Is it a key of the plugin's section that belongs to the plugin itself? */
 bool config_plugin_owns(const char *key);

@@ -9,6 +9,7 @@
 #include "services/shadowsync/sync_topic.h"
 #include "services/streams/stream_definition.h"
 #include "services/streams/stream_topic.h"
+#include "services/uplink/uplink_maps.h"
 #include "wire/mqtt.h"
 
 #include <string.h>
@@ -91,6 +92,7 @@ static void check_uplink_texts(struct config *config, const struct config_uplink
         .format = or_null(uplink->format),
         .headers = or_null(uplink->headers),
         .path = or_null(uplink->path),
+        .proxy = or_null(uplink->proxy),
     };
     size_t at = 0;
     for (const char *key, *expected; *uplink->uri && (expected = uplink_options_check(&options, &at, &key));)
@@ -109,6 +111,15 @@ static void check_uplink_keys(struct config *config, const struct config_uplink 
                             uplink->uri);
 }
 
+static void check_uplink_way(struct config *config, const struct config_uplink *uplink)
+{
+    if (*uplink->proxy_password_file && !strchr(uplink->proxy, '@'))
+        fault(config, "uplink", uplink->name, "proxy",
+              "http://USER@HOST:PORT with the user whose password is in proxy-password-file");
+    if (*uplink->alpn && !uplink_uri_needs_time(uplink->uri))
+        fault(config, "uplink", uplink->name, "alpn", "nothing: without TLS no protocol can be offered");
+}
+
 static void check_uplink(struct config *config, struct config_uplink *uplink)
 {
     take_link(config, uplink);
@@ -120,6 +131,15 @@ static void check_uplink(struct config *config, struct config_uplink *uplink)
         fault(config, "uplink", uplink->name, "username", "the user whose password is in password-file");
     if (*uplink->key && !*uplink->cert)
         fault(config, "uplink", uplink->name, "cert", "the certificate that belongs to key");
+    check_uplink_way(config, uplink);
+    if (strcmp(uplink->session, "clean") != 0 && strcmp(uplink->session, "persistent") != 0)
+        fault(config, "uplink", uplink->name, "session", "clean or persistent");
+    if (*uplink->will_topic && !wire_topic_is_valid(uplink->will_topic, strlen(uplink->will_topic)))
+        fault(config, "uplink", uplink->name, "will-topic", "a topic without wildcards");
+    if (*uplink->will_message && !*uplink->will_topic)
+        fault(config, "uplink", uplink->name, "will-topic", "the topic that will-message goes to");
+    if (strcmp(uplink->clock, "wait") != 0 && strcmp(uplink->clock, "floor") != 0)
+        fault(config, "uplink", uplink->name, "clock", "wait or floor");
 }
 
 static void take_rules(struct config *config, struct config_stream *stream)
@@ -138,6 +158,23 @@ static void take_rules(struct config *config, struct config_stream *stream)
             fault(config, "stream", stream->name, texts[i].key, expected);
     }
     stream->rules.priority = (unsigned)stream->priority;
+}
+
+static bool filter_is_good(const char *filter, size_t len)
+{
+    struct wire_text name, inner;
+    return wire_filter_is_valid(filter, len) && !wire_filter_is_shared(filter, len, &name, &inner);
+}
+
+static void check_downlink(struct config *config, const struct config_downlink *downlink)
+{
+    if (*downlink->uplink && !section_of(config, "uplink", downlink->uplink))
+        fault(config, "downlink", downlink->name, "uplink", "the name of an [uplink]");
+    if (*downlink->filter && !filter_is_good(downlink->filter, strlen(downlink->filter)))
+        fault(config, "downlink", downlink->name, "filter", "an MQTT topic filter, not a shared one");
+    const char *expected = uplink_map_check(downlink->filter, downlink->topic);
+    if (expected)
+        fault(config, "downlink", downlink->name, "topic", expected);
 }
 
 static void check_stream(struct config *config, struct config_stream *stream)
@@ -166,12 +203,6 @@ static void check_stream(struct config *config, struct config_stream *stream)
         fault(config, "stream", stream->name, "max-size", "at most 64M for a stream in memory");
     if (definition.memory && definition.sync_ms)
         fault(config, "stream", stream->name, "sync", "always: a stream in memory has none");
-}
-
-static bool filter_is_good(const char *filter, size_t len)
-{
-    struct wire_text name, inner;
-    return wire_filter_is_valid(filter, len) && !wire_filter_is_shared(filter, len, &name, &inner);
 }
 
 static void check_route(struct config *config, const struct config_route *route)
@@ -230,6 +261,8 @@ void config_check(struct config *config)
                                             config->listener_count));
     for (size_t i = 0; i < config->uplink_count; i++)
         check_uplink(config, &config->uplinks[i]);
+    for (size_t i = 0; i < config->downlink_count; i++)
+        check_downlink(config, &config->downlinks[i]);
     for (size_t i = 0; i < config->stream_count; i++)
         check_stream(config, &config->streams[i]);
     for (size_t i = 0; i < config->route_count; i++)

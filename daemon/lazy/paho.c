@@ -40,6 +40,11 @@ int paho_subscribe(struct paho *paho, struct mqtt_link_subscribe *subscribe)
     return part ? part->subscribe(paho, subscribe) : -ENOTCONN;
 }
 
+bool paho_is_stuck(const struct paho *paho)
+{
+    return part && part->is_stuck(paho);
+}
+
 void paho_arrival_taken(struct paho_arrival *arrival)
 {
     part->arrival_taken(arrival);

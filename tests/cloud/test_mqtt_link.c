@@ -488,15 +488,15 @@ TEST(large_messages_go_one_after_the_other)
         payload[0] = (char)('0' + i);
         CHECK_INT(publish_bytes(world, "large", 1, false, payload, 300 * 1000), 0);
     }
-    UNTIL(&world->rig,
-          world->broker.publishes == 2); /* what fits into half a MiB, and the one that crosses it */
+    UNTIL(&world->rig, world->broker.publishes == 1); /* nothing is known of the link yet */
     for (unsigned i = 0; i < COUNT; i++) {
         UNTIL(&world->rig, world->broker.publishes > i);
         CHECK_INT(world->broker.numbers[i], i);
         scripted_broker_acknowledge(&world->broker, 1);
     }
     UNTIL(&world->rig, world->done_count == COUNT);
-    CHECK_INT(world->broker.unacknowledged_most, 2);
+    CHECK(world->broker.unacknowledged_most <=
+          2); /* what fits into half a MiB, and the one that crosses it */
 }
 
 TEST(a_topic_that_is_not_utf_8_is_refused)

@@ -23,12 +23,27 @@ static const struct {
       "with the value above it, found \"name = a\""}},
     {"[gateway]\nname = f\xFCr\n",
      {"gatehouse.conf:2: expected text in UTF-8 without control characters, found \"name = f\\xfcr\""}},
+    /* uplinks */
+    {"[uplink a]\nuri = mqtt://h\nproxy = h:1\n",
+     {"gatehouse.conf:3: [uplink a] proxy: expected http://[USER@]HOST:PORT, found \"h:1\""}},
+    {"[uplink a]\nuri = mqtt://h\nproxy = http://h:1\nproxy-password-file = /x\n",
+     {"gatehouse.conf:3: [uplink a] proxy: expected http://USER@HOST:PORT with the user whose password is in proxy-password-file, "
+      "found \"http://h:1\""}},
+    {"[uplink a]\nuri = mqtt://h\nalpn = x\n",
+     {"gatehouse.conf:3: [uplink a] alpn: expected nothing: without TLS no protocol can be offered, found \"x\""}},
+    {"[uplink a]\nuri = mqtt://h\nsession = durable\nclock = none\nwill-topic = a/#\n",
+     {"gatehouse.conf:3: [uplink a] session: expected clean or persistent, found \"durable\"",
+      "gatehouse.conf:5: [uplink a] will-topic: expected a topic without wildcards, found \"a/#\"",
+      "gatehouse.conf:4: [uplink a] clock: expected wait or floor, found \"none\""}},
+    {"[uplink a]\nuri = mqtt://h\n[downlink d]\nuplink = b\nfilter = a/+/#\ntopic = x/${3}\n",
+     {"gatehouse.conf:4: [downlink d] uplink: expected the name of an [uplink], found \"b\"",
+      "gatehouse.conf:6: [downlink d] topic: expected no ${N} for which the filter has no wildcard, found \"x/${3}\""}},
     /* sections */
     {"[gatway]\nname = a\n",
-     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [stream NAME], [route NAME], [sync NAME] or "
+     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME] or "
       "[plugin NAME], found [gatway]"}},
     {"[unknown]\n",
-     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [stream NAME], [route NAME], [sync NAME] or "
+     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME] or "
       "[plugin NAME], found [unknown]"}},
     {"[stream]\n",
      {"gatehouse.conf:1: expected a name of 1 to 64 letters, digits, _ or - behind the kind of section, found "
@@ -57,7 +72,8 @@ static const struct {
      {"gatehouse.conf:3: [uplink cloud] port: unknown key: expected uri, client-id, username, password-file, "
       "ca, cert, key, keepalive, protocol, method, format, headers, authorization-file, proxy, batch-size, batch-bytes, "
       "batch-interval, connect-timeout, stall-timeout, ordered, connections, compress, path, rotate-size, rotate-time, disk-max, "
-      "rate, burst, floor, live-share, day-budget or day-begins, found \"8883\""}},
+      "rate, burst, floor, live-share, day-budget, day-begins, "
+      "alpn, proxy-password-file, window, session, session-expiry, will-topic, will-message, will-retain or clock, found \"8883\""}},
     {"[gateway]\nname = a\nname = b\n",
      {"gatehouse.conf:3: [gateway] name: expected once in a section, line 2 has it already, found \"b\""}},
     {"\n[listener l]\n", {"gatehouse.conf:2: [listener l]: expected a key \"uri\", found none"}},

@@ -529,5 +529,4 @@ def main():
     return suite.end()
 
 
-if __name__ == "__main__":
-    gateway.run(main)
+gateway.run(main)

@@ -14,10 +14,11 @@ allowed() {
     identity) echo "base store" ;;
     bus) echo "base store" ;;
     cloud) echo "base" ;;
-    config) echo "base schedule net wire cloud services/streams services/shadowsync" ;; # their syntax checks
+    config) echo "base schedule net wire cloud services/streams services/shadowsync services/uplink" ;; # their syntax checks
     mqtt) echo "base wire net bus identity store" ;;
     http) echo "base wire net bus identity" ;;
     services/streams | services/uplink) echo "base schedule bus store cloud identity" ;;
+    services/network) echo "base net bus" ;;
     services/*) echo "base bus store cloud identity" ;;
     cli) echo "base schedule wire identity config" ;; # config: its reader of files; identity: policies are judged without a daemon
     lazy) echo "base net cloud identity main" ;; # passes calls on to what is loaded later

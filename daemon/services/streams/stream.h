@@ -25,6 +25,7 @@
 #pragma once
 
 #include "cloud/backoff.h"
+#include "cloud/link_window.h"
 #include "services/streams/stream_definition.h"
 #include "services/streams/stream_ledger.h"
 #include "services/streams/streams.h"
@@ -139,6 +140,7 @@ struct shipment {
     int code;        /* why it was refused */
     struct msg *msg; /* until its state says that it is not needed any more */
     size_t bytes;
+    struct link_window_mark mark;
     struct receipt letter;
     struct seglog_sync letter_sync;
     struct list link; /* in lane->under_way or outlet->idle */
@@ -201,6 +203,7 @@ struct outlet {
     struct timer again;       /* when the scheduler wants to be asked */
     size_t window, under_way; /* shipments that there may be; that there are */
     size_t bytes;             /* of these */
+    struct link_window line;  /* those that are not settled: as many as the link is wide */
     struct list idle;
 };
 

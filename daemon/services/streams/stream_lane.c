@@ -23,6 +23,7 @@
 enum {
     READ_RECORDS = 64,
     READ_BYTES = 256 * 1024,
+    HEADER = 8, /* of a message, about */
     PAUSE_MIN = 1000,
     PAUSE_MAX = 5 * 60 * 1000,
 };
@@ -262,6 +263,8 @@ static void on_settled(struct receipt *receipt, int r)
     struct exporter *exporter = lane->exporter;
     lane->unsettled--;
     shipment->code = r;
+    link_window_done(&exporter->outlet->line, &shipment->mark, result_kind(r) == RESULT_DELIVERED,
+                     loop_now(stream_loop(exporter->stream)));
     switch (result_kind(r)) {
     case RESULT_DELIVERED:
         shipment->state = SHIPMENT_ACKNOWLEDGED;
@@ -324,7 +327,9 @@ bool lane_ship(struct lane *lane)
     lane->sent = record->seq + 1;
     lane->read_at++;
     lane->exporter->attempted = loop_wall(stream_loop(stream));
-    lane->exporter->outlet->bytes += shipment->bytes;
+    struct outlet *outlet = lane->exporter->outlet;
+    outlet->bytes += shipment->bytes;
+    link_window_sent(&outlet->line, &shipment->mark, shipment->bytes + HEADER, loop_now(stream_loop(stream)));
     bus_publish(stream->streams->bus, msg, &shipment->receipt);
     return true;
 }

@@ -1,6 +1,7 @@
 /* An uplink as streams see it: whether it is up, how much may be under way to it, and whose record goes next.
  *
- * An outlet has so many shipments as its window has room. While there is room and the uplink is up, the scheduler says whose
+ * An outlet has so many shipments as its window has room, and so many bytes of them as the link carries in a moment
+ * (link_window.h): what is behind them in line would hold up what is more urgent. While there is room and the uplink is up, the scheduler says whose
  * turn it is. If that lane has yet to read, everybody waits for the read: a turn that went to a lower priority meanwhile would
  * be one in every read, not its share.
  */
@@ -41,7 +42,8 @@ void outlet_give(struct outlet *outlet, struct shipment *shipment)
 
 bool outlet_has_room(const struct outlet *outlet)
 {
-    return outlet->under_way < outlet->window && outlet->bytes < UNDER_WAY_BYTES_MAX;
+    return outlet->under_way < outlet->window && outlet->bytes < UNDER_WAY_BYTES_MAX &&
+           link_window_has_room(&outlet->line);
 }
 
 /* ---- whose turn -------------------------------------------------------------------------------------------------- */
@@ -186,6 +188,8 @@ static void on_status(struct subscriber *subscriber, struct msg *msg, const stru
             timer_stop(bus_loop(outlet->streams->bus), &lane->retry);
             backoff_reset(&lane->backoff);
         }
+    if (outlet->up && !was_up)
+        link_window_init(&outlet->line, UNDER_WAY_BYTES_MAX, loop_now(bus_loop(outlet->streams->bus)));
     outlet_wake(outlet);
 }
 

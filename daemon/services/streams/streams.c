@@ -26,6 +26,13 @@ static void on_direct(struct subscriber *subscriber, struct msg *msg, const stru
     stream_take(container_of(subscriber, struct stream, direct), DIRECT_PATTERN, msg, receipt, true);
 }
 
+/* The cloud that it came from would get it again. */
+static bool leads_back(const struct stream *stream, const struct msg *msg)
+{
+    exporters_for_each(exporter, stream) if (msg_came_from(msg, exporter->outlet->name)) return true;
+    return false;
+}
+
 static void on_routed(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
                       struct receipt *receipt)
 {
@@ -34,6 +41,8 @@ static void on_routed(struct subscriber *subscriber, struct msg *msg, const stru
     if (topic_matches(TOPIC_CLOUD_PUBLISH_FILTER, strlen(TOPIC_CLOUD_PUBLISH_FILTER), msg->topic,
                       msg->topic_len))
         return; /* a record on its way out, maybe of this very stream: it would come round for ever */
+    if (leads_back(route->stream, msg))
+        return;
     stream_take(route->stream, route->pattern, msg, receipt, false);
 }
 

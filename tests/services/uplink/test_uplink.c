@@ -227,7 +227,7 @@ TEST(the_status_is_retained_and_says_how_the_uplink_is)
     CHECK(strncmp(rig->last, begin, strlen(begin)) == 0);
     CHECK(strstr(rig->last,
                  ",\"reason\":null,\"sent\":0,\"failed\":0,\"refused\":0,\"lastRefusal\":null,\"bytes\":0,\"inFlight\":0,"
-                 "\"lastSuccess\":null,\"received\":0,\"lost\":0,\"subscribed\":[]}"));
+                 "\"lastSuccess\":null,\"received\":0,\"lost\":0,\"looped\":0,\"subscribed\":[]}"));
 }
 
 TEST(cutting_disconnects_until_it_is_restored)
@@ -281,7 +281,7 @@ TEST(the_list_counts_what_was_sent_and_what_was_not)
     CHECK(strncmp(answer, "{\"uplinks\":[{\"name\":\"cloud\",", 28) == 0);
     CHECK(strstr(answer, "\"sent\":7,\"failed\":1,\"refused\":1,\"lastRefusal\":\"it has no topic\",\"bytes\":7,\"inFlight\":0,"
                          "\"lastSuccess\":1"));
-    CHECK(strstr(answer, "\"received\":0,\"lost\":0,\"subscribed\":[]}]}"));
+    CHECK(strstr(answer, "\"received\":0,\"lost\":0,\"looped\":0,\"subscribed\":[]}]}"));
 }
 
 TEST(a_command_for_nobody_is_refused)
