@@ -24,6 +24,7 @@
 #include "services/gwshadow/gwshadow.h"
 #include "services/metrics/metrics.h"
 #include "services/network/network.h"
+#include "services/provision/provision.h"
 #include "services/registrar/registrar.h"
 #include "services/shadow/shadow.h"
 #include "services/shadowsync/shadowsync.h"
@@ -49,6 +50,7 @@ struct house {
     struct admission *admission;
     struct tls_gate gate;
     struct registrar *registrar;
+    struct provision *provision;
     struct broker *broker;
     struct http_server *http;
     struct principal *local;
@@ -83,6 +85,7 @@ int open_directories(struct house *house) must_check;
 /* identities.c */
 int open_registry(struct house *house) must_check;
 int open_registrar(struct house *house) must_check;
+int open_provision(struct house *house) must_check;
 /* The gateway's own certificate for a listener without one; made with the first call. */
 int house_fill_in_certificate(struct house *house, struct listener_uri *uri) must_check;
 

@@ -47,6 +47,33 @@ int open_registrar(struct house *house)
     return registrar_new(&house->registrar, house->bus, &options);
 }
 
+/* Devices that come for the first time get certificates of the gateway's own authority, which is made with the first one. */
+static int on_issue(void *issuer, struct x509_issued *ret, const struct x509_wish *wish, char **why)
+{
+    struct house *house = issuer;
+    struct authority *authority = registrar_authority(house->registrar, why);
+    return authority ? authority_issue(authority, ret, wish, loop_wall(house->loop) / 1000, why) : -EIO;
+}
+
+static const char *on_issuer_id(void *issuer)
+{
+    struct house *house = issuer;
+    const struct authority *authority = registrar_authority(house->registrar, NULL);
+    return authority ? authority_id(authority) : NULL;
+}
+
+int open_provision(struct house *house)
+{
+    const struct provision_options options = {
+        .issue = on_issue,
+        .issuer_id = on_issuer_id,
+        .issuer = house,
+        .admission = house->admission,
+        .audit = house->audit,
+    };
+    return provision_new(&house->provision, house->bus, house->store, house->registry, &options);
+}
+
 int house_fill_in_certificate(struct house *house, struct listener_uri *uri)
 {
     char *why = NULL;

@@ -200,6 +200,7 @@ static void house_close(struct house *house)
     house->timekeeper = timekeeper_free(house->timekeeper);
     house->streams = streams_free(house->streams);
     house->shadow = shadow_free(house->shadow);
+    house->provision = provision_free(house->provision);
     house->registrar = registrar_free(house->registrar);
     house->ctl = ctl_free(house->ctl);
     house->broker = broker_free(house->broker);

@@ -150,6 +150,8 @@ int open_services(struct house *house)
     if (r >= 0)
         r = open_registrar(house);
     if (r >= 0)
+        r = open_provision(house);
+    if (r >= 0)
         r = open_shadow(house);
     if (r >= 0)
         r = open_streams(house);

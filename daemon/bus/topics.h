@@ -16,6 +16,27 @@
 #define TOPIC_SHADOW_NAMED_UPDATE_FORMAT "$aws/things/%s/shadow/name/%s/update"
 #define TOPIC_SHADOW_NAMED_DELETE_FORMAT "$aws/things/%s/shadow/name/%s/delete"
 
+/* Provisioning: AWS IoT's requests of devices that come for the first time; the last level is json or cbor. What answers them is
+ * on topics below these, accepted and rejected, for the asker alone. */
+#define TOPIC_CERTIFICATE_CREATE_FILTER   "$aws/certificates/create/+"
+#define TOPIC_CERTIFICATE_FROM_CSR_FILTER "$aws/certificates/create-from-csr/+"
+#define TOPIC_PROVISION_FILTER            "$aws/provisioning-templates/+/provision/+"
+/* A certificate of authority %s was registered, or still waits. */
+#define TOPIC_EVENT_REGISTERED_FORMAT "$aws/events/certificates/registered/%s"
+/* What a template's hook is asked, and where its answers come. */
+#define TOPIC_PROVISION_HOOK_FORMAT   "$gatehouse/provisioning/hooks/%s"
+#define TOPIC_PROVISION_ANSWER_FORMAT "$gatehouse/provisioning/answers/%s"
+#define TOPIC_PROVISION_ANSWER_FILTER "$gatehouse/provisioning/answers/+"
+/* Commands about it. */
+#define TOPIC_CTL_TEMPLATE_LIST         "$gatehouse/ctl/template/list"
+#define TOPIC_CTL_TEMPLATE_DESCRIBE     "$gatehouse/ctl/template/describe"
+#define TOPIC_CTL_TEMPLATE_CREATE       "$gatehouse/ctl/template/create"
+#define TOPIC_CTL_TEMPLATE_ENABLE       "$gatehouse/ctl/template/enable"
+#define TOPIC_CTL_TEMPLATE_DISABLE      "$gatehouse/ctl/template/disable"
+#define TOPIC_CTL_TEMPLATE_DELETE       "$gatehouse/ctl/template/delete"
+#define TOPIC_CTL_PROVISIONING_CODE     "$gatehouse/ctl/provisioning/code"
+#define TOPIC_CTL_PROVISIONING_REGISTER "$gatehouse/ctl/provisioning/register"
+
 /* Streams. Payload of append: the record; of the others a request with a Response Topic. */
 #define TOPIC_STREAM_APPEND_FILTER "$gatehouse/streams/+/append"
 #define TOPIC_STREAM_APPEND_FORMAT "$gatehouse/streams/%s/append"

@@ -51,7 +51,7 @@ static void print_commands(FILE *out, const char *noun)
         int len = (int)strlen(command->noun) + (command->verb ? (int)strlen(command->verb) + 1 : 0);
         (void)fputs("  ", out);
         print_name(out, command);
-        (void)fprintf(out, "%*s %s\n", len < 16 ? 16 - len : 0, "", command->help);
+        (void)fprintf(out, "%*s %s\n", len < 18 ? 18 - len : 0, "", command->help);
     }
 }
 

@@ -203,11 +203,6 @@ static int register_file(const struct call *call, const char *topic)
     return code;
 }
 
-int cmd_ca_register(const struct call *call)
-{
-    return register_file(call, "$gatehouse/ctl/ca/register");
-}
-
 /* ---- certificates --------------------------------------------------------------------------------------------------------- */
 
 int cmd_cert_list(const struct call *call)

@@ -247,6 +247,7 @@ static int check_certificate_properties(struct reading *reading, const struct js
     return r;
 }
 
+/* Allowed, and of no effect: the certificates that templates see have just been made or have just come, and wait. */
 static int check_certificate_overrides(struct reading *reading, const struct json *overrides)
 {
     static const struct member members[] = {{"Status", check_plain_override}};
@@ -515,7 +516,6 @@ static bool plan_certificate(struct template_run *run, struct template_plan *pla
         return template_fault(run, TEMPLATE_RESULT,
                               "the certificate's Status is %.32s, expected ACTIVE or INACTIVE", text);
     plan->exclusive = json_text_is(json_get(properties, "ThingPrincipalType"), "EXCLUSIVE_THING");
-    plan->on_status = override_of(certificate, "Status", NULL);
     return true;
 }
 

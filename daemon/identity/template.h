@@ -80,7 +80,7 @@ struct template_plan {
     const char *const *groups;
     size_t group_count;
     bool has_attributes, has_groups; /* they are said, if only to be none */
-    enum template_override on_attributes, on_type, on_groups, on_status;
+    enum template_override on_attributes, on_type, on_groups;
     bool active;    /* what the certificate is to be: ACTIVE, else INACTIVE */
     bool exclusive; /* it belongs to the thing alone */
     const struct template_policy *policies;

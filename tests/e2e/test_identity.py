@@ -529,4 +529,5 @@ def main():
     return suite.end()
 
 
-gateway.run(main)
+if __name__ == "__main__":
+    gateway.run(main)
