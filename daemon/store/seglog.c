@@ -125,6 +125,7 @@ static void free_logs(struct seglogs *logs)
     segment_reader_done(&logs->reader);
     fd_close_p(&logs->folder);
     free(logs->out);
+    free(logs->writer);
     free(logs->path);
     free(logs);
 }
@@ -138,6 +139,7 @@ int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum 
     logs->loop = loop;
     logs->path = str_copy(dir);
     logs->out = mem_new_bytes(OUT_SIZE);
+    logs->writer = mem_new_bytes(sizeof *logs->writer);
     list_init(&logs->logs);
     list_init(&logs->dirty);
     list_init(&logs->to_pack);

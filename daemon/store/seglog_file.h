@@ -1,10 +1,11 @@
 /* One segment file: how it is named, made, looked through.
  *
  * Private to the log. A reader is a window on one file at a time; it believes nothing beyond `length` and hands out
- * records that point into its buffer and stay until the next call.
+ * records that point into its buffers and stay until the next call.
  */
 #pragma once
 
+#include "store/seglog_block.h"
 #include "store/seglog_packed.h"
 #include "store/seglog_record.h"
 
@@ -45,6 +46,13 @@ struct segment_reader {
     size_t have;
     bool give_up;    /* what cannot be read is taken for zeros; else it is a fault: -EIO */
     bool unreadable; /* that has been done since it was set */
+    bool knows_version;
+    uint32_t version;           /* 0: its head does not say */
+    struct seglog_block *block; /* that was looked at last */
+    uint8_t *head;              /* its head's bytes */
+    size_t head_room;
+    uint64_t block_begin;
+    bool loaded;
 };
 
 /* Another file: a new window. */
@@ -54,23 +62,28 @@ int segment_reader_set_packed(struct segment_reader *reader, int fd, uint64_t si
 void segment_reader_done(struct segment_reader *reader);
 
 struct segment_found {
-    uint64_t offset;
-    size_t size; /* in the file */
+    uint32_t version; /* of the format */
+    uint64_t offset;  /* in the file */
+    size_t size;
     struct seglog_record record;
+    uint64_t look_on;          /* from here on the record after it is to be looked for */
+    uint64_t block, block_end; /* the block that it is in; it may be longer than the file */
+    uint64_t block_next;       /* number after the block's last */
 };
 
-/* The next intact record from `offset` on that can be number `expected` or, when bytes were skipped to find it, a later
- * one below `end`. 1; 0 when there is none; -ENOMEM; -EIO and the like when the medium could not be read just there. */
+/* The next intact record from `offset` on, where a block begins, that can be number `expected` or, when bytes were skipped to find
+ * it, a later one below `end`. 1; 0 when there is none; -ENOMEM; -EIO and the like when the medium could not be read just there. */
 int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expected, uint64_t end,
                  struct segment_found *ret) must_check;
 
 /* What a segment holds, for the one that was last written. */
 struct segment_scan {
     void (*on_hole)(struct segment_scan *scan, uint64_t from, uint64_t to); /* may be NULL; the caller's */
-    uint64_t next;                                                          /* number after the last record */
-    uint64_t hole_end; /* in on_hole(): where the next record begins; the hole begins at `length` */
-    uint64_t batch;    /* first number of the batch that the last record belongs to */
-    uint64_t length;   /* end of the last record */
+    uint64_t next;                                                          /* number after the last block */
+    uint64_t hole_begin, hole_end; /* in on_hole(): where in the file the hole is */
+    uint64_t batch;                /* first number of the batch that the last record belongs to */
+    uint64_t length;               /* end of the last block with a record; the file may be shorter */
+    uint32_t version;              /* of the last record; 0: there is none */
 };
 int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *scan) must_check;
 /* The same from a place on where that number is expected. */

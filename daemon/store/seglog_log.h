@@ -15,6 +15,7 @@
 #include "store/seglog_file.h"
 
 #include <stdatomic.h>
+#include <sys/uio.h>
 
 enum { UNUSED_UNKNOWN = UINT32_MAX };
 
@@ -41,14 +42,15 @@ struct bad_spot {
     unsigned tries;        /* 0: none */
 };
 
-/* Where a record begins, remembered for the reader that will continue there. */
+/* Where to look for a record, remembered for the reader that will continue there. */
 struct bookmark {
     uint64_t seq;
     uint64_t segment;
-    uint64_t offset; /* 0: none */
+    uint64_t offset; /* of its block; 0: none */
+    uint64_t end;    /* of the record before it */
 };
 
-enum { BOOKMARKS = 8, HOLES = 256, BAD_SPOTS = 16, OUT_SIZE = 256 * 1024 };
+enum { BOOKMARKS = 8, HOLES = 256, BAD_SPOTS = 16, OUT_SIZE = 256 * 1024, PARTS = 512 };
 
 struct seglog {
     struct list link; /* in seglogs->logs; the loop's */
@@ -64,6 +66,7 @@ struct seglog {
     int fd;     /* of the active segment; -1 when a sync failed and it is not trusted any more */
     bool
         unsynced; /* perhaps the folders are not on disk: a start does not wait for that, the first record does */
+    bool unnamed;             /* the active segment's name is not on disk: its first record waits for that */
     struct segment *segments; /* by number, the active one last; never empty */
     size_t count, room;
     uint64_t next, next_write;
@@ -76,7 +79,9 @@ struct seglog {
     uint64_t checked;      /* so far the file system had room; only without preallocation */
     uint64_t preallocated; /* UINT64_MAX: the file system does not do that */
     uint64_t bytes;        /* synced, of all segments */
-    uint64_t asked;        /* size of the records in `waiting` and `written` */
+    uint64_t asked;        /* what the records in `waiting` and `written` may need at most */
+    uint64_t asked_block;  /* of that, in what may be one block */
+    uint64_t about;        /* what they roughly will need */
     struct list waiting, written_list, syncs;
     struct list dirty; /* in seglogs->dirty while it has appends in this batch */
     bool complained;   /* a fault was logged and nothing has succeeded since */
@@ -114,8 +119,12 @@ struct seglogs {
     struct packer packer;
     struct seglog *pack_log; /* whose segment is being packed; NULL: none is */
     uint64_t pack_segment;
-    uint8_t *out; /* what will be written next, to the log that is being written */
-    size_t out_len;
+    uint8_t *out; /* of what will be written next, to the log that is being written: what is not elsewhere */
+    size_t out_len, out_from; /* where the last part of it begins */
+    struct iovec parts[PARTS];
+    int part_count;
+    size_t pending; /* bytes of all that */
+    struct seglog_block_writer *writer;
     struct segment_reader reader;
     struct seglog *reader_log; /* whose segment the reader is at; NULL for none */
     uint64_t reader_segment;

@@ -1,7 +1,7 @@
 /* Reading and releasing.
  *
  * A reader usually continues where it stopped. The log remembers where its last few readers stopped; whoever comes from
- * elsewhere is led there through the segment from its beginning, record by record. A segment is small enough for that.
+ * elsewhere is led there through the segment from its beginning, block by block. A segment is small enough for that.
  */
 #include "store/seglog_log.h"
 
@@ -72,20 +72,23 @@ static int point_reader(struct seglog *log, struct segment *segment)
 
 struct place {
     size_t segment;
-    uint64_t offset;
+    uint64_t offset; /* where to look for it: of its block */
+    uint64_t end;    /* of the record before it, or as `offset` */
     uint64_t seq;    /* expected there */
     uint64_t unused; /* numbers on the way that never were a record's */
 };
 
 static struct place place_of(const struct seglog *log, uint64_t seq)
 {
-    struct place place = {.segment = segment_of(log, seq), .offset = SEGLOG_HEAD_SIZE};
+    struct place place = {
+        .segment = segment_of(log, seq), .offset = SEGLOG_HEAD_SIZE, .end = SEGLOG_HEAD_SIZE};
     const struct segment *segment = &log->segments[place.segment];
     place.seq = segment->first;
     for (size_t i = 0; i < BOOKMARKS; i++) {
         const struct bookmark *mark = &log->bookmarks[i];
         if (mark->offset && mark->segment == segment->first && mark->seq <= seq && mark->seq >= place.seq) {
             place.offset = mark->offset;
+            place.end = mark->end;
             place.seq = mark->seq;
         }
     }
@@ -94,7 +97,7 @@ static struct place place_of(const struct seglog *log, uint64_t seq)
 
 static void remember(struct seglog *log, const struct place *place)
 {
-    const struct bookmark mark = {place->seq, log->segments[place->segment].first, place->offset};
+    const struct bookmark mark = {place->seq, log->segments[place->segment].first, place->offset, place->end};
     log->bookmarks[log->bookmark_next++ % BOOKMARKS] = mark;
 }
 
@@ -147,25 +150,27 @@ static int step(struct seglog *log, struct place *place, uint64_t from, bool pat
         if (r < 0)
             return r;
         uint64_t found = r > 0 ? ret->record.seq : end;
-        place->unused += seglog_torn_within(log, place->seq > from ? place->seq : from, found);
+        if (found > place->seq)
+            place->unused += seglog_torn_within(log, place->seq > from ? place->seq : from, found);
         if (found > place->seq && seglog_torn_within(log, place->seq, found) < found - place->seq &&
             seglog_report_hole(log, place->seq, found) && log->logs->reader_segment == segment->first)
-            seglog_quarantine(log, segment, log->logs->reader.fd, place->offset,
+            seglog_quarantine(log, segment, log->logs->reader.fd, place->end,
                               r > 0 ? ret->offset : segment->length);
         if (r > 0) {
             place->seq = found + 1;
-            place->offset = ret->offset + ret->size;
+            place->offset = ret->look_on;
+            place->end = ret->offset + ret->size;
             return 1;
         }
         if (place->segment + 1 == log->count) {
             place->seq = end;
-            place->offset = segment->length;
+            place->offset = place->end = segment->length;
             return 0;
         }
         place->segment++;
         place->seq = log->segments[place->segment].first;
         place->unused += place->seq - (end > from ? end : from < place->seq ? from : place->seq);
-        place->offset = SEGLOG_HEAD_SIZE;
+        place->offset = place->end = SEGLOG_HEAD_SIZE;
     }
 }
 
@@ -199,7 +204,10 @@ static void keep(struct seglog_read *read, size_t count, size_t used, const stru
                  uint64_t unused)
 {
     uint8_t *p = read->buffer + used;
-    memcpy(p, record->topic, record->topic_len + record->payload_len); /* they lie side by side in the file */
+    if (record->topic_len)
+        memcpy(p, record->topic, record->topic_len);
+    if (record->payload_len)
+        memcpy(p + record->topic_len, record->payload, record->payload_len);
     read->records[count] = *record;
     read->records[count].unused = unused;
     read->records[count].topic = (const char *)p;

@@ -26,7 +26,7 @@ void seglog_head_encode(uint8_t bytes[SEGLOG_HEAD_SIZE], const struct seglog_hea
 {
     memset(bytes, 0, SEGLOG_HEAD_SIZE);
     memcpy(bytes, HEAD_MAGIC, sizeof HEAD_MAGIC);
-    put(bytes + 8, SEGLOG_VERSION, 4);
+    put(bytes + 8, head->version ? head->version : SEGLOG_VERSION, 4);
     put(bytes + 12, head->unused, 4);
     put(bytes + 16, head->first, 8);
     put(bytes + 24, head->unused_total, 4);
@@ -38,38 +38,21 @@ int seglog_head_decode(const uint8_t *bytes, size_t len, struct seglog_head *ret
     if (len < SEGLOG_HEAD_SIZE || memcmp(bytes, HEAD_MAGIC, sizeof HEAD_MAGIC) != 0 ||
         get(bytes + 28, 4) != crc32c(0, bytes, 28))
         return -EUCLEAN;
-    if (get(bytes + 8, 4) != SEGLOG_VERSION)
+    uint32_t version = (uint32_t)get(bytes + 8, 4);
+    if (version != SEGLOG_VERSION && version != SEGLOG_VERSION_RECORDS)
         return -EPROTONOSUPPORT;
     *ret = (struct seglog_head){.first = get(bytes + 16, 8),
                                 .unused = (uint32_t)get(bytes + 12, 4),
-                                .unused_total = (uint32_t)get(bytes + 24, 4)};
+                                .unused_total = (uint32_t)get(bytes + 24, 4),
+                                .version = version};
     return 0;
-}
-
-size_t seglog_record_size(size_t topic_len, size_t payload_len)
-{
-    return (SEGLOG_RECORD_HEAD_SIZE + topic_len + payload_len + 7) & ~(size_t)7;
-}
-
-void seglog_record_encode_head(uint8_t bytes[SEGLOG_RECORD_HEAD_SIZE], const struct seglog_record *record)
-{
-    memcpy(bytes, RECORD_MAGIC, sizeof RECORD_MAGIC);
-    put(bytes + 8, record->seq, 8);
-    put(bytes + 16, (uint64_t)record->wall, 8);
-    put(bytes + 24, record->payload_len, 4);
-    put(bytes + 28, record->topic_len, 2);
-    put(bytes + 30, record->batch < UINT16_MAX ? record->batch : UINT16_MAX, 2);
-    uint32_t crc = crc32c(0, bytes + 8, SEGLOG_RECORD_HEAD_SIZE - 8);
-    crc = crc32c(crc, record->topic, record->topic_len);
-    crc = crc32c(crc, record->payload, record->payload_len);
-    put(bytes + 4, crc, 4);
 }
 
 size_t seglog_record_peek(const uint8_t *bytes)
 {
     if (memcmp(bytes, RECORD_MAGIC, sizeof RECORD_MAGIC) != 0)
         return 0;
-    size_t size = seglog_record_size(get(bytes + 28, 2), get(bytes + 24, 4));
+    size_t size = (SEGLOG_RECORD_HEAD_SIZE + get(bytes + 28, 2) + get(bytes + 24, 4) + 7) & ~(size_t)7;
     return size <= SEGLOG_RECORD_MAX ? size : 0;
 }
 

@@ -6,11 +6,15 @@
  *
  *      last segment            what it means                            what is done
  *      head torn, no more      power cut while it was made              the head is written again
- *      records, then rubbish   power cut during an append               cut off after the last record
+ *      head zero, blocks       power cut before its first sync          the same
+ *      blocks, then rubbish    power cut during an append               cut off after the last block with a record
+ *      a block without its     power cut, or the process was killed     it stays, as long as its head says; the numbers are used up
+ *      last records            while it was written                     (seglog_unused.c)
  *      a hole between records  damage; or a torn batch, whose sectors   left as it is, counted, reported
  *                              may reach the medium in any order
  *      head damaged            damage                                   left as it is; a new segment, beyond all numbers
  *                                                                       that the rest of the file may have used
+ *      version 1               an older program wrote it                read for ever; the first append begins a new segment
  */
 #include "store/seglog_log.h"
 
@@ -99,7 +103,8 @@ static int create(struct seglog *log, uint64_t first, uint64_t unused)
 static int set_aside(struct seglog *log, const struct segment_scan *scan, const char *what)
 {
     struct segment *last = seglog_active(log);
-    uint64_t beyond = scan->next + (last->length - scan->length) / SEGLOG_RECORD_HEAD_SIZE + 1;
+    uint64_t rest = last->length > scan->length ? last->length - scan->length : 0;
+    uint64_t beyond = scan->next + rest / SEGLOG_BLOCK_RECORD_HEAD + 1;
     log_error("stream log %s: segment %" PRIu64
               ": %s; the file is kept and read as far as possible, appending goes on at %" PRIu64,
               log->name, last->first, what, beyond);
@@ -142,16 +147,17 @@ static void on_hole(struct segment_scan *scan, uint64_t from, uint64_t to)
 {
     struct log_scan *log_scan = container_of(scan, struct log_scan, scan);
     if (log_scan->count < SCAN_HOLES)
-        log_scan->holes[log_scan->count++] = (struct scan_hole){{from, to}, scan->length, scan->hole_end};
+        log_scan->holes[log_scan->count++] = (struct scan_hole){{from, to}, scan->hole_begin, scan->hole_end};
     else
         (void)seglog_report_hole(log_scan->log, from, to);
 }
 
-/* What is missing of the last batch was torn, if the power may have gone since. What is missing elsewhere is damage. */
+/* What is missing of the last batch was torn, if the power may have gone since; or if the file has ended before it, because the
+ * process was killed while it wrote. What is missing elsewhere is damage. */
 static int judge_holes(struct log_scan *log_scan)
 {
     struct seglog *log = log_scan->log;
-    bool may_be_torn = !seglog_is_same_boot(log);
+    bool may_be_torn = !seglog_is_same_boot(log) || log_scan->scan.length > seglog_active(log)->length;
     for (size_t i = 0; i < log_scan->count; i++) {
         const struct scan_hole *hole = &log_scan->holes[i];
         uint64_t from = hole->numbers.from, to = hole->numbers.to;
@@ -222,6 +228,24 @@ static int scan_patiently(struct seglog *log, struct segment_reader *reader, str
     return segment_scan_from(reader, offset, number, scan);
 }
 
+/* Its sector has not reached the medium, so that nothing of the file was acknowledged? */
+static bool head_is_missing(const struct seglog *log)
+{
+    static const uint8_t zeros[SEGLOG_HEAD_SIZE];
+    uint8_t bytes[SEGLOG_HEAD_SIZE];
+    return !seglog_is_same_boot(log) && pread(log->fd, bytes, sizeof bytes, 0) == sizeof bytes &&
+           memcmp(bytes, zeros, sizeof bytes) == 0;
+}
+
+/* Nothing is added to a file of an older version. */
+static void retire(struct seglog *log)
+{
+    fd_close_p(&log->fd);
+    log_info("stream log %s: segment %" PRIu64
+             " was written by an older gatehoused; what comes now begins another one",
+             log->name, seglog_active(log)->first);
+}
+
 static int mend_last(struct seglog *log)
 {
     struct segment *last = seglog_active(log);
@@ -246,7 +270,6 @@ static int mend_last(struct seglog *log)
         log_error("stream log %s: was written by a newer gatehoused; nothing was changed", log->name);
         return head_r;
     }
-    bool torn = head_r == -EUCLEAN && last->length <= SEGLOG_HEAD_SIZE;
 
     struct segment_reader reader = {.fd = -1};
     struct log_scan log_scan = {.scan.on_hole = on_hole, .log = log};
@@ -259,6 +282,8 @@ static int mend_last(struct seglog *log)
         r = judge_holes(&log_scan);
     if (r < 0)
         return r;
+    bool torn = head_r == -EUCLEAN && (last->length <= SEGLOG_HEAD_SIZE ||
+                                       (scan->version != SEGLOG_VERSION_RECORDS && head_is_missing(log)));
     if (unreadable)
         return set_aside(log, scan, "parts of it cannot be read");
     if (head_r < 0 && !torn)
@@ -266,17 +291,18 @@ static int mend_last(struct seglog *log)
     if (torn)
         r = write_again(log);
     else if (scan->length < last->length)
-        log_info("stream log %s: %" PRIu64 " bytes after record %" PRIu64
-                 " are not a whole record and were cut off",
+        log_info("stream log %s: %" PRIu64 " bytes after record %" PRIu64 " are no record and were cut off",
                  log->name, last->length - scan->length, scan->next - 1);
-    if (!torn && scan->length < last->length)
+    if (scan->length < last->length && last->length > SEGLOG_HEAD_SIZE)
         seglog_quarantine(log, last, log->fd, scan->length, last->length);
-    if (r == 0 && scan->length < last->length && ftruncate(log->fd, (off_t)scan->length) < 0)
+    if (r == 0 && scan->length != last->length && ftruncate(log->fd, (off_t)scan->length) < 0)
         r = -errno;
     if (r == 0 && (fdatasync(log->fd) < 0 || fsync(log->folder) < 0))
         r = -errno;
     last->length = log->written = scan->length;
     log->next = scan->next;
+    if (r == 0 && head_r == 0 && head.version != SEGLOG_VERSION)
+        retire(log);
     return r;
 }
 

@@ -47,7 +47,7 @@ bool seglog_find_tail(struct seglog *log, struct segment_reader *reader, uint64_
     if (at < SEGLOG_HEAD_SIZE || at % 8 || at > reader->length || seq < seglog_active(log)->first)
         return false;
     /* Nothing behind it is fine; something else than that record is not. */
-    if (at < reader->length && (segment_find(reader, at, seq, seq + 1, &found) <= 0 || found.offset != at))
+    if (at < reader->length && (segment_find(reader, at, seq, seq + 1, &found) <= 0 || found.block != at))
         return false;
     *offset = at;
     *number = seq;

@@ -1,8 +1,12 @@
 /* Appending: the batch of a turn, log after log.
  *
  *      run      an append joins its log's list, the log joins the dirty ones
- *      commit   1. every dirty log: encode into one buffer, write it; a full segment is synced, sealed, followed by a new one
+ *      commit   1. every dirty log: blocks into one buffer, large payloads from where they are, one pwritev; a full segment is synced,
+ *                  sealed, followed by a new one
  *               2. every dirty log: fdatasync (or later, if that is so agreed), move `length` and `next`, settle
+ *
+ * A batch that would not fit into its segment begins a new one, so that it needs one sync and not two. The new file's head and name
+ * are synced with its first records; nothing else depends on them.
  *
  * After a failed write the file is cut back to what is synced: no half record stays, and the numbers are given again. After
  * a failed sync the kernel may have dropped the pages and call them clean, so nothing can be said about that file any more
@@ -12,6 +16,7 @@
 #include "store/seglog_log.h"
 
 #include "base/log.h"
+#include "store/seglog_block.h"
 #include "store/seglog_record.h"
 
 #include <assert.h>
@@ -24,9 +29,10 @@
 
 enum {
     PREALLOCATE = 1024 * 1024, /* ahead of the end: fewer extents, and less to journal at a sync */
-    LARGE = 64 * 1024,         /* a payload from this size on is written from where it is */
-    PAGE = 4096,               /* a medium writes no less */
-    RESERVE_PART_MAX = 16,     /* of a small file system no more than a sixteenth is reserved */
+    LARGE = 2048,              /* a payload from this size on is written from where it is */
+    PARTS_A_BLOCK = 2 * (SEGLOG_BLOCK_BYTES / LARGE) + 3,
+    PAGE = 4096,           /* a medium writes no less */
+    RESERVE_PART_MAX = 16, /* of a small file system no more than a sixteenth is reserved */
 };
 
 static void join_dirty(struct seglogs *logs, struct seglog *log)
@@ -48,6 +54,19 @@ static int complain(struct seglog *log, const char *doing, int r)
 
 /* ---- run --------------------------------------------------------------------------------------------------------- */
 
+/* What the log may grow by for this record: all of a block, or a part of the block of those that wait already. */
+static uint64_t share_of(struct seglog *log, const struct seglog_record *record)
+{
+    enum { AND_MORE = 32 }; /* so that a block of very small records is not thought to be without end */
+    uint64_t share = seglog_block_share(record->topic_len, record->payload_len);
+    if (!list_is_empty(&log->waiting) && log->asked_block + share <= SEGLOG_BLOCK_BYTES / 2)
+        share = seglog_block_part(&list_entry(log->waiting.prev, struct seglog_append, link)->record, record);
+    else
+        log->asked_block = 0;
+    log->asked_block += share + AND_MORE;
+    return share;
+}
+
 void seglog_append_run(struct work *work, void *resource)
 {
     struct seglogs *logs = resource;
@@ -56,17 +75,18 @@ void seglog_append_run(struct work *work, void *resource)
     const struct seglog_record *record = &append->record;
 
     if (record->topic_len > SEGLOG_TOPIC_MAX || record->payload_len > SEGLOG_RECORD_MAX ||
-        seglog_record_size(record->topic_len, record->payload_len) > SEGLOG_RECORD_MAX) {
+        seglog_block_share(record->topic_len, record->payload_len) > SEGLOG_RECORD_MAX) {
         work->r = -EMSGSIZE;
         return;
     }
-    uint64_t size = seglog_record_size(record->topic_len, record->payload_len);
+    uint64_t size = share_of(log, record);
     if (log->max_bytes && log->bytes + log->asked + size > log->max_bytes) {
         work->r = SEGLOG_FULL;
         return;
     }
     work->r = 0;
     log->asked += size;
+    log->about += SEGLOG_BLOCK_RECORD_HEAD + 4 + record->payload_len;
     list_append(&log->waiting, &append->link);
     join_dirty(logs, log);
 }
@@ -113,6 +133,8 @@ static int write_parts(struct seglog *log, struct iovec *parts, int count, size_
     if (log->preallocated == UINT64_MAX ? end > log->checked : end > log->preallocated) {
         /* Beyond that, whether there is room is for the write to say. */
         uint64_t step = log->segment_bytes < PREALLOCATE ? log->segment_bytes : PREALLOCATE;
+        if (step < log->about && log->about < log->segment_bytes)
+            step = log->about;
         if (step < len)
             step = len;
         if (is_reserved(log, step))
@@ -128,14 +150,58 @@ static int write_parts(struct seglog *log, struct iovec *parts, int count, size_
     return 0;
 }
 
+/* ---- what is to be written --------------------------------------------------------------------------------------- */
+
+/* Ends the part that `out` is growing. */
+static void end_part(struct seglogs *logs)
+{
+    if (logs->out_len > logs->out_from)
+        logs->parts[logs->part_count++] =
+            (struct iovec){logs->out + logs->out_from, logs->out_len - logs->out_from};
+    logs->out_from = logs->out_len;
+}
+
+static void forget_parts(struct seglogs *logs)
+{
+    logs->out_len = logs->out_from = logs->pending = 0;
+    logs->part_count = 0;
+}
+
 static int flush(struct seglog *log)
 {
     struct seglogs *logs = log->logs;
-    struct iovec part = {logs->out, logs->out_len};
-    size_t len = logs->out_len;
-    logs->out_len = 0;
-    return len ? write_parts(log, &part, 1, len) : 0;
+    end_part(logs);
+    size_t len = logs->pending;
+    int r = len ? write_parts(log, logs->parts, logs->part_count, len) : 0;
+    forget_parts(logs);
+    return r;
 }
+
+static uint8_t *grow(struct seglogs *logs, size_t len)
+{
+    uint8_t *bytes = logs->out + logs->out_len;
+    logs->out_len += len;
+    logs->pending += len;
+    return bytes;
+}
+
+static void take_zeros(struct seglogs *logs, size_t len)
+{
+    memset(grow(logs, len), 0, len);
+}
+
+static void take_payload(struct seglogs *logs, const uint8_t *payload, size_t len)
+{
+    if (len >= LARGE) {
+        end_part(logs);
+        logs->parts[logs->part_count++] = (struct iovec){(void *)(uintptr_t)payload, len};
+        logs->pending += len;
+    } else if (len) {
+        memcpy(grow(logs, len), payload, len);
+    }
+}
+
+/* ---- syncs ------------------------------------------------------------------------------------------------------- */
 
 /* The log's folder, that of all logs, and what that is in: made at this start, or at one that ended before it got here. */
 static int sync_folders(const struct seglog *log)
@@ -156,12 +222,13 @@ static int sync_file(struct seglog *log)
 {
     if (log->memory)
         return 0;
-    if (fdatasync(log->fd) < 0 || (log->unsynced && sync_folders(log) < 0)) {
+    if (fdatasync(log->fd) < 0 || (log->unsynced && sync_folders(log) < 0) ||
+        (log->unnamed && fsync(log->folder) < 0)) {
         int r = complain(log, "fdatasync", -errno);
         fd_close_p(&log->fd);
         return r;
     }
-    log->unsynced = log->lagging = false;
+    log->unsynced = log->unnamed = log->lagging = false;
     count_pages(log);
     return 0;
 }
@@ -202,9 +269,13 @@ static int roll(struct seglog *log)
     uint64_t unused =
         log->next_write - log->next; /* used up by a failed sync, never acknowledged: not damage */
     const struct seglog_head head = {log->next_write, (uint32_t)unused, (uint32_t)(log->unused + unused)};
-    int r = log->memory ? segment_create_in_memory(&head, &fd) : segment_create(log->folder, &head, &fd);
+    /* Numbers that were used up are told to others before a record is behind them, so that head must not be lost. */
+    int r = log->memory ? segment_create_in_memory(&head, &fd)
+            : unused    ? segment_create(log->folder, &head, &fd)
+                        : segment_create_lazily(log->folder, &head, &fd);
     if (r < 0)
         return complain(log, "new segment", r);
+    log->unnamed = !log->memory;
     seglog_trim(log);
     if (log->memory)
         seglog_active(log)->fd = log->fd; /* its only name */
@@ -232,7 +303,7 @@ static int roll(struct seglog *log)
 /* After a fault: the file as it was before, as far as it can be. */
 static void take_back(struct seglog *log)
 {
-    log->logs->out_len = 0;
+    forget_parts(log->logs);
     if (log->fd < 0)
         return;
     uint64_t length = seglog_active(log)->length;
@@ -248,76 +319,84 @@ static void take_back(struct seglog *log)
     log->next_write = log->next;
 }
 
-static int encode(struct seglog *log, struct seglog_append *append)
+/* Chooses the records of the next block: those that wait, as many as fit. How many bytes it has. */
+static uint64_t choose(struct seglog *log, uint64_t end)
+{
+    struct seglog_block_writer *writer = log->logs->writer;
+    uint64_t room = end < log->segment_bytes ? log->segment_bytes - end : 0;
+    seglog_block_begin(writer, log->next_write, log->next_write - log->synced);
+    list_for_each (link, &log->waiting)
+        if (!seglog_block_add(writer, &list_entry(link, struct seglog_append, link)->record, room))
+            break;
+    return seglog_block_length(writer);
+}
+
+/* The block of the chosen records, behind what is to be written already. */
+static void take_block(struct seglog *log, uint64_t at)
 {
     struct seglogs *logs = log->logs;
-    struct seglog_record *record = &append->record;
-    record->seq = log->next_write;
-    record->batch = log->next_write - log->synced;
-    size_t size = seglog_record_size(record->topic_len, record->payload_len);
-    size_t padding = size - SEGLOG_RECORD_HEAD_SIZE - record->topic_len - record->payload_len;
-    bool apart = record->payload_len >= LARGE;
-    size_t copied = apart ? SEGLOG_RECORD_HEAD_SIZE + record->topic_len : size;
+    struct seglog_block_writer *writer = logs->writer;
+    uint8_t *head = logs->out + logs->out_len;
+    size_t head_size = seglog_block_head(writer, at, head);
+    (void)grow(logs, head_size);
+    for (unsigned i = 0; i < writer->count; i++) {
+        struct seglog_append *append = list_entry(list_pop(&log->waiting), struct seglog_append, link);
+        struct seglog_record *record = &append->record;
+        record->seq = log->next_write++;
+        record->batch = record->seq - log->synced;
+        seglog_block_guard(writer, i, record->payload, record->payload_len,
+                           grow(logs, SEGLOG_BLOCK_RECORD_HEAD));
+        take_payload(logs, record->payload, record->payload_len);
+        list_append(&log->written_list, &append->link);
+    }
+    take_zeros(logs, seglog_block_padding(head_size + writer->data_size));
+    if (writer->count > 1) {
+        uint8_t *copy = grow(logs, head_size);
+        memcpy(copy, head, head_size);
+        seglog_block_make_copy(copy);
+        take_zeros(logs, seglog_block_padding(head_size));
+    }
+}
 
-    if (logs->out_len + copied > OUT_SIZE) {
+static int begin_segment(struct seglog *log)
+{
+    int r = flush(log);
+    if (r == 0)
+        r = sync_written(log, true);
+    return r == 0 ? roll(log) : r;
+}
+
+static int write_block(struct seglog *log)
+{
+    struct seglogs *logs = log->logs;
+    uint64_t end = log->written + logs->pending;
+    uint64_t length = choose(log, end);
+    if (end > SEGLOG_HEAD_SIZE && end + length > log->segment_bytes) {
+        int r = begin_segment(log);
+        if (r < 0)
+            return r;
+        end = log->written;
+        length = choose(log, end); /* one that is larger than a segment gets one of its own */
+    }
+    if (length > OUT_SIZE - logs->out_len || logs->part_count + PARTS_A_BLOCK > PARTS) {
         int r = flush(log);
         if (r < 0)
             return r;
     }
-    uint8_t *p = logs->out + logs->out_len;
-    seglog_record_encode_head(p, record);
-    if (record->topic_len)
-        memcpy(p + SEGLOG_RECORD_HEAD_SIZE, record->topic, record->topic_len);
-    logs->out_len += copied;
-    if (apart) {
-        static const uint8_t zeros[8];
-        size_t len = logs->out_len;
-        struct iovec parts[] = {{logs->out, len},
-                                {(void *)(uintptr_t)record->payload, record->payload_len},
-                                {(void *)(uintptr_t)zeros, padding}};
-        logs->out_len = 0;
-        int r = write_parts(log, parts, padding ? 3 : 2, len + record->payload_len + padding);
-        if (r < 0)
-            return r;
-    } else {
-        uint8_t *end = p + SEGLOG_RECORD_HEAD_SIZE + record->topic_len;
-        if (record->payload_len)
-            memcpy(end, record->payload, record->payload_len);
-        memset(end + record->payload_len, 0, padding);
-    }
-    log->next_write++;
-    list_append(&log->written_list, &append->link);
+    take_block(log, end);
     return 0;
-}
-
-static bool is_too_long(const struct seglog *log, const struct seglog_append *append)
-{
-    uint64_t end = log->written + log->logs->out_len;
-    return end > SEGLOG_HEAD_SIZE && /* a record larger than a segment gets one of its own */
-           end + seglog_record_size(append->record.topic_len, append->record.payload_len) >
-               log->segment_bytes;
 }
 
 static int write_log(struct seglog *log)
 {
-    int r = log->fd < 0 && !list_is_empty(&log->waiting) ? roll(log) : 0;
-    while (r == 0 && !list_is_empty(&log->waiting)) {
-        struct list *link = log->waiting.next;
-        struct seglog_append *append = list_entry(link, struct seglog_append, link);
-        if (is_too_long(log, append)) {
-            r = flush(log);
-            if (r == 0)
-                r = sync_written(log, true);
-            if (r == 0)
-                r = roll(log);
-            if (r < 0)
-                break;
-        }
-        list_remove(link);
-        r = encode(log, append);
-        if (r < 0)
-            list_prepend(&log->waiting, link);
-    }
+    if (list_is_empty(&log->waiting))
+        return 0;
+    uint64_t room = log->segment_bytes - SEGLOG_HEAD_SIZE;
+    bool fits_elsewhere = log->written > SEGLOG_HEAD_SIZE && log->about <= room &&
+                          log->written + log->about > log->segment_bytes;
+    int r = log->fd < 0 ? roll(log) : fits_elsewhere ? begin_segment(log) : 0;
+    while (r == 0 && !list_is_empty(&log->waiting))
+        r = write_block(log);
     return r == 0 ? flush(log) : r;
 }
 
@@ -344,7 +423,7 @@ int seglogs_commit(void *resource)
             fail(log, r);
         for (struct list *sync; (sync = list_pop(&log->syncs));)
             list_entry(sync, struct seglog_sync, link)->work.r = r;
-        log->asked = 0;
+        log->asked = log->about = 0;
         assert(list_is_empty(&log->waiting) && list_is_empty(&log->written_list));
         seglog_publish(log);
     }

@@ -1,9 +1,68 @@
-"""Reads a stream's segment files as daemon/store/seglog_record.h describes them, without the program that wrote them."""
+"""Reads a stream's segment files as daemon/store/seglog_record.h and seglog_block.h describe them, without the program that wrote them."""
 import os
 import struct
 
 HEAD = struct.Struct("<8sIIQII")
-RECORD = struct.Struct("<4sIQqIHH")
+OLD_RECORD = struct.Struct("<4sIQqIHH")
+BLOCK = struct.Struct("<4sII")
+
+
+def numbers(data, at):
+    """A function that takes the next variable-length number, and one that takes so many bytes."""
+    def number():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7f) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def text(length):
+        nonlocal at
+        at += length
+        return data[at - length:at]
+    return number, text
+
+
+def blocks(data):
+    at = HEAD.size
+    while at + BLOCK.size <= len(data):
+        magic, _, head_len = BLOCK.unpack_from(data, at)
+        if magic != b"GHB2" or at + head_len > len(data):
+            return
+        number, text = numbers(data, at + BLOCK.size)
+        first, _, _, count, topic_count = (number() for _ in range(5))
+        topics = [text(number()).decode() for _ in range(topic_count)]
+        topic, lies = 0, at + head_len
+        for i in range(count):
+            what = number()
+            if what & 1:
+                topic, _ = number(), number()
+            end = lies + 4 + what // 2
+            if end > len(data):
+                return
+            # A block that was not finished has been made as long as it says: with zeros, which no payload here ends with.
+            if any(data[lies:lies + 4]) and data[end - 1]:
+                yield first + i, topics[topic], data[lies + 4:end]
+            lies = end
+        at = (lies + 7) & ~7
+        if count > 1:
+            at = (at + head_len + 7) & ~7
+
+
+def old_records(data):
+    at = HEAD.size
+    while at + OLD_RECORD.size <= len(data):
+        magic, _, number, _, payload_len, topic_len, _ = OLD_RECORD.unpack_from(data, at)
+        end = at + OLD_RECORD.size + topic_len + payload_len
+        if magic != b"GHR1" or end > len(data):
+            return
+        topic = data[at + OLD_RECORD.size:at + OLD_RECORD.size + topic_len].decode()
+        yield number, topic, data[end - payload_len:end]
+        at = (end + 7) & ~7
 
 
 def read(folder):
@@ -16,14 +75,6 @@ def read(folder):
         if len(data) < HEAD.size:
             continue
         magic, version, _, _, _, _ = HEAD.unpack_from(data)
-        if (magic, version) != (b"GHSEGLOG", 1):
+        if magic != b"GHSEGLOG" or version not in (1, 2):
             raise AssertionError(f"{name}: begins with {data[:16]!r}")
-        at = HEAD.size
-        while at + RECORD.size <= len(data):
-            magic, _, number, _, payload_len, topic_len, _ = RECORD.unpack_from(data, at)
-            end = at + RECORD.size + topic_len + payload_len
-            if magic != b"GHR1" or end > len(data):
-                break
-            topic = data[at + RECORD.size:at + RECORD.size + topic_len].decode()
-            yield number, topic, data[end - payload_len:end]
-            at = (end + 7) & ~7
+        yield from (old_records if version == 1 else blocks)(data)

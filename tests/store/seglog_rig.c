@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int rig_errors;
 char rig_last_error[512];
@@ -178,4 +179,10 @@ char *rig_segment(struct seglog_rig *rig, size_t wanted)
 char *rig_last_segment(struct seglog_rig *rig)
 {
     return rig_segment(rig, rig_segments(rig) - 1);
+}
+
+void rig_boot(struct seglog_rig *rig)
+{
+    cleanup_free char *boot = str_printf("%s/telemetry/.boot", rig->path);
+    (void)unlink(boot);
 }

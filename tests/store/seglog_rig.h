@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "rig/test.h"
 #include "store/folder.h"
+#include "store/place.h"
 #include "store/seglog.h"
 
 struct seglog_rig {
@@ -57,3 +58,6 @@ void rig_release(struct seglog_rig *rig, uint64_t before);
 size_t rig_segments(struct seglog_rig *rig);
 char *rig_last_segment(struct seglog_rig *rig);
 char *rig_segment(struct seglog_rig *rig, size_t i);
+
+/* The boot that the log knows was another one: the machine started again. */
+void rig_boot(struct seglog_rig *rig);

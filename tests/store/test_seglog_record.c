@@ -1,6 +1,7 @@
-/* The bytes of heads and records, and the sum that guards them. */
+/* The bytes of heads, and of the records that older programs wrote, and the sum that guards them. */
 #include "rig/test.h"
 #include "store/crc32c.h"
+#include "store/old_segment.h"
 #include "store/seglog_record.h"
 
 #include <errno.h>
@@ -42,8 +43,8 @@ TEST(a_sum_in_pieces_is_the_sum_of_the_whole)
 TEST(the_head_of_a_segment_has_these_bytes)
 {
     uint8_t bytes[SEGLOG_HEAD_SIZE];
-    seglog_head_encode(bytes, &(struct seglog_head){0x0102030405060708, 0x090a0b0c, 0x0d0e0f10});
-    static const uint8_t expected[28] = {'G', 'H', 'S', 'E', 'G', 'L', 'O', 'G', 1, 0, 0,  0,  12, 11,
+    seglog_head_encode(bytes, &(struct seglog_head){0x0102030405060708, 0x090a0b0c, 0x0d0e0f10, 0});
+    static const uint8_t expected[28] = {'G', 'H', 'S', 'E', 'G', 'L', 'O', 'G', 2, 0, 0,  0,  12, 11,
                                          10,  9,   8,   7,   6,   5,   4,   3,   2, 1, 16, 15, 14, 13};
     CHECK_MEM(bytes, 28, expected, 28);
     struct seglog_head head;
@@ -51,6 +52,7 @@ TEST(the_head_of_a_segment_has_these_bytes)
     CHECK_INT(head.first, 0x0102030405060708);
     CHECK_INT(head.unused, 0x090a0b0c);
     CHECK_INT(head.unused_total, 0x0d0e0f10);
+    CHECK_INT(head.version, SEGLOG_VERSION);
 }
 
 TEST(every_flipped_bit_of_a_head_is_noticed)
@@ -65,6 +67,17 @@ TEST(every_flipped_bit_of_a_head_is_noticed)
     }
     for (size_t len = 0; len < sizeof bytes; len++)
         CHECK_INT(seglog_head_decode(bytes, len, &head), -EUCLEAN);
+}
+
+TEST(a_head_of_the_version_before_is_read)
+{
+    uint8_t bytes[SEGLOG_HEAD_SIZE];
+    struct seglog_head head;
+    seglog_head_encode(bytes, &(struct seglog_head){.first = 42, .version = SEGLOG_VERSION_RECORDS});
+    CHECK_INT(bytes[8], 1);
+    CHECK_INT(seglog_head_decode(bytes, sizeof bytes, &head), 0);
+    CHECK_INT(head.version, SEGLOG_VERSION_RECORDS);
+    CHECK_INT(head.first, 42);
 }
 
 TEST(an_intact_head_of_another_version_is_told_from_damage)
@@ -87,13 +100,10 @@ static size_t encode(uint8_t *bytes)
                                          .topic_len = 3,
                                          .payload = (const uint8_t *)"hello",
                                          .payload_len = 5};
-    memset(bytes, 0, 64);
-    seglog_record_encode_head(bytes, &record);
-    memcpy(bytes + 32, "a/bhello", 8);
-    return seglog_record_size(3, 5);
+    return old_record_encode(bytes, &record);
 }
 
-TEST(a_record_has_these_bytes)
+TEST(an_old_record_has_these_bytes)
 {
     uint8_t bytes[64];
     CHECK_INT(encode(bytes), 40);
@@ -103,7 +113,7 @@ TEST(a_record_has_these_bytes)
     CHECK_MEM(bytes + 8, 32, rest, sizeof rest);
 }
 
-TEST(a_record_comes_back_as_it_was)
+TEST(an_old_record_comes_back_as_it_was)
 {
     uint8_t bytes[64];
     size_t size = encode(bytes);
@@ -116,7 +126,7 @@ TEST(a_record_comes_back_as_it_was)
     CHECK_MEM(record.payload, record.payload_len, "hello", 5);
 }
 
-TEST(every_flipped_bit_of_a_record_is_noticed)
+TEST(every_flipped_bit_of_an_old_record_is_noticed)
 {
     uint8_t bytes[64];
     size_t size = encode(bytes);
@@ -130,7 +140,7 @@ TEST(every_flipped_bit_of_a_record_is_noticed)
     CHECK_INT(seglog_record_decode(bytes, 8, &record), -EUCLEAN);
 }
 
-TEST(a_record_that_claims_to_be_beyond_the_maximum_is_none)
+TEST(an_old_record_that_claims_to_be_beyond_the_maximum_is_none)
 {
     uint8_t bytes[64];
     (void)encode(bytes);

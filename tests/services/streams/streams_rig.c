@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "store/folder.h"
 
+#include <dirent.h>
 #include <stdio.h>
 
 static struct streams_rig *logged; /* whose log is captured */
@@ -116,8 +117,8 @@ void streams_rig_append(struct streams_rig *rig, const char *stream, unsigned fi
     cleanup_free char *topic = str_printf("$gatehouse/streams/%s/append", stream);
     cleanup_free int *settled = mem_new_bytes(count * sizeof *settled);
     for (unsigned i = 0; i < count; i++) {
-        char payload[16];
-        (void)snprintf(payload, sizeof payload, "%u", first + i);
+        char payload[64];
+        (void)snprintf(payload, sizeof payload, "%-*u", (int)rig->width, first + i);
         rig_publish_receipt(rig->house, topic, payload, &settled[i]);
     }
     rig_turn(rig->house);
@@ -201,10 +202,28 @@ void cloud_forget(struct streams_rig *rig)
 void cloud_check(const struct streams_rig *rig, size_t i, unsigned first, unsigned count)
 {
     for (unsigned k = 0; k < count; k++) {
-        char payload[16];
-        (void)snprintf(payload, sizeof payload, "%u", first + k);
+        char payload[64];
+        (void)snprintf(payload, sizeof payload, "%-*u", (int)rig->width, first + k);
         CHECK_STR(cloud_payload(rig, i + k), payload);
     }
+}
+
+static int is_segment(const struct dirent *entry)
+{
+    return strstr(entry->d_name, ".seg") != NULL;
+}
+
+unsigned streams_rig_file(const struct streams_rig *rig, const char *stream, unsigned i)
+{
+    cleanup_free char *folder = str_printf("%s/streams/%s", rig->folder, stream);
+    struct dirent **names;
+    int n = scandir(folder, &names, is_segment, alphasort);
+    CHECK(n > (int)i);
+    unsigned first = (unsigned)strtoul(names[i]->d_name, NULL, 10);
+    for (int k = 0; k < n; k++)
+        free(names[k]);
+    free(names);
+    return first;
 }
 
 int64_t streams_rig_number(struct streams_rig *rig, const char *stream, const char *key)

@@ -33,6 +33,7 @@ struct streams_rig {
     struct subscriber cloud;
     struct subscription cloud_subscription;
     bool takes_all; /* the cloud settles at once, with 0 */
+    unsigned width; /* of payloads: spaces follow the number, so that fewer records are a file */
     struct cloud_item *items;
     size_t item_count, item_size;
 
@@ -56,6 +57,9 @@ static inline void streams_rig_restart(struct streams_rig *rig)
     streams_rig_stop(rig);
     streams_rig_start(rig);
 }
+
+/* Where the files of a test begin, from the oldest on: the number of the first record in the i-th. */
+unsigned streams_rig_file(const struct streams_rig *rig, const char *stream, unsigned i);
 
 /* Appends records with the payloads "FIRST", "FIRST+1", … to a stream, and turns. All are taken. */
 void streams_rig_append(struct streams_rig *rig, const char *stream, unsigned first, unsigned count);

@@ -11,6 +11,7 @@ enum { WINDOW = 64, SAVE_AFTER = 1000, FULL = 0x97 };
 
 static const struct stream_options one[] = {{.name = "s", .uplink = "cloud"}};
 /* Files of 4 KiB, so that a hundred records are several. */
+enum { WIDTH = 40 };
 static const struct stream_options small[] = {{.name = "s", .uplink = "cloud", .segment_bytes = 4096}};
 
 /* The cursor in state.db, -1 when there is none. */
@@ -118,6 +119,7 @@ TEST(stopping_stores_the_cursor)
 TEST(a_store_that_fails_is_asked_again_and_complained_of_once)
 {
     cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(small, 1, NULL, 0);
+    rig->width = WIDTH;
     rig->takes_all = true;
     cloud_is_up(rig, "cloud");
     streams_rig_append(rig, "s", 0, 400);
@@ -225,6 +227,7 @@ TEST(a_cursor_of_another_log_releases_nothing)
 TEST(records_that_are_gone_before_they_were_sent_are_told)
 {
     cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(small, 1, NULL, 0);
+    rig->width = WIDTH;
     rig->takes_all = true;
     cloud_is_up(rig, "cloud");
     streams_rig_append(rig, "s", 0, 400);
@@ -247,6 +250,7 @@ TEST(records_that_are_gone_before_they_were_sent_are_told)
 TEST(files_go_when_their_records_are_acknowledged_and_the_cursor_is_stored)
 {
     cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(small, 1, NULL, 0);
+    rig->width = WIDTH;
     streams_rig_append(rig, "s", 0, 400);
     unsigned files = segments(rig);
     CHECK(files >= 4);
@@ -264,6 +268,7 @@ TEST(files_go_when_their_records_are_acknowledged_and_the_cursor_is_stored)
 TEST(what_is_not_acknowledged_is_never_released)
 {
     cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(small, 1, NULL, 0);
+    rig->width = WIDTH;
     streams_rig_append(rig, "s", 0, 400);
     unsigned files = segments(rig);
     cloud_is_up(rig, "cloud");
