@@ -1,7 +1,6 @@
 #include "bench/streams/peers.h"
 
 #include "store/seglog.h"
-#include "store/seglog_record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,7 +71,13 @@ static void log_close(void *arg)
     free(self);
 }
 
-const struct peer log_peer = {"log", log_open, log_take, log_close};
+static double log_handed(void *arg)
+{
+    const struct log_self *self = arg;
+    return (double)seglog_written(self->log);
+}
+
+const struct peer log_peer = {"log", log_open, log_take, log_handed, log_close};
 
 /* ---- a loop of write and fdatasync ------------------------------------------------------------------------------- */
 
@@ -90,19 +95,19 @@ static void *bare_open(const char *folder, size_t payload)
     self->fd = open(self->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (self->fd < 0)
         give_up(self->path);
-    self->bytes = malloc(seglog_record_size(TOPIC_LEN, payload) * BATCH_MAX);
+    self->bytes = malloc(payload * BATCH_MAX);
     if (!self->bytes)
         give_up("memory");
-    memset(self->bytes, 'x', seglog_record_size(TOPIC_LEN, payload) * BATCH_MAX);
+    memset(self->bytes, 'x', payload * BATCH_MAX);
     return self;
 }
 
-/* The same bytes as the log writes, preallocated as it does that. */
+/* The payloads of a batch, preallocated as the log does that. */
 static void bare_take(void *arg, const uint8_t *payload, size_t payload_len, size_t batch)
 {
     (void)payload;
     struct bare_self *self = arg;
-    size_t len = seglog_record_size(TOPIC_LEN, payload_len) * batch;
+    size_t len = payload_len * batch;
     if (self->at + (off_t)len > self->allocated) {
         off_t ahead = len > AHEAD ? (off_t)len : AHEAD;
         if (fallocate(self->fd, FALLOC_FL_KEEP_SIZE, self->at, ahead) == 0)
@@ -123,7 +128,13 @@ static void bare_close(void *arg)
     free(self);
 }
 
-const struct peer bare_peer = {"bare", bare_open, bare_take, bare_close};
+static double bare_handed(void *arg)
+{
+    const struct bare_self *self = arg;
+    return (double)self->at;
+}
+
+const struct peer bare_peer = {"bare", bare_open, bare_take, bare_handed, bare_close};
 
 /* ---- SQLite ------------------------------------------------------------------------------------------------------ */
 
@@ -185,4 +196,4 @@ static void sqlite_close(void *arg)
     free(self);
 }
 
-const struct peer sqlite_peer = {"sqlite", sqlite_open, sqlite_take, sqlite_close};
+const struct peer sqlite_peer = {"sqlite", sqlite_open, sqlite_take, NULL, sqlite_close};

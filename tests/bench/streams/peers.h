@@ -1,4 +1,4 @@
-/* Who takes records: the log, a bare loop of the same bytes, and SQLite with the same rows.
+/* Who takes records: the log, a bare loop that writes their payloads and nothing else, and SQLite with the same rows.
  *
  * Each takes `batch` records at a time and has them on the disk when take() returns.
  */
@@ -13,7 +13,8 @@ struct peer {
     const char *name;
     void *(*open)(const char *folder, size_t payload); /* ends the program when it cannot */
     void (*take)(void *self, const uint8_t *payload, size_t len, size_t batch);
-    void (*close)(void *self); /* and removes its files */
+    double (*handed)(void *self); /* bytes given to the system so far; NULL: it cannot be known */
+    void (*close)(void *self);    /* and removes its files */
 };
 
 extern const struct peer log_peer, bare_peer, sqlite_peer;
