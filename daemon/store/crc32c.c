@@ -53,39 +53,96 @@ uint32_t crc32c_by_table(uint32_t crc, const void *bytes, size_t len)
     return ~crc;
 }
 
+#if defined(__x86_64__) || defined(__ARM_FEATURE_CRC32)
+
 #if defined(__x86_64__)
-
-__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *p, size_t len)
+#define WITH_INSTRUCTION __attribute__((target("sse4.2")))
+WITH_INSTRUCTION static inline uint32_t step8(uint32_t crc, const uint8_t *p)
 {
-    uint64_t sum = ~crc;
-    for (; len >= 8; p += 8, len -= 8) {
-        uint64_t word;
-        memcpy(&word, p, sizeof word);
-        sum = _mm_crc32_u64(sum, word);
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return (uint32_t)_mm_crc32_u64(crc, word);
+}
+WITH_INSTRUCTION static inline uint32_t step1(uint32_t crc, uint8_t byte)
+{
+    return _mm_crc32_u8(crc, byte);
+}
+static bool has_instruction(void)
+{
+    return __builtin_cpu_supports("sse4.2");
+}
+#else
+#define WITH_INSTRUCTION
+static inline uint32_t step8(uint32_t crc, const uint8_t *p)
+{
+    return __crc32cw(__crc32cw(crc, little_endian(p)), little_endian(p + 4));
+}
+static inline uint32_t step1(uint32_t crc, uint8_t byte)
+{
+    return __crc32cb(crc, byte);
+}
+static bool has_instruction(void)
+{
+    return true;
+}
+#endif
+
+/* The instruction can begin every cycle and takes three, so of much there are three sums at a time, of neighbouring pieces. A sum is
+ * linear: that of the first piece goes on over the second as over zeros, and theirs is added. */
+enum { PIECE = 512 };
+
+static uint32_t over_piece[4][256]; /* what becomes of each byte of a sum over a piece of zeros */
+
+static void make_over_piece(void)
+{
+    static const uint8_t zeros[PIECE];
+    uint32_t of_bit[32];
+    for (unsigned bit = 0; bit < 32; bit++)
+        of_bit[bit] = ~crc32c_by_table(~(UINT32_C(1) << bit), zeros, PIECE);
+    for (unsigned byte = 0; byte < 4; byte++)
+        for (unsigned value = 0; value < 256; value++) {
+            over_piece[byte][value] = 0;
+            for (unsigned bit = 0; bit < 8; bit++)
+                over_piece[byte][value] ^= value >> bit & 1 ? of_bit[8 * byte + bit] : 0;
+        }
+}
+
+static uint32_t go_over_piece(uint32_t crc)
+{
+    return over_piece[0][crc & 0xff] ^ over_piece[1][crc >> 8 & 0xff] ^ over_piece[2][crc >> 16 & 0xff] ^
+           over_piece[3][crc >> 24];
+}
+
+WITH_INSTRUCTION static uint32_t three_pieces(uint32_t a, const uint8_t *p)
+{
+    uint32_t b = 0, c = 0;
+    for (size_t i = 0; i < PIECE; i += 8) {
+        a = step8(a, p + i);
+        b = step8(b, p + PIECE + i);
+        c = step8(c, p + 2 * (size_t)PIECE + i);
     }
-    for (; len; p++, len--)
-        sum = _mm_crc32_u8((uint32_t)sum, *p);
-    return ~(uint32_t)sum;
+    return go_over_piece(go_over_piece(a) ^ b) ^ c;
 }
 
-uint32_t crc32c(uint32_t crc, const void *bytes, size_t len)
+WITH_INSTRUCTION static uint32_t by_instruction(uint32_t crc, const uint8_t *p, size_t len)
 {
-    if (__builtin_cpu_supports("sse4.2"))
-        return by_instruction(crc, bytes, len);
-    return crc32c_by_table(crc, bytes, len);
-}
-
-#elif defined(__ARM_FEATURE_CRC32)
-
-uint32_t crc32c(uint32_t crc, const void *bytes, size_t len)
-{
-    const uint8_t *p = bytes;
     crc = ~crc;
-    for (; len >= 4; p += 4, len -= 4)
-        crc = __crc32cw(crc, little_endian(p));
+    if (len >= 3 * (size_t)PIECE) {
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+        (void)pthread_once(&once, make_over_piece);
+        for (; len >= 3 * (size_t)PIECE; p += 3 * (size_t)PIECE, len -= 3 * (size_t)PIECE)
+            crc = three_pieces(crc, p);
+    }
+    for (; len >= 8; p += 8, len -= 8)
+        crc = step8(crc, p);
     for (; len; p++, len--)
-        crc = __crc32cb(crc, *p);
+        crc = step1(crc, *p);
     return ~crc;
+}
+
+uint32_t crc32c(uint32_t crc, const void *bytes, size_t len)
+{
+    return has_instruction() ? by_instruction(crc, bytes, len) : crc32c_by_table(crc, bytes, len);
 }
 
 #else

@@ -18,6 +18,7 @@
 enum {
     SEGMENT_BYTES = 4 * 1024 * 1024,
     SEGMENT_BYTES_MIN = 4096,
+    SEGMENT_MAX = 64 * 1024 * 1024,
     SEGMENTS_MIN = 4, /* of a log with a limit: at most so much of it may be released and still on disk */
     NAME_MAX_LEN = 64,
 };
@@ -92,7 +93,8 @@ bool seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to)
 
 void seglog_trim(struct seglog *log)
 {
-    int r = log->fd < 0 ? 0 : ftruncate(log->fd, (off_t)log->written);
+    bool is_longer = log->preallocated != UINT64_MAX && log->preallocated > log->written;
+    int r = log->fd >= 0 && is_longer ? ftruncate(log->fd, (off_t)log->written) : 0;
     (void)r; /* costs space, no more */
 }
 
@@ -219,6 +221,9 @@ static void set_limits(struct seglog *log, const struct seglog_options *options)
         log->segment_bytes = log->max_bytes / SEGMENTS_MIN;
     if (log->segment_bytes < SEGMENT_BYTES_MIN)
         log->segment_bytes = SEGMENT_BYTES_MIN;
+    log->segment_max = options && options->segment_max ? options->segment_max : SEGMENT_MAX;
+    if (log->max_bytes && log->segment_max > log->max_bytes / SEGMENTS_MIN)
+        log->segment_max = log->max_bytes / SEGMENTS_MIN;
 }
 
 static void on_time_synced(struct work *work)

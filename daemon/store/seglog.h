@@ -26,6 +26,9 @@ struct seglog;  /* one log */
 struct seglog_options {
     uint64_t
         segment_bytes; /* 0: 4 MiB; never more than a quarter of max_bytes, since space comes back in segments */
+    uint64_t
+        segment_max; /* while batches of half a megabyte and more come, a segment takes eight of them, up to
+                           * this; 0: 64 MiB, or a quarter of max_bytes */
     uint64_t max_bytes; /* 0: unlimited. An append beyond it is refused with SEGLOG_FULL, nothing is lost */
     bool memory;        /* in memory: nothing is written to disk, and it is empty when it is opened */
     bool compress;      /* segments that are full */

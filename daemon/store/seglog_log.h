@@ -56,7 +56,8 @@ struct seglog {
     struct list link; /* in seglogs->logs; the loop's */
     struct seglogs *logs;
     char *name;
-    uint64_t segment_bytes, max_bytes;
+    uint64_t segment_bytes, segment_max, max_bytes;
+    uint64_t limit; /* of the active segment, for the batch that is being written */
     bool memory, compress;
     bool wants_packing;  /* since it was opened: the thread has not heard of it yet */
     struct list to_pack; /* in seglogs->to_pack */

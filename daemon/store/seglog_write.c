@@ -29,8 +29,10 @@
 
 enum {
     PREALLOCATE = 1024 * 1024, /* ahead of the end: fewer extents, and less to journal at a sync */
-    LARGE = 2048,              /* a payload from this size on is written from where it is */
+    LARGE = 16384,             /* a payload from this size on is written from where it is */
     PARTS_A_BLOCK = 2 * (SEGLOG_BLOCK_BYTES / LARGE) + 3,
+    LARGE_BATCH = 512 * 1024,
+    BATCHES_A_SEGMENT = 8,
     PAGE = 4096,           /* a medium writes no less */
     RESERVE_PART_MAX = 16, /* of a small file system no more than a sixteenth is reserved */
 };
@@ -127,14 +129,25 @@ static void preallocate(struct seglog *log, uint64_t step)
         log->preallocated = UINT64_MAX;
 }
 
+/* How much to preallocate: a part of the segment, or what will come of a large batch; no more, since it would have to be given back when
+ * the segment is sealed. */
+static uint64_t size_ahead(struct seglog *log)
+{
+    uint64_t rest = log->limit > log->written ? log->limit - log->written : 0;
+    uint64_t step = PREALLOCATE;
+    if (log->about > PREALLOCATE) {
+        uint64_t done = log->written - seglog_active(log)->length;
+        step = done < log->about ? log->about - done : 0;
+    }
+    return step < rest ? step : rest;
+}
+
 static int write_parts(struct seglog *log, struct iovec *parts, int count, size_t len)
 {
     uint64_t end = log->written + len;
     if (log->preallocated == UINT64_MAX ? end > log->checked : end > log->preallocated) {
         /* Beyond that, whether there is room is for the write to say. */
-        uint64_t step = log->segment_bytes < PREALLOCATE ? log->segment_bytes : PREALLOCATE;
-        if (step < log->about && log->about < log->segment_bytes)
-            step = log->about;
+        uint64_t step = size_ahead(log);
         if (step < len)
             step = len;
         if (is_reserved(log, step))
@@ -323,7 +336,7 @@ static void take_back(struct seglog *log)
 static uint64_t choose(struct seglog *log, uint64_t end)
 {
     struct seglog_block_writer *writer = log->logs->writer;
-    uint64_t room = end < log->segment_bytes ? log->segment_bytes - end : 0;
+    uint64_t room = end < log->limit ? log->limit - end : 0;
     seglog_block_begin(writer, log->next_write, log->next_write - log->synced);
     list_for_each (link, &log->waiting)
         if (!seglog_block_add(writer, &list_entry(link, struct seglog_append, link)->record, room))
@@ -371,7 +384,7 @@ static int write_block(struct seglog *log)
     struct seglogs *logs = log->logs;
     uint64_t end = log->written + logs->pending;
     uint64_t length = choose(log, end);
-    if (end > SEGLOG_HEAD_SIZE && end + length > log->segment_bytes) {
+    if (end > SEGLOG_HEAD_SIZE && end + length > log->limit) {
         int r = begin_segment(log);
         if (r < 0)
             return r;
@@ -387,13 +400,23 @@ static int write_block(struct seglog *log)
     return 0;
 }
 
+/* How long the segment may become. Making one costs a sync of its own, which is little unless there is one for every batch or two. */
+static uint64_t limit_of(const struct seglog *log)
+{
+    uint64_t several = log->about < LARGE_BATCH ? 0 : BATCHES_A_SEGMENT * log->about;
+    if (several > log->segment_max)
+        several = log->segment_max;
+    return several > log->segment_bytes ? several : log->segment_bytes;
+}
+
 static int write_log(struct seglog *log)
 {
     if (list_is_empty(&log->waiting))
         return 0;
-    uint64_t room = log->segment_bytes - SEGLOG_HEAD_SIZE;
-    bool fits_elsewhere = log->written > SEGLOG_HEAD_SIZE && log->about <= room &&
-                          log->written + log->about > log->segment_bytes;
+    log->limit = limit_of(log);
+    uint64_t room = log->limit - SEGLOG_HEAD_SIZE;
+    bool fits_elsewhere =
+        log->written > SEGLOG_HEAD_SIZE && log->about <= room && log->written + log->about > log->limit;
     int r = log->fd < 0 ? roll(log) : fits_elsewhere ? begin_segment(log) : 0;
     while (r == 0 && !list_is_empty(&log->waiting))
         r = write_block(log);

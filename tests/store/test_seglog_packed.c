@@ -18,9 +18,12 @@ static void init(struct seglog_rig *rig, bool compress)
     rig_open(rig);
 }
 
-/* Records that can be packed: rig_append() makes noise. */
+/* Records that can be packed: rig_append() makes noise. Not too many at once, or the segments would be larger. */
 static void append(struct seglog_rig *rig, uint64_t number, size_t count)
 {
+    enum { A_TURN = 1000 };
+    for (; count > A_TURN; count -= A_TURN, number += A_TURN)
+        append(rig, number, A_TURN);
     struct put *puts = mem_new_bytes(count * sizeof *puts);
     for (size_t i = 0; i < count; i++) {
         put_init(&puts[i], number + i, SIZE);

@@ -32,6 +32,11 @@ TEST(the_instruction_and_the_table_agree_at_every_length_and_alignment)
     for (size_t from = 0; from < 9; from++)
         for (size_t len = 0; from + len <= sizeof bytes; len++)
             CHECK_INT(crc32c(0x1234, bytes + from, len), crc32c_by_table(0x1234, bytes + from, len));
+    static uint8_t many[10000];
+    for (size_t i = 0; i < sizeof many; i++)
+        many[i] = (uint8_t)(i * i >> 3);
+    for (size_t len = 1400; len < sizeof many - 8; len += len < 1700 ? 1 : 119)
+        CHECK_INT(crc32c(0x1234, many + len % 8, len), crc32c_by_table(0x1234, many + len % 8, len));
 }
 
 TEST(a_sum_in_pieces_is_the_sum_of_the_whole)

@@ -64,6 +64,7 @@ static struct seglog_options log_options(const struct stream_definition *definit
         segment = max / SEGMENTS_MIN;
     return (struct seglog_options){
         .segment_bytes = segment,
+        .segment_max = max / SEGMENTS_MIN,
         .max_bytes = definition->overwrite ? 0 : max,
         .memory = definition->memory != 0,
         .compress = definition->compress != 0,
