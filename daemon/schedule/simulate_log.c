@@ -4,8 +4,13 @@
 
 enum {
     SEGMENT_HEAD = 32,
-    RECORD_HEAD = 32,
-    RECORD_ALIGN = 8,
+    BLOCK_HEAD = 28, /* with an entry */
+    BLOCK_COPY = 32, /* the same again, aligned */
+    BLOCK_BYTES = 64 * 1024,
+    BLOCK_RECORDS = 1024,
+    RECORD_HEAD = 4,
+    ENTRIES = 4, /* of a record, in the head and its copy */
+    ALIGN = 8,
     PAGE = 4096,
     SEGMENT_DEFAULT = 4 * 1024 * 1024,
     SEGMENT_MIN = 4096,
@@ -53,7 +58,7 @@ static void roll(struct simulate_log *log, int64_t now)
         grow(log);
     log->count++;
     *active(log) = (struct simulate_segment){.first = log->next, .last = now};
-    log->worn = 0;
+    log->worn = log->block = 0;
     add(log, SEGMENT_HEAD);
     log->dirty = false;
 }
@@ -77,18 +82,34 @@ void simulate_log_done(struct simulate_log *log)
 
 uint64_t simulate_log_record(uint64_t bytes)
 {
-    return (RECORD_HEAD + bytes + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
+    return (BLOCK_HEAD + RECORD_HEAD + bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+/* What the file grows by for it: a block, or a part of the one that is being made. */
+static uint64_t share(const struct simulate_log *log, uint64_t bytes)
+{
+    if (!log->block || log->block + RECORD_HEAD + bytes > BLOCK_BYTES || log->block_count == BLOCK_RECORDS)
+        return simulate_log_record(bytes);
+    return RECORD_HEAD + bytes + ENTRIES + (log->block_count == 1 ? BLOCK_COPY : 0);
+}
+
+static void join_block(struct simulate_log *log, uint64_t bytes, bool is_first)
+{
+    log->block = (is_first ? 0 : log->block) + RECORD_HEAD + bytes;
+    log->block_count = (is_first ? 0 : log->block_count) + 1;
 }
 
 bool simulate_log_append(struct simulate_log *log, int64_t now, uint64_t bytes)
 {
-    uint64_t size = simulate_log_record(bytes), end = active(log)->bytes;
+    uint64_t size = share(log, bytes), alone = simulate_log_record(bytes), end = active(log)->bytes;
     if (log->max_bytes && log->bytes + size > log->max_bytes)
         return false;
     if (end > SEGMENT_HEAD && end + size > log->segment_bytes) {
         simulate_log_sync(log);
         roll(log, now);
+        size = alone;
     }
+    join_block(log, bytes, size == alone);
     add(log, size);
     active(log)->last = now;
     log->next++;
@@ -103,6 +124,7 @@ void simulate_log_sync(struct simulate_log *log)
         log->worn = end;
     }
     log->dirty = false;
+    log->block = 0;
 }
 
 uint64_t simulate_log_survey(const struct simulate_log *log, uint64_t before, int64_t older_than,

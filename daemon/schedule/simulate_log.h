@@ -2,8 +2,9 @@
  *
  *      [0 … 520]  [521 … 1007]  [1008 …      a record joins the last segment; whole ones leave at the front
  *
- * The sizes of heads and pages are those of store/seglog_record.h and of the log that writes them; a test holds the two against each
- * other. Packing is not modelled.
+ * The sizes of heads, blocks and pages are those of store/seglog_block.h and of the log that writes them, as near as one gets without
+ * numbers and topics: a topic counts with every record, and not once a block. A test holds the two against each other. Packing is
+ * not modelled.
  */
 #pragma once
 
@@ -24,6 +25,8 @@ struct simulate_log {
     uint64_t bytes; /* in all segments */
     uint64_t worn;  /* of the last segment's, in pages already counted */
     bool dirty;     /* something is written and not synced */
+    uint64_t block; /* bytes of the records of the block that is being made; 0: none is */
+    unsigned block_count;
 
     uint64_t peak, written, flash; /* bytes: most at a time, handed to the system, in whole pages a sync */
 };
@@ -32,7 +35,7 @@ struct simulate_log {
 void simulate_log_init(struct simulate_log *log);
 void simulate_log_done(struct simulate_log *log);
 
-/* Bytes in the file of a record with topic and payload of so many bytes together. */
+/* Bytes in the file of a record with topic and payload of so many bytes together, in a block of its own. */
 uint64_t simulate_log_record(uint64_t bytes);
 /* False: it is full. Its number is log->next - 1. */
 bool simulate_log_append(struct simulate_log *log, int64_t now, uint64_t bytes);

@@ -5,6 +5,24 @@ import struct
 HEAD = struct.Struct("<8sIIQII")
 OLD_RECORD = struct.Struct("<4sIQqIHH")
 BLOCK = struct.Struct("<4sII")
+UNUSED = struct.Struct("<QQII")
+
+
+def make_table():
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+        yield value
+
+
+TABLE = list(make_table())
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xff]
+    return crc ^ 0xffffffff
 
 
 def numbers(data, at):
@@ -30,7 +48,7 @@ def numbers(data, at):
 def blocks(data):
     at = HEAD.size
     while at + BLOCK.size <= len(data):
-        magic, _, head_len = BLOCK.unpack_from(data, at)
+        magic, crc, head_len = BLOCK.unpack_from(data, at)
         if magic != b"GHB2" or at + head_len > len(data):
             return
         number, text = numbers(data, at + BLOCK.size)
@@ -44,8 +62,9 @@ def blocks(data):
             end = lies + 4 + what // 2
             if end > len(data):
                 return
-            # A block that was not finished has been made as long as it says: with zeros, which no payload here ends with.
-            if any(data[lies:lies + 4]) and data[end - 1]:
+            # A block that was not finished has been made as long as it says, with zeros. Summing up all of them would take too long.
+            is_whole = any(data[lies:lies + 4]) and data[end - 1] != 0
+            if is_whole or data[lies:lies + 4] == struct.pack("<I", crc32c(struct.pack("<II", crc, i) + data[lies + 4:end])):
                 yield first + i, topics[topic], data[lies + 4:end]
             lies = end
         at = (lies + 7) & ~7
@@ -63,6 +82,22 @@ def old_records(data):
         topic = data[at + OLD_RECORD.size:at + OLD_RECORD.size + topic_len].decode()
         yield number, topic, data[end - payload_len:end]
         at = (end + 7) & ~7
+
+
+def unused(folder):
+    """Ranges of numbers that never were a record's, because the process was killed while it wrote."""
+    try:
+        with open(os.path.join(folder, "unused"), "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    return [range(first, to) for first, to, _, _ in UNUSED.iter_unpack(data[:len(data) // UNUSED.size * UNUSED.size])]
+
+
+def follows(folder, last, number):
+    """Nothing is missing between two numbers but what never was a record's."""
+    ranges = unused(folder) if number != last + 1 else []
+    return all(any(n in r for r in ranges) for n in range(last + 1, number))
 
 
 def read(folder):
