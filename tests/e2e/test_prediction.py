@@ -3,14 +3,15 @@
 
     tests/e2e/test_prediction.py BUILD [--long] [--seed N]
 
-Three streams of different priority share an uplink of 400 kbit/s to a Mosquitto. Their traffic is made up (random times and sizes),
-the uplink is cut for a while, and everything is counted in the middle of draining: what was delivered, late and pending, bytes
-on the wire, on disk and in pages of flash. Then `stream trace` says what came in, and the prediction for that is compared. The
-outage is told to the prediction as long as the gateway's status said that it was. What may be apart is a share of the figure, and of what a
-stream accepted in the case of what is pending.
+Three streams of different priority share an uplink of 400 kbit/s to a Mosquitto; its burst is more than a second, so that a machine that
+is busy for a moment makes up for it. Their traffic is made up (random times and sizes), the uplink is cut for a while, and everything is
+counted in the middle of draining: what was delivered, late and pending, bytes on the wire, on disk and in pages of flash. Then `stream
+trace` says what came in, and the prediction for that is compared. The outage is told to the prediction as long as the gateway's status
+said that it was. What may be apart is a share of the figure; of what a stream accepted in the case of what is pending.
 
-The short form takes 15 s and allows 8 %: its figures are small, and a busy machine is late by more than its share. The long one (--long) takes
-75 s, has an outage after which new records pass old ones, and allows 5 %.
+The short form takes 14 s and allows 12 %: its figures are small, and a busy machine is late by more than its share. The long one (--long)
+takes 75 s, has an outage after which new records pass old ones, and allows 5 %. Flash may be further apart: how many records share a sync is
+the disk's doing.
 """
 import argparse
 import heapq
@@ -29,6 +30,7 @@ CONFIG = """
 [uplink cloud]
 uri = mqtt://127.0.0.1:{port}
 rate = 400kbit
+burst = 64K
 floor = 13
 
 [stream alarms]
@@ -69,8 +71,9 @@ TOPIC = "/plant-1/line-2"
 
 class Form:
     def __init__(self, is_long):
-        self.cut, self.restored, self.ends = (5, 45, 75) if is_long else (3, 9, 13)
-        self.percent = 5 if is_long else 8
+        self.cut, self.restored, self.ends = (5, 45, 75) if is_long else (3, 9, 12)
+        self.percent = 5 if is_long else 12
+        self.flash_percent = 10 if is_long else 30  # a busy disk takes more records with a sync
         self.records = 8  # a few more or less are no error of the model: they came, or went, at that moment
 
 
@@ -210,7 +213,8 @@ def compare(predicted, measured, form):
                 slack = form.records * 4096
             apart = abs(expected - actual)
             whole = max(expected, actual, measured[name]["accepted"] if figure == "pending" else 1)
-            is_wrong = apart > slack and apart > form.percent / 100 * whole
+            percent = form.flash_percent if figure == "flash" else form.percent
+            is_wrong = apart > slack and apart > percent / 100 * whole
             error = 100 * apart / whole
             print(f"      {name:10} {figure:15} {expected:11} {actual:11}  {error:5.1f} %{'  <--' if is_wrong else ''}")
             if is_wrong:
