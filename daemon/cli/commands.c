@@ -239,7 +239,7 @@ const struct command commands[] = {
      "Predicts what becomes of streams that share an uplink.",
      "The gateway's own scheduler runs over a model of streams, log and link. Streams are those of --config, or those that\n"
      "are given (telemetry=10/s*200,priority=5,deadline=30s; /m and /h are minutes and hours, keys those of gatehouse.conf),\n"
-     "or the running gateway's, whose traffic is measured.\n"
+     "or the running gateway's, with what waits there, whose traffic is measured.\n"
      "LATE: delivered after the deadline, or waiting beyond it. DISK: the most at a time. FLASH: bytes in whole pages.\n"
      "MEDIAN, P99, LONGEST: how long records waited; P99 AFTER: those that came after the outage.",
      cmd_uplink_simulate},

@@ -222,10 +222,34 @@ static const struct json *of_name(struct plan *plan, const struct json *streams,
     return NULL;
 }
 
+static int64_t size_of_record(int64_t bytes, int64_t records)
+{
+    enum { RECORD_OVERHEAD = 36 }; /* head and half of the padding */
+    return records > 0 && bytes / records > RECORD_OVERHEAD ? bytes / records - RECORD_OVERHEAD : 0;
+}
+
+/* What waits now. */
+static int take_pending(struct plan *plan, struct simulate_stream *stream, const struct json *listed)
+{
+    const char *name;
+    uint64_t all = 0;
+    json_for_each (exporter, json_get(listed, "exporters"))
+        if (json_text(json_get(exporter, "uplink"), &plan->arena, &name) && strcmp(name, plan->uplink) == 0)
+            stream->backlog = (uint64_t)number_in(exporter, "pending");
+    stream->backlog_bytes = (uint32_t)size_of_record(number_in(listed, "bytes"),
+                                                     number_in(listed, "next") - number_in(listed, "first"));
+    for (size_t i = 0; i < plan->simulate.count; i++)
+        all += plan->streams[i].backlog;
+    if (all <= SIMULATE_BACKLOG_MAX)
+        return CLI_DONE;
+    (void)fprintf(stderr, "gatehouse: expected at most %d records that wait, found more\n",
+                  SIMULATE_BACKLOG_MAX);
+    return CLI_REFUSED;
+}
+
 /* From two looks at the list: how many records came, and how large they were. */
 static int measure(struct plan *plan, const struct json *before)
 {
-    enum { RECORD_OVERHEAD = 36 }; /* head and half of the padding */
     struct json *after;
     uint32_t seconds;
     if (!call_number(plan->call, OPTION_MEASURE, 1, 86400, 10, &seconds))
@@ -246,7 +270,7 @@ static int measure(struct plan *plan, const struct json *before)
         if (records <= 0)
             continue;
         stream->interval_us = (uint64_t)seconds * 1000000 / (uint64_t)records;
-        stream->bytes = bytes / records > RECORD_OVERHEAD ? (uint32_t)(bytes / records - RECORD_OVERHEAD) : 0;
+        stream->bytes = (uint32_t)size_of_record(bytes, records);
     }
     return code;
 }
@@ -288,6 +312,8 @@ static int take_daemon(struct plan *plan)
             continue;
         struct simulate_stream *added = add(plan, name, strlen(name));
         code = added ? describe(plan, link, added) : CLI_REFUSED;
+        if (code == CLI_DONE && !call_has(plan->call, OPTION_TRACE))
+            code = take_pending(plan, added, stream);
         if (code != CLI_DONE)
             return code;
     }
@@ -299,11 +325,30 @@ static int take_daemon(struct plan *plan)
 
 /* ---- arguments --------------------------------------------------------------------------------------------------- */
 
+/* "1000*200": so many records of that size wait. */
+static const char *take_backlog(struct simulate_stream *stream, const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    int64_t count, bytes;
+    char number[16] = "";
+    if (digits < sizeof number)
+        memcpy(number, text, digits);
+    if (text[digits] != '*' || !value_parse(VALUE_NUMBER, number, &count) ||
+        !value_parse(VALUE_NUMBER, text + digits + 1, &bytes) ||
+        count > SIMULATE_BACKLOG_MAX / SIMULATE_STREAMS_MAX * 10 || bytes > 16 * 1024 * 1024)
+        return "how many records wait and how large they are, like 1000*200, at most 1000000";
+    stream->backlog = (uint64_t)count;
+    stream->backlog_bytes = (uint32_t)bytes;
+    return NULL;
+}
+
 static int take_part(struct plan *plan, struct simulate_stream *stream, const char *part)
 {
     const char *equals = strchr(part, '='), *expected;
     if (!equals) {
         expected = simulate_traffic_set(stream, part);
+    } else if (starts_with(part, "pending=")) {
+        expected = take_backlog(stream, equals + 1);
     } else {
         const char *key = arena_copy(&plan->arena, part, (size_t)(equals - part));
         expected = simulate_stream_set(stream, key, equals + 1);

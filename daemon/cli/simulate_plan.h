@@ -2,6 +2,7 @@
  *
  *      streams   --config FILE; or the arguments STREAM=…; or, when there are neither, the running gateway
  *      traffic   --trace FILE; the arguments; or, of the running gateway, what is measured
+ *      backlog   pending=N*BYTES of the arguments; or, without a trace, what waits in the running gateway
  *      link      [uplink NAME] of the file, or the running gateway's; and --rate, --link, --rtt, --window
  */
 #pragma once

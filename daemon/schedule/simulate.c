@@ -163,6 +163,17 @@ static void take(struct flow *flow, struct simulate_record record)
         flow->sync_at = record.at + flow->stream->sync_every;
 }
 
+/* What was there before: on disk, and written before. */
+static void take_backlog(struct flow *flow)
+{
+    enum { AGE = 60 * 1000 };
+    for (uint64_t i = 0; i < flow->stream->backlog; i++)
+        take(flow, (struct simulate_record){-AGE, flow->stream->backlog_bytes});
+    simulate_log_sync(&flow->log);
+    flow->log.written = flow->log.flash = 0;
+    flow->sync_at = INT64_MAX;
+}
+
 /* When the next record comes; INT64_MAX: none. */
 static struct simulate_record coming(const struct flow *flow)
 {
@@ -434,6 +445,7 @@ static void begin(struct run *run, struct simulate *simulate)
             run->lanes[2 * i + l] = &flow->lanes[l];
             run->slots[2 * i + l] = &flow->lanes[l].slot;
         }
+        take_backlog(flow);
     }
 }
 

@@ -18,6 +18,7 @@ enum {
     SIMULATE_STREAMS_MAX = 200,
     SIMULATE_WINDOW = 64, /* records under way, unless it is said */
     SIMULATE_RTT = 100,
+    SIMULATE_BACKLOG_MAX = 20000000, /* records of all streams that wait at the beginning */
 };
 
 struct simulate_record {
@@ -52,6 +53,10 @@ struct simulate_stream {
     size_t count;
     uint64_t interval_us; /* 0: none */
     uint32_t bytes;
+
+    /* records that wait at the beginning, a minute old, as large as that; they are among those that came */
+    uint64_t backlog;
+    uint32_t backlog_bytes;
 
     struct simulate_result result;
 };

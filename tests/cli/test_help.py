@@ -142,6 +142,7 @@ def wrong_usage_is_told_with_status_2(program):
             (("uplink", "simulate", "a=10"), "10/s*200"),
             (("uplink", "simulate", "a=1/s*1,colour=red"), "priority, weight"),
             (("uplink", "simulate", "a=1/s*1,priority=11"), "from 1 to 10"),
+            (("uplink", "simulate", "a=1/s*1,pending=10"), "1000*200"),
             (("uplink", "simulate", "a=1/s*1", "--outage", "1m 1m"), "in order"),
             (("uplink", "simulate", "a=1/s*1", "--rate", "fast"), "20kbit"),
             (("uplink", "simulate", "a=1/s*1", "--for", "soon"), "a time"),

@@ -116,6 +116,11 @@ def a_trace_is_traffic(build):
         check("No such file" in simulate(build, "a=1/s*1", "--trace", path + "x", status=1).stderr, "no such file")
 
 
+def what_waits_drains(build):
+    stream = named(predict(build, "a=1/s*100,pending=3600*100", "--rate", "5kbit", "--for", "2h"), "a")
+    check(stream["produced"] == 3600 + 7200 and 1000 * 1000 < stream["caughtUp"] < 2000 * 1000, f"it has caught up: {stream}")
+
+
 def six_hours_of_a_hundred_records_a_second_are_quick(build):
     """Two seconds of processor time are asked for; the wall is for a machine that has other things to do, too."""
     begin = time.monotonic()
@@ -128,7 +133,7 @@ def six_hours_of_a_hundred_records_a_second_are_quick(build):
 def main():
     suite = gateway.Suite(sys.argv[1])
     for test in (arguments_are_streams_and_traffic, a_configuration_says_what_goes_to_an_uplink, a_trace_is_traffic,
-                 six_hours_of_a_hundred_records_a_second_are_quick):
+                 what_waits_drains, six_hours_of_a_hundred_records_a_second_are_quick):
         suite.run(test.__name__.replace("_", " "), test, suite.build)
     return suite.end()
 
