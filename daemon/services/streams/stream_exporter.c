@@ -19,7 +19,7 @@
 #include <string.h>
 
 /* Fewer are sent before a second lane would help. */
-enum { SPLIT_RECORDS = 2 * STREAM_WINDOW };
+enum { SPLIT_RECORDS = SCHEDULE_SPLIT };
 
 struct exporter *stream_exporter(const struct stream *stream, const char *uplink)
 {
