@@ -34,6 +34,7 @@
 #define TOPIC_CTL_TEMPLATE_ENABLE       "$gatehouse/ctl/template/enable"
 #define TOPIC_CTL_TEMPLATE_DISABLE      "$gatehouse/ctl/template/disable"
 #define TOPIC_CTL_TEMPLATE_DELETE       "$gatehouse/ctl/template/delete"
+#define TOPIC_CTL_PROVISIONING_STATUS   "$gatehouse/ctl/provisioning/status"
 #define TOPIC_CTL_PROVISIONING_CODE     "$gatehouse/ctl/provisioning/code"
 #define TOPIC_CTL_PROVISIONING_REGISTER "$gatehouse/ctl/provisioning/register"
 

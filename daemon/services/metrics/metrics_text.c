@@ -74,6 +74,17 @@ static const struct figure {
     {METRICS_HTTP, COUNTER, "timeouts", "http_timeouts_total", "", "HTTP clients that took too long."},
     {METRICS_HTTP, COUNTER, "turnedAway", "http_turned_away_total", "",
      "HTTP connections beyond connections-max."},
+    {METRICS_PROVISIONING, GAUGE, "waiting", "provisioning_waiting", "",
+     "Certificates that claimants were given and that are nobody's yet."},
+    {METRICS_PROVISIONING, COUNTER, "created", "provisioning_certificates_total", "",
+     "Certificates that claimants were given."},
+    {METRICS_PROVISIONING, COUNTER, "provisioned", "provisioning_things_total", "by=\"token\"",
+     "Devices that were provisioned."},
+    {METRICS_PROVISIONING, COUNTER, "justInTime", "provisioning_things_total", "by=\"authority\"", ""},
+    {METRICS_PROVISIONING, COUNTER, "rejected", "provisioning_rejected_total", "",
+     "Provisioning requests that were refused."},
+    {METRICS_PROVISIONING, COUNTER, "expired", "provisioning_expired_total", "",
+     "Certificates that were nobody's after an hour."},
 };
 
 /* A figure of each of several: streams, uplinks, listeners; those of the broker's may be the HTTP server's, too. */

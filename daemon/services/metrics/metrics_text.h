@@ -18,6 +18,7 @@ enum metrics_part {
     METRICS_UPLINKS,
     METRICS_PLUGINS,
     METRICS_SYNCS,
+    METRICS_PROVISIONING,
     METRICS_PARTS
 };
 

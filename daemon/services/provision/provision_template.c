@@ -316,8 +316,30 @@ static void on_delete(struct provision *provision, struct msg *msg, struct arena
     receipt_settle(&pending->receipt, 0);
 }
 
+static void on_status(struct provision *provision, struct msg *msg, struct arena *arena,
+                      const struct json *request)
+{
+    static const char *const none[] = {NULL};
+    if (!provision_members_are_known(provision, msg, arena, request, none))
+        return;
+    const struct provision_counters *counters = &provision->counters;
+    int64_t waiting = 0;
+    list_for_each (link, &provision->ages)
+        waiting += !list_entry(link, struct provision_token, link)->template;
+    struct json *answer = json_new(arena, JSON_OBJECT);
+    put_int(arena, answer, "templates", (int64_t)provision->templates.count);
+    put_int(arena, answer, "waiting", waiting);
+    put_int(arena, answer, "created", (int64_t)counters->created);
+    put_int(arena, answer, "provisioned", (int64_t)counters->provisioned);
+    put_int(arena, answer, "justInTime", (int64_t)counters->just_in_time);
+    put_int(arena, answer, "rejected", (int64_t)counters->rejected);
+    put_int(arena, answer, "expired", (int64_t)counters->expired);
+    provision_answer_command(provision, msg, arena, answer);
+}
+
 void provision_template_commands(struct provision *provision)
 {
+    provision_command_add(provision, TOPIC_CTL_PROVISIONING_STATUS, on_status);
     provision_command_add(provision, TOPIC_CTL_TEMPLATE_LIST, on_list);
     provision_command_add(provision, TOPIC_CTL_TEMPLATE_DESCRIBE, on_describe);
     provision_command_add(provision, TOPIC_CTL_TEMPLATE_CREATE, on_create);

@@ -32,6 +32,11 @@ uplink = cloud
 shadow = + +/cfg
 """
 
+TEMPLATE = {"Resources": {
+    "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "press"}},
+    "certificate": {"Type": "AWS::IoT::Certificate",
+                    "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}}}}}
+
 
 def schemas():
     found = {}
@@ -84,6 +89,13 @@ def answers_are_as_written(gw, all_schemas):
     check(all_schemas, "refusal", gw.request("$gatehouse/streams/telemetry/read", b'{"from":9}'))
     check(all_schemas, "stream-verify", gw.ctl("stream/verify"))
     check(all_schemas, "stream-describe", gw.ctl("stream/describe", b'{"name":"telemetry"}'))
+    check(all_schemas, "template", gw.ctl("template/create", json.dumps({"name": "press", "body": json.dumps(TEMPLATE)}).encode()))
+    check(all_schemas, "refusal", gw.ctl("template/create", b'{"name":"press","body":"{}"}'))
+    check(all_schemas, "template", gw.ctl("template/describe", b'{"name":"press"}'))
+    templates = gw.ctl("template/list")
+    check(all_schemas, "template-list", templates)
+    gateway.check(len(templates["templates"]) == 1, "one template is listed")
+    check(all_schemas, "provisioning-status", gw.ctl("provisioning/status"))
     for command in "uplink/cut", "uplink/restore":
         check(all_schemas, "uplink", gw.ctl(command, b'{"name":"cloud"}'))
         check(all_schemas, "refusal", gw.ctl(command, b'{"name":"moon"}'))

@@ -51,6 +51,11 @@ TEST(a_device_becomes_a_thing_by_a_certificate_from_its_request)
     CHECK_INT((int64_t)principal->policy_count, 1);
     CHECK_INT((int64_t)provision_counters(house->provision)->provisioned, 1);
     CHECK_INT(device->heard, 2);
+    CHECK(device_asks(device, CREATE, "", 0));
+    CHECK(!device_asks_text(device, FROM_CSR, "{}"));
+    CHECK_STR(
+        rig_request(house->rig, "$gatehouse/ctl/provisioning/status", ""),
+        "{\"templates\":1,\"waiting\":1,\"created\":2,\"provisioned\":1,\"justInTime\":0,\"rejected\":1,\"expired\":0}");
 }
 
 TEST(a_key_is_made_for_who_has_none_and_is_for_him_alone)
