@@ -13,6 +13,7 @@
  */
 #include "ghn/node.h"
 
+#include "node_keys.h"
 #include "node_telemetry.h"
 #include "node_topic.h"
 
@@ -62,6 +63,8 @@ static void on_connected(struct wire_client *client, bool session_present)
     node->up_since = client->now;
     node->online_due = true;
     node->info_due = node->config->info != NULL;
+    if (node->config->keys)
+        ghn_keys_worked(node->config->keys);
     tell(node, GHN_CONNECTED, session_present);
 }
 
@@ -107,6 +110,10 @@ static bool on_message(struct wire_client *client, const struct wire_packet *pub
 {
     ghn_node *node = node_of(client);
     char topic[GHN_TOPIC_SIZE];
+    if (node->config->keys && ghn_node_take_key(node, publish)) {
+        node->rekeyed = true;
+        return true;
+    }
     for (ghn_shadow_topic t = GHN_SHADOW_DELTA; node->config->reported && t < GHN_SHADOW_TOPICS; t++) {
         size_t len = ghn_topic(topic, GHN_TOPIC_SHADOW, node->config->thing, ghn_shadow_suffix(t));
         if (len == publish->topic.len && memcmp(topic, publish->topic.text, len) == 0) {
@@ -171,7 +178,8 @@ static bool tx_is_large_enough(const ghn_config *config)
 
 int ghn_init(ghn_node *node, const ghn_config *config, const ghn_port *port, const ghn_stream *stream)
 {
-    if (!ghn_name_is_valid(config->thing, GHN_THING_MAX) || (config->reported && !config->on_desired))
+    if (!ghn_name_is_valid(config->thing, GHN_THING_MAX) || (config->reported && !config->on_desired) ||
+        (config->keys && (!config->secure || !config->serial)))
         return GHN_INVALID;
     if (config->rx_size < GHN_RX_MIN || !tx_is_large_enough(config))
         return GHN_TOO_LONG;
@@ -245,10 +253,13 @@ static void open_stream(ghn_node *node, uint32_t now)
     }
     ghn_shadow_connected(&node->shadow, (uint32_t)chance[0] << 24 | (uint32_t)chance[1] << 16 |
                                             (uint32_t)chance[2] << 8 | chance[3]);
-    node->report_held = false;
+    node->report_held = node->rekeyed = false;
     node->subscriptions = 0;
     node->subscription_id = 0;
-    if (node->stream->open(node->stream->ctx, node->config->host, node->config->port) < 0) {
+    const char *host = node->config->host;
+    uint16_t host_port = node->config->port;
+    if ((node->config->keys && !ghn_node_use_key(node, &host, &host_port)) ||
+        node->stream->open(node->stream->ctx, host, host_port) < 0) {
         lose(node, GHN_LOST_STREAM);
         return;
     }
@@ -318,15 +329,20 @@ static void subscribe_next(ghn_node *node)
     char topic[GHN_TOPIC_SIZE];
     if (node->state != GHN_STATE_TALKING || !node->connected || node->subscription_id)
         return;
-    if (!node->config->reported || node->subscriptions == GHN_SHADOW_TOPICS) {
+    unsigned of_keys = node->config->keys ? 1 : 0; /* first, so that it stands before "online" is said */
+    if (node->subscriptions == of_keys + (node->config->reported ? GHN_SHADOW_TOPICS : 0)) {
         node->state = GHN_STATE_READY;
         tell(node, GHN_READY, 0);
         return;
     }
     struct wire_filter filter = {.qos = 1};
     filter.filter.text = topic;
-    filter.filter.len = (uint16_t)ghn_topic(topic, GHN_TOPIC_SHADOW, node->config->thing,
-                                            ghn_shadow_suffix((ghn_shadow_topic)node->subscriptions));
+    if (node->subscriptions < of_keys)
+        filter.filter.len = (uint16_t)ghn_topic(topic, GHN_TOPIC_STATUS, node->config->thing, GHN_KEY_NEXT);
+    else
+        filter.filter.len =
+            (uint16_t)ghn_topic(topic, GHN_TOPIC_SHADOW, node->config->thing,
+                                ghn_shadow_suffix((ghn_shadow_topic)(node->subscriptions - of_keys)));
     int id = wire_client_subscribe(&node->mqtt, &filter, 1);
     if (id > 0)
         node->subscription_id = (uint16_t)id;
@@ -399,6 +415,10 @@ static uint32_t talk(ghn_node *node, uint32_t now)
         tell(node, GHN_DROPPED, node->dropped_told);
     }
 
+    if (node->rekeyed && !node->mqtt.out_len) {
+        node->rekeyed = false;
+        lose(node, GHN_LOST_REKEYED);
+    }
     if (node->lost)
         return 0;
     if (node->state == GHN_STATE_TALKING) {

@@ -22,6 +22,10 @@ typedef struct env_board {
     void (*on_desired)(void *ctx, const char *key, const ghn_json *value, bool applied);
     void (*on_state)(void *ctx, ghn_event event, int32_t detail);
     void *ctx;
+    /* Of a paired node, as in ghn_config; NULL: the stream as it is. */
+    ghn_keys *keys;
+    const ghn_secure *secure;
+    const char *serial;
 } env_board;
 
 enum {

@@ -30,8 +30,10 @@
 #pragma once
 
 #include "ghn/backoff.h"
+#include "ghn/keys.h"
 #include "ghn/result.h"
 #include "ghn/ring.h"
+#include "ghn/secure.h"
 #include "ghn/shadow.h"
 #include "ghn/stream.h"
 #include "wire/client.h"
@@ -66,7 +68,8 @@ enum ghn_lost {
     GHN_LOST_REFUSED,  /* the gateway refused the connection or a subscription */
     GHN_LOST_SILENT,   /* nothing was heard in time */
     GHN_LOST_PROTOCOL, /* the gateway sent what it must not */
-    GHN_LOST_CLOSED    /* ghn_close() */
+    GHN_LOST_CLOSED,   /* ghn_close() */
+    GHN_LOST_REKEYED   /* the gateway gave us another key: it connects again with that */
 };
 
 /* What the node is told once. All that it points to must live as long as the node. */
@@ -87,6 +90,12 @@ typedef struct ghn_config {
     uint8_t *ring; /* telemetry that cannot be sent now; NULL: ghn_telemetry() says GHN_BUSY then */
     size_t ring_size;
     bool ring_keeps_oldest; /* a full ring refuses new records, in place of dropping old ones */
+
+    /* A paired node's (pair.h): the stream given to ghn_init() is secure->stream, and each connection uses a key of keys. NULL:
+     * the stream as it is. */
+    ghn_keys *keys;
+    const ghn_secure *secure;
+    const char *serial;
 
     void *ctx;                                                    /* for the callbacks */
     ghn_on_desired on_desired;                                    /* needed with a shadow */
@@ -123,6 +132,7 @@ typedef struct ghn_node {
     uint8_t subscriptions;    /* acknowledged */
     uint16_t subscription_id; /* of the one under way; 0: none */
     bool online_due, info_due;
+    bool rekeyed;     /* there is a new key to connect with */
     bool report_held; /* the service was busy: not before report_at */
     uint32_t report_at;
 

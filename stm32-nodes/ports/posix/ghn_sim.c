@@ -13,10 +13,19 @@
  *      pump lost reason=stream
  *      pump waiting ms=731
  *
+ * and of a node that has an identity and no key yet, by its serial:
+ *
+ *      A7 asks attempt=1
+ *      A7 attempt failed handshake=0 alert=20
+ *      A7 is known
+ *      A7 offered generation=1
+ *      A7 paired thing=pump
+ *
  * and at the end one line for all of them, which begins with "ghn-sim". The quickstart demo and the tests read these
  * lines.
  */
 #include "apps/env-sensor/env_sensor.h"
+#include "sim_secure.h"
 #include "tcp_stream.h"
 
 #include <errno.h>
@@ -33,6 +42,8 @@ enum { EXIT_USAGE = 2, INFO_SIZE = 128, NODES_MAX = 100000 };
 
 struct options {
     const char *host, *thing;
+    const char *identity, *pages; /* NULL: plain TCP */
+    bool pair;                    /* its button is held */
     uint16_t port;
     uint32_t interval;
     uint32_t count;
@@ -52,6 +63,7 @@ struct sim_node {
     ghn_stream stream;
     char thing[GHN_THING_MAX + 1];
     int32_t temperature, humidity;
+    struct sim_secure *secure; /* NULL: plain TCP */
     uint32_t due_at;
     bool was_ready;
     const struct options *options;
@@ -121,6 +133,7 @@ static const char *reason_text(int32_t reason)
     case GHN_LOST_SILENT: return "silent";
     case GHN_LOST_PROTOCOL: return "protocol";
     case GHN_LOST_CLOSED: return "closed";
+    case GHN_LOST_REKEYED: return "rekeyed";
     case GHN_NOT_LOST: break;
     }
     return "unknown";
@@ -162,9 +175,13 @@ static void usage(FILE *out)
         out,
         "usage: ghn-sim --thing NAME [--host HOST] [--port PORT] [--interval MS] [--count N] [--seconds S]\n"
         "               [--fault drop=MS,delay=MS] [--quiet]\n"
+        "       ghn-sim --identity FILE --keys FILE [--pair] [--host HOST] [--port PORT] ...\n"
         "\n"
         "Simulated STM32 nodes: the portable node core and the env-sensor application over TCP.\n"
         "\n"
+        "  --identity FILE  a node that is to be paired: its identity page, made by ghn-id\n"
+        "  --keys FILE      where it keeps the keys that the gateway gives it\n"
+        "  --pair           its button is held: it is paired although it has a key\n"
         "  --thing NAME     name of the thing; with --count, NAME-1, NAME-2, ...\n"
         "  --host, --port   the gateway (127.0.0.1, 1883)\n"
         "  --interval MS    between two measurements, 10 to 3600000 (1000)\n"
@@ -213,11 +230,19 @@ static void read_faults(struct tcp_faults *faults, char *text)
 static void read_options(struct options *o, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"host", required_argument, NULL, 'h'},   {"port", required_argument, NULL, 'p'},
-        {"thing", required_argument, NULL, 't'},  {"interval", required_argument, NULL, 'i'},
-        {"count", required_argument, NULL, 'n'},  {"seconds", required_argument, NULL, 's'},
-        {"fault", required_argument, NULL, 'f'},  {"quiet", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, '?' + 0x100}, {NULL, 0, NULL, 0},
+        {"host", required_argument, NULL, 'h'},
+        {"port", required_argument, NULL, 'p'},
+        {"thing", required_argument, NULL, 't'},
+        {"interval", required_argument, NULL, 'i'},
+        {"count", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 's'},
+        {"fault", required_argument, NULL, 'f'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"identity", required_argument, NULL, 'd'},
+        {"keys", required_argument, NULL, 'k'},
+        {"pair", no_argument, NULL, 'b'},
+        {"help", no_argument, NULL, '?' + 0x100},
+        {NULL, 0, NULL, 0},
     };
     *o = (struct options){.host = "127.0.0.1", .port = 1883, .interval = 1000, .count = 1};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -230,14 +255,21 @@ static void read_options(struct options *o, int argc, char **argv)
         case 's': o->seconds = number("--seconds", optarg, 1, 1000 * 1000); break;
         case 'f': read_faults(&o->faults, optarg); break;
         case 'q': o->quiet = true; break;
+        case 'd': o->identity = optarg; break;
+        case 'k': o->pages = optarg; break;
+        case 'b': o->pair = true; break;
         case '?' + 0x100: usage(stdout); exit(0);
         default: usage(stderr); exit(EXIT_USAGE);
         }
     }
     if (optind < argc)
         fail("what is \"%s\"?", argv[optind]);
-    if (!o->thing)
-        fail("--thing is missing");
+    if (!o->identity != !o->pages)
+        fail("--identity and --keys: expected both or none");
+    if (o->identity && (o->thing || o->count != 1))
+        fail("--identity: expected without --thing, which the gateway says, and without --count");
+    if (!o->identity && (!o->thing || o->pair))
+        fail(o->pair ? "--pair: expected with --identity" : "--thing is missing");
 }
 
 /* ---- running --------------------------------------------------------------------------------------------------------- */
@@ -245,8 +277,9 @@ static void read_options(struct options *o, int argc, char **argv)
 static void init_node(struct sim_node *node, const struct options *o, struct tally *tally, uint32_t number)
 {
     static const char info[] = "{\"model\":\"simulated\",\"fw\":\"" GATEHOUSE_VERSION "\"}";
-    int len = o->count > 1 ? snprintf(node->thing, sizeof node->thing, "%s-%" PRIu32, o->thing, number)
-                           : snprintf(node->thing, sizeof node->thing, "%s", o->thing);
+    const char *thing = node->secure ? sim_secure_keys(node->secure)->use.thing : o->thing;
+    int len = o->count > 1 ? snprintf(node->thing, sizeof node->thing, "%s-%" PRIu32, thing, number)
+                           : snprintf(node->thing, sizeof node->thing, "%s", thing);
     node->options = o;
     node->tally = tally;
     node->temperature = 2000;
@@ -258,14 +291,34 @@ static void init_node(struct sim_node *node, const struct options *o, struct tal
         .on_state = on_state,
         .ctx = node,
     };
-    tcp_stream_init(&node->tcp, &o->faults);
-    node->stream = tcp_stream_of(&node->tcp);
+    if (node->secure) {
+        node->board.keys = sim_secure_keys(node->secure);
+        node->board.secure = sim_secure_layer(node->secure);
+        node->board.serial = sim_secure_serial(node->secure);
+        node->stream = node->board.secure->stream;
+    } else {
+        tcp_stream_init(&node->tcp, &o->faults);
+        node->stream = tcp_stream_of(&node->tcp);
+    }
     if (len < 0 || (size_t)len >= sizeof node->thing ||
         env_sensor_init(&node->sensor, node->thing, o->host, o->port, info, o->interval, &node->board,
                         &posix_port, &node->stream) < 0)
         fail("--thing: expected 1 to %d of letters, digits, ':', '_' and '-', found \"%s\"", GHN_THING_MAX,
-             o->thing);
+             node->thing);
     node->due_at = posix_port.now_ms();
+}
+
+/* A node with an identity has its key, or gets it now. */
+static bool have_key(struct sim_node *node, const struct options *o, const sigset_t *while_waiting)
+{
+    const char *why;
+    tcp_stream_init(&node->tcp, &o->faults);
+    node->secure = sim_secure_new(o->identity, o->pages, &node->tcp, &why);
+    if (!node->secure)
+        fail("--identity: %s", why);
+    if (!o->pair && ghn_keys_are_there(sim_secure_keys(node->secure)))
+        return true;
+    return sim_secure_pair(node->secure, o->host, o->port, o->quiet, &stopped, while_waiting);
 }
 
 /* Lets a node work, and says what to wait for until it wants to work again. */
@@ -334,6 +387,8 @@ int main(int argc, char **argv)
     struct pollfd *pfds = calloc(o.count, sizeof *pfds);
     if (!nodes || !pfds)
         fail("--count: no memory for so many nodes");
+    if (o.identity && !have_key(&nodes[0], &o, &while_waiting))
+        return EXIT_FAILURE;
     for (uint32_t i = 0; i < o.count; i++) {
         init_node(&nodes[i], &o, &tally, i + 1);
         pfds[i].fd = -1;
@@ -342,6 +397,7 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < o.count; i++) {
         ghn_close(&nodes[i].sensor.node);
         never_ready += !nodes[i].was_ready;
+        sim_secure_free(nodes[i].secure);
     }
     printf("ghn-sim nodes=%" PRIu32 " never_ready=%" PRIu32 " taken=%" PRIu64 " not_taken=%" PRIu64
            " delivered=%" PRIu64 " lost=%" PRIu64 "\n",
