@@ -14,7 +14,10 @@ static int open_door(struct house *house, const struct listener_uri *uri, struct
         free(why);
         return r;
     }
-    log_notice("listening on %s", door_name(house->doors[house->door_count++]));
+    const char *name = door_name(house->doors[house->door_count++]);
+    log_notice("listening on %s", name);
+    if (listener_has_psk(uri))
+        nodes_listen(house, uri, name);
     return 0;
 }
 

@@ -6,6 +6,7 @@
  *      uplinks.c       uplinks, now and when the configuration is read again
  *      doors.c         listeners
  *      identities.c    who is known here, and what he may do
+ *      nodes.c         pairing, and the keys that listeners for nodes ask for
  *
  * Every open_ function leaves what it has opened in the house, says a fault in the log, and returns 0 or −errno.
  * house_close() in main.c closes what is there.
@@ -24,6 +25,7 @@
 #include "services/gwshadow/gwshadow.h"
 #include "services/metrics/metrics.h"
 #include "services/network/network.h"
+#include "services/pairing/pairing.h"
 #include "services/provision/provision.h"
 #include "services/registrar/registrar.h"
 #include "services/shadow/shadow.h"
@@ -64,6 +66,11 @@ struct house {
     struct gwshadow *own_shadow;
     struct metrics *metrics;
     struct functions *functions;
+    struct pairing *pairing;
+    struct psk_keys keys; /* what pairing knows, for listeners and the broker */
+    struct broker_nodes nodes;
+    struct beacon *beacons[LISTENERS_MAX]; /* one for each listener for nodes */
+    size_t beacon_count;
     struct door *doors[LISTENERS_MAX + 1];
     size_t door_count;
 
@@ -102,3 +109,9 @@ int reload_uplinks(struct house *house, const struct config *config) must_check;
 int open_doors(struct house *house) must_check;
 /* Listeners read their certificates again. */
 void house_reload_doors(struct house *house);
+
+/* nodes.c: before the broker, with it, and when a listener for nodes is open. */
+void nodes_init(struct house *house);
+int open_pairing(struct house *house) must_check;
+void nodes_listen(struct house *house, const struct listener_uri *uri, const char *name);
+void nodes_close(struct house *house);

@@ -203,7 +203,9 @@ static void house_close(struct house *house)
     house->provision = provision_free(house->provision);
     house->registrar = registrar_free(house->registrar);
     house->ctl = ctl_free(house->ctl);
+    nodes_close(house);
     house->broker = broker_free(house->broker);
+    house->pairing = pairing_free(house->pairing); /* handshakes have asked it for keys until now */
     house->http = http_server_free(house->http);
     house->admission = admission_free(house->admission);
     house->audit = audit_free(house->audit);

@@ -33,6 +33,8 @@ int open_broker(struct house *house)
     options.logs = house->queues;
     options.admission = house->admission;
     options.gate = &house->gate;
+    nodes_init(house);
+    options.nodes = &house->nodes;
     house->local = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
     struct http_options http = settings_http(&house->config);
     http.admission = house->admission;
@@ -161,6 +163,8 @@ int open_services(struct house *house)
         r = open_sync(house);
     if (r >= 0)
         r = open_functions(house);
+    if (r >= 0)
+        r = open_pairing(house);
     if (r >= 0 && house->config.shadow)
         r = gwshadow_new(&house->own_shadow, house->bus, house->config.name);
     if (r >= 0)

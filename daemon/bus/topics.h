@@ -61,7 +61,9 @@
 #define TOPIC_STATUS_CLOUD_FILTER  "$gatehouse/status/cloud/+"
 #define TOPIC_STATUS_CLOUD_FORMAT  "$gatehouse/status/cloud/%s"
 #define TOPIC_STATUS_STREAM_FORMAT "$gatehouse/status/streams/%s"
-#define TOPIC_STATUS_PLUGIN_FORMAT "$gatehouse/status/plugins/%s"
+/* Not retained: what happens to a node that is paired, or wants to be. */
+#define TOPIC_STATUS_PAIRING_FORMAT "$gatehouse/status/pairing/%s"
+#define TOPIC_STATUS_PLUGIN_FORMAT  "$gatehouse/status/plugins/%s"
 
 /* Commands, on the control socket: a request with a Response Topic; the answer is a JSON object. */
 #define TOPIC_CTL_GATEWAY_STATUS  "$gatehouse/ctl/gateway/status"
@@ -84,6 +86,14 @@
 #define TOPIC_CTL_UPLINK_RESTORE  "$gatehouse/ctl/uplink/restore"
 #define TOPIC_CTL_SYNC_LIST       "$gatehouse/ctl/sync/list"
 #define TOPIC_CTL_SYNC_EXPLAIN    "$gatehouse/ctl/sync/explain"
+#define TOPIC_CTL_PAIR_LIST       "$gatehouse/ctl/pair/list"
+#define TOPIC_CTL_PAIR_CODE       "$gatehouse/ctl/pair/code"
+#define TOPIC_CTL_PAIR_WAIT       "$gatehouse/ctl/pair/wait"
+#define TOPIC_CTL_PAIR_CANCEL     "$gatehouse/ctl/pair/cancel"
+#define TOPIC_CTL_NODE_LIST       "$gatehouse/ctl/node/list"
+#define TOPIC_CTL_NODE_ROTATE     "$gatehouse/ctl/node/rotate"
+#define TOPIC_CTL_NODE_REVOKE     "$gatehouse/ctl/node/revoke"
+#define TOPIC_CTL_NODE_REPAIR     "$gatehouse/ctl/node/re-pair"
 #define TOPIC_CTL_PLUGIN_LIST     "$gatehouse/ctl/plugin/list"
 #define TOPIC_CTL_PLUGIN_RESTART  "$gatehouse/ctl/plugin/restart"
 /* The registry: the last level is what is to be done, as in ctl/thing/create. */
@@ -123,3 +133,13 @@
 /* Nodes. */
 #define TOPIC_NODE_ONLINE_FORMAT "gh/nodes/%s/online"
 #define TOPIC_NODE_INFO_FORMAT   "gh/nodes/%s/info"
+#define TOPIC_NODE_ONLINE_FILTER "gh/nodes/+/online"
+/* Rotation of its key: from the house, and from the node. */
+#define TOPIC_NODE_KEY_NEXT_FORMAT   "gh/nodes/%s/key/next"
+#define TOPIC_NODE_KEY_COMMIT_FILTER "gh/nodes/+/key/commit"
+
+/* Pairing: from the node, from the house (to that node alone), and from the node. */
+#define TOPIC_PAIR_HELLO_FILTER  "gh/pair/+/hello"
+#define TOPIC_PAIR_OFFER_FORMAT  "gh/pair/%s/offer"
+#define TOPIC_PAIR_COMMIT_FILTER "gh/pair/+/commit"
+#define TOPIC_PAIR_REFUSE_FILTER "gh/pair/+/refuse"

@@ -45,6 +45,8 @@ enum option {
     OPTION_OUT,
     OPTION_CLIENT,
     OPTION_SINCE,
+    OPTION_THING,
+    OPTION_ALL,
     OPTIONS
 };
 
@@ -132,6 +134,11 @@ int cmd_stream_cursor(const struct call *call);
 int cmd_stream_delete(const struct call *call);
 int cmd_stream_verify(const struct call *call);
 int cmd_stream_trace(const struct call *call);
+int cmd_pair(const struct call *call);
+int cmd_node_list(const struct call *call);
+int cmd_node_rotate(const struct call *call);
+int cmd_node_revoke(const struct call *call);
+int cmd_node_repair(const struct call *call);
 int cmd_plugin_list(const struct call *call);
 int cmd_policy_lint(const struct call *call);
 int cmd_template_list(const struct call *call);

@@ -56,6 +56,7 @@ static const struct key gateway_keys[] = {
     ROW(BYTES, "streams-reserve", config, streams_reserve_bytes, "16M", 0, GIB(64)),
     ROW(NUMBER, "connections-max", config, connections_max, "10000", 1, 1000000),
     ROW(SWITCH, "shadow", config, shadow, "yes", 0, 1),
+    ROW(TIME, "node-key-age", config, node_key_age_s, "90d", 0, 315360000),
 };
 
 static const struct key shadow_keys[] = {

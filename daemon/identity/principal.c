@@ -11,6 +11,10 @@ static const char *const node_publish[] = {"dt/%s/#",          "gh/nodes/%s/#", 
                                            "$aws/things/%s/#", "$aws/rules/#",  NULL};
 static const char *const node_subscribe[] = {"cmd/%s/#", "gh/nodes/%s/#", "$aws/things/%s/#", NULL};
 
+static const char *const pairing_publish[] = {"gh/pair/%s/hello", "gh/pair/%s/commit", "gh/pair/%s/refuse",
+                                              NULL};
+static const char *const pairing_subscribe[] = {"gh/pair/%s/#", NULL};
+
 /* What the house says on the topics of a thing; nobody else may, or a node could be fooled about its own shadow. */
 static const char *const answers_only[] = {
     "$aws/things/+/shadow/+/accepted",          "$aws/things/+/shadow/+/rejected",
@@ -54,6 +58,26 @@ struct principal *principal_new_node(const char *name)
     struct principal *principal = principal_new(PRINCIPAL_CERTIFICATE, name);
     principal->publish = fill_in(node_publish, name);
     principal->subscribe = fill_in(node_subscribe, name);
+    return principal;
+}
+
+struct principal *principal_new_paired(const char *serial, const char *thing)
+{
+    cleanup_free char *name = str_printf("psk:%s", serial);
+    struct principal *principal = principal_new(PRINCIPAL_KEY, name);
+    principal->publish = fill_in(node_publish, thing);
+    principal->subscribe = fill_in(node_subscribe, thing);
+    principal->client_id = str_copy(thing);
+    return principal;
+}
+
+struct principal *principal_new_pairing(const char *serial)
+{
+    cleanup_free char *name = str_printf("pair:%s", serial);
+    struct principal *principal = principal_new(PRINCIPAL_KEY, name);
+    principal->publish = fill_in(pairing_publish, serial);
+    principal->subscribe = fill_in(pairing_subscribe, serial);
+    principal->client_id = str_printf("pair-%s", serial);
     return principal;
 }
 
@@ -111,6 +135,7 @@ struct principal *principal_unref(struct principal *principal)
             principal->permit->done(principal->permit);
         free(principal->id);
         free(principal->name);
+        free(principal->client_id);
         free(principal);
     }
     return NULL;

@@ -14,7 +14,13 @@
 
 #include "base/base.h"
 
-enum principal_kind { PRINCIPAL_OPEN, PRINCIPAL_CONTROL, PRINCIPAL_CERTIFICATE, PRINCIPAL_PLUGIN };
+enum principal_kind {
+    PRINCIPAL_OPEN,
+    PRINCIPAL_CONTROL,
+    PRINCIPAL_CERTIFICATE,
+    PRINCIPAL_KEY,
+    PRINCIPAL_PLUGIN
+};
 /* To receive, to retain what may be published, and a shadow by HTTP ("THING" or "THING/SHADOW") are asked of permits only. */
 enum policy_action {
     POLICY_PUBLISH,
@@ -50,7 +56,8 @@ struct principal {
     enum principal_kind kind;
     bool everything; /* no list is looked at */
     char *name;
-    char **publish; /* NULL-terminated lists of filters */
+    char *client_id; /* it has to come with; NULL: any */
+    char **publish;  /* NULL-terminated lists of filters */
     char **subscribe;
     struct principal_permit *permit; /* NULL: the lists */
     char *id;                        /* with a permit: the name in the registry */
@@ -60,6 +67,10 @@ struct principal {
 struct principal *principal_new_unlimited(enum principal_kind kind, const char *name);
 /* A node by its certificate's common name: the topics above. */
 struct principal *principal_new_node(const char *name);
+/* A paired node by its key, "psk:SERIAL": the topics above of that thing, whose name is its client id. */
+struct principal *principal_new_paired(const char *serial, const char *thing);
+/* One that is being paired, "pair:SERIAL" with the client id "pair-SERIAL": gh/pair/SERIAL/ and nothing else. */
+struct principal *principal_new_pairing(const char *serial);
 /* Lists of filters separated by blanks, as a plugin's section has them; NULL is an empty list. */
 struct principal *principal_new_plugin(const char *name, const char *publish, const char *subscribe);
 /* Somebody in the registry: id is his name there, `name` what he is called. The permit becomes the principal's. */

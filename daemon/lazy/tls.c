@@ -54,6 +54,16 @@ const char *tls_reason(unsigned long code)
     return part->reason(code);
 }
 
+bool tls_sha256(const void *bytes, size_t len, uint8_t ret[32])
+{
+    return part && part->sha256(bytes, len, ret);
+}
+
+bool tls_scrypt(const char *password, const char *salt, uint8_t ret[32])
+{
+    return part && part->scrypt(password, salt, ret);
+}
+
 int tls_handshake(struct ssl_st *tls, uint8_t *wants, const struct address *peer)
 {
     return part->handshake(tls, wants, peer);

@@ -14,6 +14,8 @@ struct tls_table {
     __typeof__(tls_free) *free;
     __typeof__(tls_set_fd) *set_fd;
     __typeof__(tls_reason) *reason;
+    __typeof__(tls_sha256) *sha256;
+    __typeof__(tls_scrypt) *scrypt;
     __typeof__(tls_handshake) *handshake;
     __typeof__(tls_read) *read;
     __typeof__(tls_has_pending) *has_pending;

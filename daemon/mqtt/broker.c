@@ -157,6 +157,7 @@ int broker_open(struct broker *broker, struct door **ret, const struct listener_
     door->broker = broker;
     door->user.accepted = on_accepted;
     door->user.gate = broker->options.gate;
+    door->user.keys = broker->options.nodes ? broker->options.nodes->keys : NULL;
     int r = listener_open(&door->listener, broker->loop, uri, &door->user, why);
     if (r < 0) {
         free(door);

@@ -37,6 +37,13 @@ enum broker_queue_full {
  * many. */
 enum { BROKER_FILTER_BYTES = 256 };
 
+/* Who comes by a listener with shared keys (net/psk.h). */
+struct broker_nodes {
+    struct psk_keys *keys;
+    /* Who has shown that identity, in his handshake: a reference; NULL: nobody any more. */
+    struct principal *(*who)(struct broker_nodes *nodes, const char *identity);
+};
+
 struct broker_options {
     /* Of one client. */
     size_t packet_max;          /* bytes of a packet we accept; larger is refused with 0x95 */
@@ -78,6 +85,7 @@ struct broker_options {
         *authenticators;         /* enhanced authentication (auth.h), NULL at the end; NULL: none */
     struct admission *admission; /* who a certificate is; NULL: by its common name */
     struct tls_gate *gate;       /* asked in handshakes; NULL: nobody */
+    struct broker_nodes *nodes;  /* NULL: listeners with shared keys cannot be opened */
     struct store *store;         /* where durable sessions are kept; NULL: they end with the daemon */
     struct seglogs *logs;        /* the same */
     uint64_t spool_bytes_max;    /* of their messages on disk; 0: spool.h's default */
@@ -107,6 +115,9 @@ void broker_shutdown(struct broker *broker);
 bool broker_is_quiet(const struct broker *broker); /* no connection is left */
 struct broker *broker_free(struct broker *broker);
 define_cleanup(struct broker *, broker_free)
+
+/* Ends the connections of a principal: who he was is not good any more. How many there were. */
+unsigned broker_expel(struct broker *broker, enum principal_kind kind, const char *name, const char *why);
 
 const struct broker_counters *broker_counters(const struct broker *broker);
 

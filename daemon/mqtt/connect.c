@@ -74,6 +74,11 @@ static struct principal *who_is(const struct peer *peer, const char **why)
         return NULL;
     if (peer->door->everybody)
         return principal_ref(peer->door->everybody);
+    if (listener_has_psk(listener_uri(peer->door->listener))) {
+        struct broker_nodes *nodes = peer->broker->options.nodes;
+        const char *identity = conn_certificate_name(peer->conn);
+        return identity ? nodes->who(nodes, identity) : NULL;
+    }
     enum listener_access access = listener_uri(peer->door->listener)->access;
     const char *refused;
     struct principal *registered = who_is_registered(peer, access, &refused);
@@ -368,6 +373,10 @@ static bool may_connect(struct peer *peer, const struct wire_packet *packet, con
                         const char **why)
 {
     struct principal_permit *permit = peer->principal->permit;
+    if (peer->principal->client_id && strcmp(peer->principal->client_id, id) != 0) {
+        *why = "its client id is not its own";
+        return false;
+    }
     const struct wire_will *will = &packet->will;
     const struct principal_connect connect = {
         .client_id = id,

@@ -245,7 +245,8 @@ static int refuse_publish(struct peer *peer, const struct wire_packet *packet, u
 static struct publisher *publisher_of(struct peer *peer)
 {
     const struct principal *principal = peer->principal;
-    bool proven = principal->kind == PRINCIPAL_CERTIFICATE || principal->kind == PRINCIPAL_PLUGIN;
+    bool proven = principal->kind == PRINCIPAL_CERTIFICATE || principal->kind == PRINCIPAL_KEY ||
+                  principal->kind == PRINCIPAL_PLUGIN;
     const struct map_key *id = &peer->session->key;
     if (!peer->publisher)
         peer->publisher = publisher_new(id->text, id->len, proven ? principal->name : NULL);

@@ -58,3 +58,6 @@ const char *channel_certificate_name(const struct channel *channel);
 uint8_t *channel_certificate(const struct channel *channel, size_t *len) must_check;
 /* The host name that a TLS client asked for; NULL: none. */
 const char *channel_server_name(const struct channel *channel);
+
+/* A connection's, for what is asked about it (conn_who.c). */
+const struct channel *conn_channel(const struct conn *conn);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "net/channel.h"
 #include "net/output.h"
+#include "net/psk_gate.h"
 #include "net/tail.h"
 
 #include <assert.h>
@@ -37,7 +38,6 @@ enum {
     CLOSE_LIMIT_MS = 5000,
     LINGER_LIMIT_MS = 1000,
 
-    NAMES = 4, /* of peers, valid at the same time */
 };
 
 /* Connections live on one thread, and received() cannot lead to another read: one buffer serves all of them. */
@@ -258,6 +258,11 @@ void conn_abort(struct conn *conn, int why)
 static void on_limit(struct timer *timer)
 {
     struct conn *conn = container_of(timer, struct limit, timer)->conn;
+    if (conn->state == CONN_HANDSHAKE && !conn->channel.read_wants) { /* it has waited for its answer */
+        limit_start(conn, HANDSHAKE_LIMIT_MS);
+        shake_hands(conn);
+        return;
+    }
     if (conn->state == CONN_HANDSHAKE)
         log_info("%s: %s: no handshake within %d s", conn_peer(conn), channel_filter_name(&conn->channel),
                  HANDSHAKE_LIMIT_MS / 1000);
@@ -423,6 +428,8 @@ static void shake_hands(struct conn *conn)
         flush_later(conn); /* what was written before it could be */
     } else if (r != -EAGAIN) {
         turn_away(conn, r);
+    } else if (!conn->channel.read_wants) {
+        limit_start(conn, PSK_GATE_WAIT);
     }
     ask_events(conn);
     read_on(conn);
@@ -559,42 +566,7 @@ bool conn_is_congested(const struct conn *conn)
     return output_len(&conn->output) > conn->limits->high_water;
 }
 
-/* ---- who ----------------------------------------------------------------------------------------------------------- */
-
-bool conn_credentials(const struct conn *conn, pid_t *pid, uid_t *uid)
+const struct channel *conn_channel(const struct conn *conn)
 {
-    if (conn->channel.peer.family != AF_UNIX)
-        return false;
-    *pid = conn->channel.peer.process.pid;
-    *uid = conn->channel.peer.process.uid;
-    return true;
-}
-
-const struct address *conn_address(const struct conn *conn)
-{
-    return &conn->channel.peer;
-}
-
-const char *conn_peer(const struct conn *conn)
-{
-    static char names[NAMES][ADDRESS_TEXT_BYTES];
-    static unsigned next;
-    char *name = names[next++ % NAMES];
-    address_text(&conn->channel.peer, name);
-    return name;
-}
-
-const char *conn_certificate_name(const struct conn *conn)
-{
-    return channel_certificate_name(&conn->channel);
-}
-
-uint8_t *conn_certificate(const struct conn *conn, size_t *len)
-{
-    return channel_certificate(&conn->channel, len);
-}
-
-const char *conn_server_name(const struct conn *conn)
-{
-    return channel_server_name(&conn->channel);
+    return &conn->channel;
 }

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "net/greeter.h"
 #include "net/listener_socket.h"
+#include "net/psk_gate.h"
 #include "net/visitors.h"
 #include "net/websocket.h"
 #include "net/websocket_frame.h"
@@ -34,6 +35,7 @@ struct listener {
     struct listener_uri uri;
     struct listener_user *user;
     struct ssl_ctx_st *tls;
+    struct psk_gate *gate; /* NULL: no shared keys */
     struct websocket_site *site;
     struct watch watch;
     struct timer rest;
@@ -68,6 +70,18 @@ static void set_name(struct listener *listener)
                    uri->path ? uri->path : "");
 }
 
+static int make_gate(struct listener *listener, char **why)
+{
+    if (!listener_has_psk(&listener->uri))
+        return 0;
+    if (!listener->user->keys) {
+        *why = str_printf("%s: expected a gateway that pairs nodes, for it needs their keys", listener->name);
+        return -EINVAL;
+    }
+    listener->gate = psk_gate_new(listener->loop, listener->user->keys);
+    return 0;
+}
+
 /* NULL where there is no TLS. before: the context until now, NULL at first. */
 static int make_tls(const struct listener *listener, struct ssl_ctx_st **ret, struct ssl_ctx_st *before,
                     char **why)
@@ -82,6 +96,8 @@ static int make_tls(const struct listener *listener, struct ssl_ctx_st **ret, st
         .speaks = listener_has_websocket(uri) ? TLS_HTTP
                   : listener_has_http(uri)    ? TLS_REST
                                               : TLS_MQTT,
+        .psk = listener->gate ? &listener->gate->tls : NULL,
+        .psk_tls12 = uri->tls12,
     };
     return listener_has_tls(uri) ? tls_server_context(ret, &options, before, why) : 0;
 }
@@ -118,7 +134,11 @@ int listener_open(struct listener **ret, struct loop *loop, const struct listene
         listener->site = websocket_site_new(uri->path, uri->origins, address_name_is_loopback(uri->host));
         listener->site->cut = websocket_cut_mqtt;
     }
-    int r = make_tls(listener, &listener->tls, NULL, why);
+    int r = make_gate(listener, why);
+    if (r >= 0)
+        r = make_tls(listener, &listener->tls, NULL, why);
+    if (r < 0) /* no context has it */
+        listener->gate = psk_gate_free(listener->gate);
     if (r >= 0)
         r = get_socket(listener, why);
     if (r < 0) {
@@ -306,8 +326,8 @@ int64_t listener_expires(const struct listener *listener)
 
 int listener_reload(struct listener *listener, char **why)
 {
-    if (!listener_has_tls(&listener->uri))
-        return 0;
+    if (!listener_has_tls(&listener->uri) || listener->gate)
+        return 0; /* shared keys are looked up, not read */
     struct ssl_ctx_st *fresh;
     int r = make_tls(listener, &fresh, listener->tls, why);
     if (r < 0)

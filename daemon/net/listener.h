@@ -2,6 +2,7 @@
  *
  *      mqtt://127.0.0.1:1883?access=open        mqtts://0.0.0.0:8883?cert=server.pem&key=server.key&ca=ca.pem
  *      ws://127.0.0.1:9001/mqtt?access=open     wss://0.0.0.0:443/mqtt?cert=…&key=…&ca=…&origin=https://hmi.example
+ *      mqtts+psk://0.0.0.0:8884                 for paired nodes, who have a key in place of a certificate (psk.h)
  *      http://127.0.0.1:8080?access=open        https://0.0.0.0:8443?cert=…&key=…&ca=…
  *      unix:///run/gatehouse/mqtt.sock          unix:///run/gatehouse/http.sock?http=1
  *
@@ -34,11 +35,13 @@
 
 #include "net/address.h"
 #include "net/conn.h"
+#include "net/psk.h"
 #include "net/tls.h"
 
 enum listener_scheme {
     LISTENER_MQTT,
     LISTENER_MQTTS,
+    LISTENER_MQTTS_PSK,
     LISTENER_WS,
     LISTENER_WSS,
     LISTENER_HTTP,
@@ -67,6 +70,7 @@ struct listener_uri {
     unsigned mode;        /* Unix socket's permission bits, ?mode=0660 */
     bool own_certificate; /* none is given: the gateway's own is shown. Whoever opens it fills certs in */
     bool http;            /* Unix socket: HTTP is spoken there, not MQTT */
+    bool tls12;           /* with shared keys: TLS 1.2, too */
     char
         *fd_name; /* FileDescriptorName of a socket that systemd passes; NULL: by address, else one is made */
     bool proxy;   /* connections begin with a PROXY protocol header, version 2 */
@@ -83,7 +87,14 @@ void listener_uri_done(struct listener_uri *uri);
 
 static inline bool listener_has_tls(const struct listener_uri *uri)
 {
-    return uri->scheme == LISTENER_MQTTS || uri->scheme == LISTENER_WSS || uri->scheme == LISTENER_HTTPS;
+    return uri->scheme == LISTENER_MQTTS || uri->scheme == LISTENER_MQTTS_PSK ||
+           uri->scheme == LISTENER_WSS || uri->scheme == LISTENER_HTTPS;
+}
+
+/* TLS with keys shared with nodes (psk.h), no certificates. */
+static inline bool listener_has_psk(const struct listener_uri *uri)
+{
+    return uri->scheme == LISTENER_MQTTS_PSK;
 }
 
 static inline bool listener_has_websocket(const struct listener_uri *uri)
@@ -105,6 +116,8 @@ struct listener_user {
      * listener is not closed from here. When the connection is gone, or was not wanted, listener_left() says so. */
     void (*accepted)(struct listener_user *user, struct listener *listener, struct endpoint *endpoint);
     struct tls_gate *gate; /* asked about client certificates (tls.h); NULL: nobody */
+    struct psk_keys
+        *keys; /* for a listener with shared keys; NULL: there are none, and it cannot be opened */
 };
 
 /* Binds and listens. On failure *why (free it) says what could not be done. */

@@ -115,6 +115,13 @@ static int take_http(struct listener_uri *uri, struct listener_query *query, con
     return uri->http ? 0 : listener_uri_wrong(why, "http: expected 1, found \"%s\"", value);
 }
 
+static int take_tls12(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
+{
+    (void)query;
+    uri->tls12 = strcmp(value, "1") == 0;
+    return uri->tls12 ? 0 : listener_uri_wrong(why, "tls12: expected 1, found \"%s\"", value);
+}
+
 /* FileDescriptorName= in systemd.socket(5). */
 static int take_fd(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
 {
@@ -183,9 +190,10 @@ static int take_per_address(struct listener_uri *uri, struct listener_query *que
 
 /* ---- the table ------------------------------------------------------------------------------------------------------ */
 
-enum kind { ANY, TLS, WEB, TCP, UNIX };
+enum kind { ANY, TLS, PSK, WEB, TCP, UNIX };
 
 static const char *const kinds[] = {[TLS] = "mqtts://, wss:// or https://",
+                                    [PSK] = "mqtts+psk://",
                                     [WEB] = "ws:// or wss://",
                                     [TCP] = "HOST:PORT",
                                     [UNIX] = "unix://"};
@@ -206,6 +214,7 @@ static const struct key {
     {"key", TLS, take_key},
     {"certs", TLS, take_folder},
     {"ca", TLS, take_ca},
+    {"tls12", PSK, take_tls12},
     {"origin", WEB, take_origins},
     {"mode", UNIX, take_mode},
     {"http", UNIX, take_http},
@@ -215,7 +224,8 @@ static bool fits(const struct key *key, const struct listener_uri *uri)
 {
     switch (key->only) {
     case ANY: break;
-    case TLS: return listener_has_tls(uri);
+    case TLS: return listener_has_tls(uri) && !listener_has_psk(uri);
+    case PSK: return listener_has_psk(uri);
     case WEB: return listener_has_websocket(uri);
     case TCP: return uri->scheme != LISTENER_UNIX;
     case UNIX: return uri->scheme == LISTENER_UNIX;

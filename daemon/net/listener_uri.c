@@ -14,9 +14,9 @@
 static const struct {
     const char *name;
     enum listener_scheme scheme;
-} schemes[] = {{"mqtt", LISTENER_MQTT}, {"mqtts", LISTENER_MQTTS}, {"ws", LISTENER_WS},
-               {"wss", LISTENER_WSS},   {"http", LISTENER_HTTP},   {"https", LISTENER_HTTPS},
-               {"unix", LISTENER_UNIX}};
+} schemes[] = {{"mqtt", LISTENER_MQTT},   {"mqtts", LISTENER_MQTTS}, {"mqtts+psk", LISTENER_MQTTS_PSK},
+               {"ws", LISTENER_WS},       {"wss", LISTENER_WSS},     {"http", LISTENER_HTTP},
+               {"https", LISTENER_HTTPS}, {"unix", LISTENER_UNIX}};
 
 static const char *const later[] = {"serial"};
 
@@ -61,12 +61,12 @@ static int take_scheme(struct listener_uri *uri, const char **at, char **why)
         if (strlen(later[i]) == len && strncmp(later[i], *at, len) == 0)
             return listener_uri_wrong(
                 why,
-                "expected mqtt://, mqtts://, ws://, wss://, http://, https:// or unix://; %s:// is not available "
+                "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http://, https:// or unix://; %s:// is not available "
                 "in this version",
                 later[i]);
     return listener_uri_wrong(
         why,
-        "expected mqtt://, mqtts://, ws://, wss://, http:// or https:// and HOST:PORT, or unix:///PATH, "
+        "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http:// or https:// and HOST:PORT, or unix:///PATH, "
         "found \"%s\"",
         *at);
 }
@@ -142,7 +142,7 @@ static int take_path(struct listener_uri *uri, const char **at, char **why)
 
 static int check_certificates(struct listener_uri *uri, const struct listener_query *query, char **why)
 {
-    if (!listener_has_tls(uri))
+    if (!listener_has_tls(uri) || listener_has_psk(uri))
         return 0;
     uri->own_certificate = query->policy && !uri->cert_count && !uri->folder;
     if (uri->own_certificate)
@@ -158,6 +158,13 @@ static int check_certificates(struct listener_uri *uri, const struct listener_qu
 static int take_access(struct listener_uri *uri, const struct listener_query *query, char **why)
 {
     bool authenticates = uri->scheme == LISTENER_UNIX || uri->ca;
+    if (listener_has_psk(
+            uri)) { /* a paired node may use its own topics, and one that is being paired those of pairing */
+        uri->access = LISTENER_NODE;
+        return query->open || query->full
+                   ? listener_uri_wrong(why, "access: expected node, or nothing, with mqtts+psk://")
+                   : 0;
+    }
     if (query->open) {
         if (uri->scheme != LISTENER_UNIX && !address_name_is_loopback(uri->host) && !query->i_know)
             return listener_uri_wrong(

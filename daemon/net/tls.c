@@ -1,6 +1,7 @@
 #include "net/tls.h"
 
 #include "base/log.h"
+#include "net/tls_psk.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -104,8 +105,10 @@ static struct stream *stream_of(const SSL *tls)
 struct ssl_st *tls_accept(struct ssl_ctx_st *context)
 {
     SSL *tls = SSL_new(context);
-    if (tls)
+    if (tls) {
         SSL_set_accept_state(tls);
+        (void)tls_psk_begin(tls);
+    }
     return tls;
 }
 
@@ -139,7 +142,10 @@ static void log_failure(const SSL *tls, const struct address *peer, const char *
     char text[ADDRESS_TEXT_BYTES];
     address_text(peer, text);
     long verified = SSL_get_verify_result(tls);
-    if (verified == X509_V_OK)
+    const struct tls_psk_try *try = tls_psk_of(tls);
+    if (try && *try->identity)
+        log_info("%s: TLS: %s: %s", text, try->identity, what);
+    else if (verified == X509_V_OK)
         log_info("%s: TLS: %s", text, what);
     else
         log_info("%s: TLS: %s: %s", text, what, X509_verify_cert_error_string(verified));
@@ -152,12 +158,16 @@ static int failure(SSL *tls, int r, uint8_t *wants, const struct address *peer)
     switch (SSL_get_error(tls, r)) {
     case SSL_ERROR_WANT_READ: *wants = EPOLLIN; return -EAGAIN;
     case SSL_ERROR_WANT_WRITE: *wants = EPOLLOUT; return -EAGAIN;
+    case SSL_ERROR_WANT_CLIENT_HELLO_CB: *wants = 0; return -EAGAIN;
     case SSL_ERROR_ZERO_RETURN: return 0;
     case SSL_ERROR_SYSCALL: fault = fault ? -fault : -ECONNRESET; break;
-    default:
-        log_failure(tls, peer, tls_reason(ERR_peek_last_error()));
+    default: {
+        struct tls_psk_try *try = tls_psk_of(tls);
+        const char *why = try ? tls_psk_end(try, false) : NULL;
+        log_failure(tls, peer, why ? why : tls_reason(ERR_peek_last_error()));
         fault = -EPROTO;
         break;
+    }
     }
     ERR_clear_error();
     return stream_of(tls)->fault = fault;
@@ -203,8 +213,16 @@ int tls_handshake(struct ssl_st *tls, uint8_t *wants, const struct address *peer
     if (stream->fault)
         return stream->fault;
     stream->emptied = false;
+    struct tls_psk_try *try = tls_psk_of(tls);
+    if (try)
+        try->peer = peer;
     begin();
     int r = SSL_do_handshake(tls);
+    if (r == 1 && try) {
+        (void)tls_psk_end(try, true);
+        stream->name = str_copy(try->identity);
+        return 0;
+    }
     if (r == 1) {
         stream->name = name_of_peer(tls);
         drop_chain(tls);

@@ -33,6 +33,20 @@ struct tls_gate {
     bool (*judge)(struct tls_gate *gate, const uint8_t *der, size_t len, const char *problem);
 };
 
+enum { TLS_PSK_KEY_BYTES = 32, TLS_PSK_IDENTITY_MAX = 64 };
+
+/* Whom a listener with shared keys asks (psk_gate.h). An identity is printable ASCII; NULL: there was none of that kind. */
+struct tls_psk {
+    bool (*find)(struct tls_psk *psk, const char *identity, uint8_t key[TLS_PSK_KEY_BYTES]);
+    /* Before anything is answered. */
+    bool (*must_wait)(struct tls_psk *psk, const char *identity, const struct address *from);
+    /* The last connection of its context, and the context itself, are gone. */
+    void (*gone)(struct tls_psk *psk);
+    /* What became of a handshake that has asked for a key. */
+    void (*tried)(struct tls_psk *psk, const char *identity, const struct address *from, bool known,
+                  bool good);
+};
+
 struct tls_options {
     const struct tls_files
         *files; /* the first certificate is shown unless another is for the name that is asked for */
@@ -45,6 +59,8 @@ struct tls_options {
     /* NULL: only the authorities count. With it and without `ca` client certificates are asked for and required, and it alone
      * decides. */
     struct tls_gate *gate;
+    struct tls_psk *psk; /* not NULL: shared keys in place of certificates (psk.h), until gone() */
+    bool psk_tls12;      /* and TLS 1.2 besides 1.3 */
 };
 
 /* A server's context. before: an earlier one whose tickets are still taken, if the authorities are the same; or NULL. On
@@ -60,10 +76,15 @@ struct ssl_st *tls_accept(struct ssl_ctx_st *context);
 struct ssl_st *tls_free(struct ssl_st *tls);
 int tls_set_fd(struct ssl_st *tls, int fd) must_check;
 
+/* For pairing (services/pairing/pairing.h), on every thread; false: no memory. Nothing before the first context. */
+bool tls_sha256(const void *bytes, size_t len, uint8_t ret[32]);
+bool tls_scrypt(const char *password, const char *salt, uint8_t ret[32]); /* N = 32768, r = 8, p = 1 */
+
 /* What an error code of OpenSSL says. */
 const char *tls_reason(unsigned long code);
 
-/* A step of the handshake: 0 when it is done, -EAGAIN, or the fault, logged with the peer's address. */
+/* A step of the handshake: 0 when it is done, -EAGAIN, or the fault, logged with the peer's address. With -EAGAIN *wants may
+ * be 0: come again when the peer has waited long enough (psk_gate.h). */
 int tls_handshake(struct ssl_st *tls, uint8_t *wants, const struct address *peer) must_check;
 
 /* Reads up to size bytes, until there is nothing more: *more says that size was the limit, or that the end or a fault
@@ -79,7 +100,7 @@ ssize_t tls_write(struct ssl_st *tls, const struct iovec *pieces, int count, uin
                   const struct address *peer);
 void tls_say_goodbye(struct ssl_st *tls);
 
-/* Common name of the verified client certificate, NULL without one; from the end of the handshake, valid as long as tls. */
+/* Common name of the verified client certificate, or the identity whose key it has; NULL without one; from the end of the handshake, valid as long as tls. */
 const char *tls_peer_name(const struct ssl_st *tls);
 /* The verified client certificate in DER form, which the caller frees; NULL without one. */
 uint8_t *tls_peer_der(const struct ssl_st *tls, size_t *len) must_check;

@@ -1,5 +1,7 @@
 #include "net/tls.h"
 
+#include "net/tls_psk.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <openssl/err.h>
@@ -314,6 +316,8 @@ static void take_keys(SSL_CTX *context, SSL_CTX *before)
 int tls_server_context(struct ssl_ctx_st **ret, const struct tls_options *options, struct ssl_ctx_st *before,
                        char **why)
 {
+    if (options->psk)
+        return tls_psk_context(ret, options, why);
     SSL_CTX *first = NULL;
     struct hosts *hosts = mem_new(struct hosts);
     int r = 0;

@@ -126,7 +126,8 @@ TEST(a_uri_says_that_http_is_spoken)
 
 /* ---- bad ----------------------------------------------------------------------------------------------------------- */
 
-#define SCHEMES "expected mqtt://, mqtts://, ws://, wss://, http:// or https:// and HOST:PORT, or unix:///PATH"
+#define SCHEMES                                                                                              \
+    "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http:// or https:// and HOST:PORT, or unix:///PATH"
 #define FOR_TCP "access, i-know, fd, connect-rate, connections-per-address, proxy, proxy-from"
 
 static const struct {
@@ -138,7 +139,7 @@ static const struct {
     {"MQTT://h:1", SCHEMES ", found \"MQTT://h:1\""},
     {"://h:1", SCHEMES ", found \"://h:1\""},
     {"serial:///dev/ttyS0",
-     "expected mqtt://, mqtts://, ws://, wss://, http://, https:// or unix://; serial:// is not available in this "
+     "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http://, https:// or unix://; serial:// is not available in this "
      "version"},
 
     {"mqtt://", "expected HOST:PORT behind ://, found \"\""},
@@ -204,7 +205,8 @@ static const struct {
     {"mqtts://h:1?cert=a&ca=b", "mqtts: expected cert=FILE and key=FILE"},
     {"wss://h:1?access=open", "wss: expected cert=FILE and key=FILE"},
     {"https://h:1?ca=c", "https: expected cert=FILE and key=FILE"},
-    {"https://h:1/things?cert=a&key=k&ca=c", "expected a port from 0 to 65535 behind the host, found \"1/things\""},
+    {"https://h:1/things?cert=a&key=k&ca=c",
+     "expected a port from 0 to 65535 behind the host, found \"1/things\""},
     {"https://h:1?cert=a&key=k",
      "TLS without ca: expected access=open or ca=FILE, since nobody can prove who he is"},
     {"http://127.0.0.1:1",
