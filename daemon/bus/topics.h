@@ -114,6 +114,9 @@
 #define TOPIC_PLUGIN_CONFIG_FORMAT "$gatehouse/plugins/%s/config"
 #define TOPIC_PLUGIN_STATE_FORMAT  "$gatehouse/plugins/%s/state"
 #define TOPIC_PLUGIN_STATE_FILTER  "$gatehouse/plugins/+/state"
+/* Records for a connector, on the topic that follows, and what it says became of them for an uplink. */
+#define TOPIC_PLUGIN_DELIVER_FORMAT   "$gatehouse/plugins/%s/deliver/%s"
+#define TOPIC_PLUGIN_DELIVERED_FORMAT "$gatehouse/plugins/%s/delivered/%s"
 
 /* Lifecycle of MQTT connections: AWS IoT's, %s is the client id. */
 #define TOPIC_EVENT_CONNECTED_FORMAT    "$aws/events/presence/connected/%s"

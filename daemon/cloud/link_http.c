@@ -397,6 +397,13 @@ static void stop(struct link *link)
     outbox_stop(&http_of(link)->outbox);
 }
 
+static void network_came(struct link *link)
+{
+    struct http_link *http = http_of(link);
+    if (http->outbox.state == OUTBOX_DOWN)
+        outbox_start(&http->outbox);
+}
+
 static bool is_up(const struct link *link)
 {
     return outbox_is_up(&http_of(link)->outbox);
@@ -512,6 +519,7 @@ const struct link_kind link_http = {
     .start = start,
     .stop = stop,
     .is_up = is_up,
+    .network_came = network_came,
     .publish = publish_message,
     .window = window,
 };

@@ -58,9 +58,9 @@ struct outbox_answer {
 struct outbox;
 
 struct outbox_carrier {
-    /* Begins; outbox_answered() for that lane follows in a later turn. */
+    /* Begins; outbox_answered() for that lane follows, also from inside. */
     void (*carry)(struct outbox *outbox, unsigned lane, struct outbox_batch *batch);
-    /* Ends it sooner: the answer still comes. NULL: it comes soon anyhow. */
+    /* Ends it sooner: the answer still comes, or comes from inside. NULL: it comes soon anyhow. */
     void (*abort)(struct outbox *outbox, unsigned lane);
     /* May both be in one batch? NULL: always. */
     bool (*fit)(const struct outbox *outbox, const struct outbox_item *a, const struct outbox_item *b);

@@ -11,7 +11,7 @@ static const struct {
     unsigned kind;
 } schemes[] = {
     {"mqtt://", UPLINK_MQTT},  {"mqtts://", UPLINK_MQTT}, {"http://", UPLINK_HTTP},
-    {"https://", UPLINK_HTTP}, {"file://", UPLINK_FILE},
+    {"https://", UPLINK_HTTP}, {"file://", UPLINK_FILE},  {"plugin:", UPLINK_PLUGIN},
 };
 
 unsigned uplink_kind(const char *uri)
@@ -52,7 +52,7 @@ static const struct {
     {"batch-size", UPLINK_HTTP | UPLINK_FILE},
     {"batch-bytes", UPLINK_HTTP | UPLINK_FILE},
     {"batch-interval", UPLINK_HTTP | UPLINK_FILE},
-    {"stall-timeout", UPLINK_HTTP},
+    {"stall-timeout", UPLINK_HTTP | UPLINK_PLUGIN},
     {"ordered", UPLINK_HTTP},
     {"connections", UPLINK_HTTP},
     {"compress", UPLINK_HTTP},
@@ -110,9 +110,10 @@ const char *uplink_uri_check(const char *uri)
     case UPLINK_MQTT: return mqtt_link_uri_check(uri);
     case UPLINK_HTTP: return http_uri_check(uri);
     case UPLINK_FILE: return file_uri_check(uri);
+    case UPLINK_PLUGIN: return uri[strlen("plugin:")] && !strpbrk(uri, "/+#") ? NULL : "plugin:NAME";
     default:
-        return "mqtt://HOST[:PORT], mqtts://HOST[:PORT], http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH or "
-               "file:///FOLDER";
+        return "mqtt://HOST[:PORT], mqtts://HOST[:PORT], http://HOST[:PORT]/PATH, https://HOST[:PORT]/PATH, "
+               "file:///FOLDER or plugin:NAME";
     }
 }
 

@@ -28,6 +28,8 @@ struct uplink_options {
     const char *will_topic, *will_message; /* said there when we are gone without a word; NULL: nothing is */
     bool will_retain;
 
+    unsigned stall_timeout_s; /* http, plugin: without a byte, or an answer; 0 for the default of 30 */
+
     /* http; 0 and NULL for defaults. The URI may have words of record.h in its path and query. */
     const char *method;        /* POST, PUT or PATCH */
     const char *format;        /* json, ndjson or raw: one record a request */
@@ -36,7 +38,6 @@ struct uplink_options {
     unsigned batch_records;    /* 1 to 500 */
     size_t batch_bytes;
     int64_t batch_interval; /* ms that what is less than a batch waits for more */
-    unsigned stall_timeout_s;
     unsigned connections; /* 1 to 8; more than one: without order */
     bool gzip;
 
@@ -51,7 +52,8 @@ enum {
     UPLINK_MQTT = 1,
     UPLINK_HTTP = 2,
     UPLINK_FILE = 4,
-    UPLINK_KINDS = UPLINK_MQTT | UPLINK_HTTP | UPLINK_FILE,
+    UPLINK_PLUGIN = 8,
+    UPLINK_KINDS = UPLINK_MQTT | UPLINK_HTTP | UPLINK_FILE | UPLINK_PLUGIN,
 };
 
 /* Of which kind is an uplink with that URI; 0: of none. */

@@ -124,6 +124,9 @@ static void check_uplink(struct config *config, struct config_uplink *uplink)
 {
     take_link(config, uplink);
     check_uplink_texts(config, uplink);
+    if (uplink_kind(uplink->uri) == UPLINK_PLUGIN &&
+        !section_of(config, "plugin", uplink->uri + strlen("plugin:")))
+        fault(config, "uplink", uplink->name, "uri", "plugin:NAME, the name of a [plugin]");
     check_uplink_keys(config, uplink);
     if (uplink_kind(uplink->uri) == UPLINK_HTTP && uplink->connections > 1 && uplink->ordered)
         fault(config, "uplink", uplink->name, "ordered", "no, since there is more than one connection");

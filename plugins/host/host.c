@@ -53,7 +53,9 @@ static void start_plugin(struct host *host)
         log_error("%s %s does not start: start() returned %" PRId32, host->plugin.name, host->plugin.version,
                   r);
         host_fail(host);
+        return;
     }
+    records_start(host);
 }
 
 /* Once the gateway has taken all subscriptions, nothing that is published from now on is missed. */
@@ -225,6 +227,8 @@ static void on_turn(struct task *task)
         return;
     tell_of_room(host);
     hand_over(host);
+    if (host->state == HOST_STARTED)
+        records_hand_over(host);
     say_ready(host);
 }
 
@@ -307,7 +311,8 @@ static void on_message(struct link_user *user, const struct wire_packet *publish
         take_config(host, publish);
         return;
     }
-    if (inbox_add(&host->inbox, publish) < 0) {
+    int record = records_add(host, publish);
+    if (record < 0 || (!record && inbox_add(&host->inbox, publish) < 0)) {
         log_error("no memory for a message of %" PRIu32 " bytes", publish->payload_len);
         host_fail(host);
         return;
@@ -383,6 +388,7 @@ int host_new(struct host **ret, struct loop *loop, const struct gh_plugin *plugi
     host->tick.fire = on_tick;
     host->limit.fire = on_limit;
     inbox_init(&host->inbox, on_acknowledge);
+    records_init(host);
     services_init(host);
 
     uint64_t share = options->memory_max ? options->memory_max / INPUT_SHARE : INPUT_MAX;
@@ -413,6 +419,7 @@ struct host *host_free(struct host *host)
     host->link = link_close(host->link);
     services_done(host);
     inbox_done(&host->inbox);
+    records_done(host);
     arena_done(&host->arena);
     free(host->config_text);
     free(host->config_topic);

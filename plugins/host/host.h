@@ -12,6 +12,7 @@
  *      services.c  what the plugin may ask for: struct gh_host
  *      link.c      the connection
  *      inbox.c     messages that are not acknowledged
+ *      records.c   what a connector is to deliver
  *      object.c    the shared object
  */
 #pragma once
@@ -20,6 +21,7 @@
 #include "base/json.h"
 #include "host/inbox.h"
 #include "host/link.h"
+#include "host/records.h"
 
 struct host_options {
     const char *socket, *name;
@@ -59,6 +61,7 @@ struct host {
     struct link *link;
     struct link_user user;
     struct inbox inbox;
+    struct records records;
     enum host_state state;
     char *config_topic, *state_topic, *will;
 

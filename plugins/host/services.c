@@ -210,6 +210,11 @@ static uint64_t now(struct gh_host *services)
     return (uint64_t)clock_mono(&system_clock);
 }
 
+static int32_t settle(struct gh_host *services, uint64_t token, int32_t result, const char *reason)
+{
+    return records_settle(host_of(services), token, result, reason);
+}
+
 void services_init(struct host *host)
 {
     host->services = (struct gh_host){
@@ -223,6 +228,7 @@ void services_init(struct host *host)
         .config = config,
         .log = write_log,
         .now = now,
+        .settle = settle,
     };
 }
 

@@ -71,7 +71,8 @@ enum {
     GH_E_REFUSED = -3,   /* the plugin may not: policy, or the gateway said no */
     GH_E_TOO_LARGE = -4, /* longer than the gateway takes */
     GH_E_MEMORY = -5,    /* out of memory */
-    GH_E_FAILED = -6     /* everything else */
+    GH_E_FAILED = -6,    /* everything else */
+    GH_E_NEVER = -7      /* of a record: its content is not wanted, and will not be the next time */
 };
 
 /* Limits. */
@@ -83,7 +84,9 @@ enum {
     GH_SUBSCRIPTIONS_MAX = 64,
     GH_TOPIC_MAX = 1024, /* bytes of a topic or filter */
     GH_TICK_MIN_MS = 10,
-    GH_GIVE_UP_AFTER = 4
+    GH_GIVE_UP_AFTER = 4,
+    GH_RECORDS_MAX = 64, /* records handed over and not settled */
+    GH_REASON_MAX = 200  /* bytes of a reason; longer ones are cut */
 };
 
 enum { GH_LOG_ERROR, GH_LOG_WARNING, GH_LOG_NOTICE, GH_LOG_INFO, GH_LOG_DEBUG };
@@ -127,6 +130,21 @@ struct gh_publication {
     uint64_t acknowledges;
 };
 
+/* A record that is to be delivered to wherever the plugin delivers: see gh_plugin.deliver. */
+struct gh_record {
+    uint32_t size;
+    uint32_t topic_len;
+    uint64_t token; /* for settle(); never 0, never twice in a life */
+    const char *topic;
+    const uint8_t *payload; /* any bytes; followed by a NUL that does not count */
+    uint32_t payload_len;
+    uint32_t reserved;
+    const char *stream; /* NULL: of none, and then seq and time are 0 */
+    uint64_t seq;       /* stream and seq together are one record's: what comes again has the same */
+    int64_t time;       /* of its arrival, ms since 1970 as best known */
+    const char *uplink; /* the section in the configuration whose uri is plugin:NAME */
+};
+
 /* What the gateway does for the plugin. `self` is the plugin's own; everything else is read only. Valid from
  * start() until stop() has returned. */
 struct gh_host {
@@ -158,6 +176,10 @@ struct gh_host {
 
     /* Milliseconds of a clock that only goes forward and stands still for nobody. */
     uint64_t (*now)(struct gh_host *host);
+
+    /* For records whose result was GH_LATER: result and reason as deliver() would have given them.
+     * GH_E_INVALID: no such record. */
+    int32_t (*settle)(struct gh_host *host, uint64_t token, int32_t result, const char *reason);
 };
 
 /* What the plugin is. All callbacks but start() may be NULL, message() and messages() not both given. */
@@ -188,6 +210,19 @@ struct gh_plugin {
     /* The end is wanted. Publications made here still leave if the gateway takes them within a second; what
      * is not acknowledged comes again in the next life. Not called after a crash. */
     void (*stop)(struct gh_host *host);
+
+    /* A connector: [uplink …] with uri = plugin:NAME. All records that have come together, in order, at most
+     * GH_RECORDS_MAX that are not settled. results[i], zero at first, and reasons[i], NULL at first and copied
+     * when this returns, say what became of records[i]:
+     *
+     *      GH_DONE       delivered: it is the other side's now
+     *      GH_LATER      settle() says it, before the uplink's stall-timeout is over
+     *      GH_E_NEVER    refused for good: it becomes a dead letter, with the reason
+     *      any other     again: kept, and handed over anew after a pause, with all behind it; the reason is shown
+     *
+     * What is not settled when the process ends is handed over to the next one. */
+    void (*deliver)(struct gh_host *host, const struct gh_record *const *records, int32_t *results,
+                    const char **reasons, uint32_t count);
 };
 
 #if defined(__GNUC__)

@@ -126,7 +126,10 @@ static const struct {
     /* grammars of other rooms */
     {"[uplink cloud]\nuri = ftp://c\n",
      {"gatehouse.conf:2: [uplink cloud] uri: expected mqtt://HOST[:PORT], mqtts://HOST[:PORT], http://HOST[:PORT]/PATH, "
-      "https://HOST[:PORT]/PATH or file:///FOLDER, found \"ftp://c\""}},
+      "https://HOST[:PORT]/PATH, file:///FOLDER or plugin:NAME, found \"ftp://c\""}},
+    {"[uplink p]\nuri = plugin:webhook\nclient-id = c\n",
+     {"gatehouse.conf:2: [uplink p] uri: expected plugin:NAME, the name of a [plugin], found \"plugin:webhook\"",
+      "gatehouse.conf:3: [uplink p] client-id: expected no such key for an uplink to plugin:, found \"c\""}},
     {"[uplink f]\nuri = file://folder\n",
      {"gatehouse.conf:2: [uplink f] uri: expected file:///FOLDER, found \"file://folder\""}},
     {"[uplink f]\nuri = file:///f\nformat = json\npath = ../${topic}\nconnections = 2\n",

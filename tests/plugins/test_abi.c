@@ -48,6 +48,20 @@ TEST(the_members_of_a_publication_are_where_they_were)
     AT(gh_publication, acknowledges, 16 + 5 * P + (P == 4 ? 4 : 0));
 }
 
+TEST(the_members_of_a_record_are_where_they_were)
+{
+    AT(gh_record, size, 0);
+    AT(gh_record, topic_len, 4);
+    AT(gh_record, token, 8);
+    AT(gh_record, topic, 16);
+    AT(gh_record, payload, 16 + P);
+    AT(gh_record, payload_len, 16 + 2 * P);
+    AT(gh_record, stream, 24 + 2 * P);
+    AT(gh_record, seq, 24 + 3 * P + (P == 4 ? 4 : 0));
+    AT(gh_record, time, 32 + 3 * P + (P == 4 ? 4 : 0));
+    AT(gh_record, uplink, 40 + 3 * P + (P == 4 ? 4 : 0));
+}
+
 TEST(the_members_of_the_host_are_where_they_were)
 {
     AT(gh_host, size, 0);
@@ -61,6 +75,7 @@ TEST(the_members_of_the_host_are_where_they_were)
     AT(gh_host, config, 8 + 6 * P);
     AT(gh_host, log, 8 + 7 * P);
     AT(gh_host, now, 8 + 8 * P);
+    AT(gh_host, settle, 8 + 9 * P);
 }
 
 TEST(the_members_of_a_plugin_are_where_they_were)
@@ -75,6 +90,7 @@ TEST(the_members_of_a_plugin_are_where_they_were)
     AT(gh_plugin, tick, 8 + 5 * P);
     AT(gh_plugin, ready, 8 + 6 * P);
     AT(gh_plugin, stop, 8 + 7 * P);
+    AT(gh_plugin, deliver, 8 + 8 * P);
 }
 
 TEST(results_and_limits_keep_their_numbers)

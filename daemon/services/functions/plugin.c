@@ -266,13 +266,16 @@ void plugin_is_lost(struct plugin *plugin, int64_t pid)
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
-/* Its own two topics are added to what the configuration allows: the configuration it reads, the state it says. */
+/* Its own topics are added to what the configuration allows: the configuration it reads, the state it says, and what a
+ * connector is to deliver and has delivered. */
 static struct principal *make_principal(const struct plugin_options *options)
 {
     cleanup_free char *publish =
-        str_printf(TOPIC_PLUGIN_STATE_FORMAT " %s", options->name, options->publish ? options->publish : "");
-    cleanup_free char *subscribe = str_printf(TOPIC_PLUGIN_CONFIG_FORMAT " %s", options->name,
-                                              options->subscribe ? options->subscribe : "");
+        str_printf(TOPIC_PLUGIN_STATE_FORMAT " " TOPIC_PLUGIN_DELIVERED_FORMAT " %s", options->name,
+                   options->name, "+", options->publish ? options->publish : "");
+    cleanup_free char *subscribe =
+        str_printf(TOPIC_PLUGIN_CONFIG_FORMAT " " TOPIC_PLUGIN_DELIVER_FORMAT " %s", options->name,
+                   options->name, "#", options->subscribe ? options->subscribe : "");
     return principal_new_plugin(options->name, publish, subscribe);
 }
 

@@ -1,6 +1,7 @@
 #include "base/json_write.h"
 #include "base/log.h"
 #include "bus/topics.h"
+#include "services/uplink/link_plugin.h"
 #include "services/uplink/uplink_state.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ enum {
     PAYLOAD_FORMAT_INVALID = 0x99
 };
 
-const struct link_kind *const uplink_kinds[] = {&link_mqtt, &link_http, &link_file};
+const struct link_kind *const uplink_kinds[] = {&link_mqtt, &link_http, &link_file, &link_plugin};
 _Static_assert(array_size(uplink_kinds) <= UPLINK_KINDS_MAX, "more kinds");
 
 size_t uplink_kind_count(void)
