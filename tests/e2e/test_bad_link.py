@@ -263,7 +263,8 @@ class Scene:
         self.memory.append(self.rss())
         self.network.down()
         scale = self.cut / 6
-        self.producers["live"].burst(int(140 + 20 * scale))  # so many that what is new gets a lane of its own
+        if self.cut >= 30:  # so many, and so old, that what is new gets a lane of its own
+            self.producers["live"].burst(200)
         self.producers["telemetry"].burst(int(60 * scale))
         self.producers["bulk"].burst(int(40 * scale))
         time.sleep(self.cut)
