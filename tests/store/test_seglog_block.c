@@ -235,9 +235,9 @@ TEST(blocks_of_anything_come_back)
         size_t count = 0, most = 1 + (size_t)rand_r(&seed) % 100, share = 0;
         seglog_block_begin(&writer, 258, 3);
         for (; count < most; count++) {
-            records[count] =
-                record_of(topics[rand_r(&seed) % 40], topics[rand_r(&seed) % 40],
-                          rand_r(&seed) % 4 ? 1700000000000 + round : (int64_t)rand_r(&seed) << 33);
+            records[count] = record_of(topics[rand_r(&seed) % 40], topics[rand_r(&seed) % 40],
+                                       rand_r(&seed) % 4 ? 1700000000000 + round
+                                                         : (int64_t)((uint64_t)rand_r(&seed) << 33));
             if (!seglog_block_add(&writer, &records[count], ROOM))
                 break;
             share += count ? seglog_block_part(&records[count - 1], &records[count])
