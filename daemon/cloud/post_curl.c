@@ -208,7 +208,8 @@ static void judge(struct post_curl *curl, CURLcode r, const char *error, struct 
         return;
     }
     /* A status whose body never came to its end says nothing for sure. */
-    (void)snprintf(reply->reason, sizeof reply->reason, "%s", *error ? error : curl_easy_strerror(r));
+    (void)snprintf(reply->reason, sizeof reply->reason, "%.*s", POST_REASON_MAX - 1,
+                   *error ? error : curl_easy_strerror(r));
 }
 
 void post_curl_send(struct post_curl *curl, const struct post_request *request, struct post_reply *reply)

@@ -79,7 +79,8 @@ static size_t drop(char *bytes, size_t one, size_t len, void *self)
 static int32_t judge(CURLcode r, long status, const char *error)
 {
     if (r != CURLE_OK) {
-        (void)snprintf(reason, sizeof reason, "%s", *error ? error : curl_easy_strerror(r));
+        (void)snprintf(reason, sizeof reason, "%.*s", GH_REASON_MAX - 1,
+                       *error ? error : curl_easy_strerror(r));
         return GH_E_FAILED;
     }
     if (status >= 200 && status < 300)
