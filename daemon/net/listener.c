@@ -92,6 +92,7 @@ static int make_tls(const struct listener *listener, struct ssl_ctx_st **ret, st
         .count = uri->cert_count,
         .folder = uri->folder,
         .ca = uri->ca,
+        .crl = uri->crl,
         .gate = uri->ca || uri->access == LISTENER_POLICY ? listener->user->gate : NULL,
         .speaks = listener_has_websocket(uri) ? TLS_HTTP
                   : listener_has_http(uri)    ? TLS_REST

@@ -22,6 +22,8 @@
  *      cert=FILE&key=FILE&cert=FILE&key=FILE several certificates: each client is shown the one for the name that it asks
  *                                            for (SNI), else the first
  *      certs=FOLDER                          more of them, NAME.pem and NAME.key
+ *      crl=FILE                              with ca=: certificates that are in these lists are refused, and so are all of an
+ *                                            authority without a list
  *      fd=NAME                               the socket that systemd has passed under that name; it must have the address
  *                                            that the URI says. Without fd= one that has it is taken over, too
  *      proxy=1&proxy-from=10.0.0.0/8,::1     a load balancer is in front: connections must come from one of these (without
@@ -66,6 +68,7 @@ struct listener_uri {
     size_t cert_count;
     char *folder;         /* of further ones, NAME.pem and NAME.key */
     char *ca;             /* PEM file: client certificates are asked for and must be signed by one of these */
+    char *crl;            /* PEM file: what those have revoked */
     char *path, *origins; /* of WebSocket; no origins: pages of the same host */
     unsigned mode;        /* Unix socket's permission bits, ?mode=0660 */
     bool own_certificate; /* none is given: the gateway's own is shown. Whoever opens it fills certs in */

@@ -86,6 +86,12 @@ static int take_ca(struct listener_uri *uri, struct listener_query *query, const
     return take_file(&uri->ca, "ca", value, why);
 }
 
+static int take_crl(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
+{
+    (void)query;
+    return take_file(&uri->crl, "crl", value, why);
+}
+
 static int take_origins(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
 {
     (void)query;
@@ -214,6 +220,7 @@ static const struct key {
     {"key", TLS, take_key},
     {"certs", TLS, take_folder},
     {"ca", TLS, take_ca},
+    {"crl", TLS, take_crl},
     {"tls12", PSK, take_tls12},
     {"origin", WEB, take_origins},
     {"mode", UNIX, take_mode},
@@ -274,6 +281,8 @@ int listener_query_take(struct listener_uri *uri, struct listener_query *query, 
         if (r < 0)
             return r;
     }
+    if (uri->crl && !uri->ca)
+        return listener_uri_wrong(why, "crl: expected only with ca=FILE");
     if (uri->proxy_from_count && !uri->proxy)
         return listener_uri_wrong(why, "proxy-from: expected only with proxy=1");
     if (uri->proxy && !uri->proxy_from_count) {

@@ -226,6 +226,7 @@ void listener_uri_copy(struct listener_uri *ret, const struct listener_uri *uri)
         ret->certs[i] = (struct tls_files){str_copy(uri->certs[i].cert), str_copy(uri->certs[i].key)};
     ret->folder = str_copy(uri->folder);
     ret->ca = str_copy(uri->ca);
+    ret->crl = str_copy(uri->crl);
     ret->path = str_copy(uri->path);
     ret->origins = str_copy(uri->origins);
     ret->fd_name = str_copy(uri->fd_name);
@@ -240,6 +241,7 @@ void listener_uri_done(struct listener_uri *uri)
     }
     free(uri->folder);
     free(uri->ca);
+    free(uri->crl);
     free(uri->fd_name);
     free(uri->path);
     free(uri->origins);

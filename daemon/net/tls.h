@@ -55,6 +55,7 @@ struct tls_options {
     const char
         *ca; /* PEM file; NULL: no client certificates are asked for; else they are required and must be
                            signed by one of these */
+    const char *crl; /* PEM file of lists of what the authorities revoked, one of each; NULL: nobody looks. Needs `ca` */
     enum tls_speaks speaks;
     /* NULL: only the authorities count. With it and without `ca` client certificates are asked for and required, and it alone
      * decides. */

@@ -76,7 +76,7 @@ static int load_certificate(SSL_CTX *context, const char *cert, const char *key,
     return 0;
 }
 
-/* What all authorities look like, in the order in which the store keeps them. */
+/* What all authorities and their lists look like, in the order in which the store keeps them. */
 static bool digest_of(X509_STORE *store, unsigned char digest[EVP_MAX_MD_SIZE], unsigned *len)
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
@@ -86,11 +86,22 @@ static bool digest_of(X509_STORE *store, unsigned char digest[EVP_MAX_MD_SIZE], 
         const X509 *authority = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
         unsigned char one[EVP_MAX_MD_SIZE];
         unsigned n;
-        good = !authority || (X509_digest(authority, EVP_sha256(), one, &n) && EVP_DigestUpdate(md, one, n));
+        const X509_CRL *revoked = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+        if (authority)
+            good = X509_digest(authority, EVP_sha256(), one, &n) && EVP_DigestUpdate(md, one, n);
+        else if (revoked)
+            good = X509_CRL_digest(revoked, EVP_sha256(), one, &n) && EVP_DigestUpdate(md, one, n);
     }
     good = good && EVP_DigestFinal_ex(md, digest, len);
     EVP_MD_CTX_free(md);
     return good;
+}
+
+static bool load_revoked(X509_STORE *store, const char *crl)
+{
+    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+    (void)X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    return lookup && X509_load_crl_file(lookup, crl, X509_FILETYPE_PEM) >= 1;
 }
 
 static int load_authorities(SSL_CTX *context, const struct tls_options *options, char **why)
@@ -104,8 +115,11 @@ static int load_authorities(SSL_CTX *context, const struct tls_options *options,
         if (!names)
             return no_file(why, ca, expected);
         SSL_CTX_set_client_CA_list(context, names);
-        if (SSL_CTX_load_verify_file(context, ca) != 1 ||
-            !digest_of(SSL_CTX_get_cert_store(context), digest, &len))
+        if (SSL_CTX_load_verify_file(context, ca) != 1)
+            return no_file(why, ca, expected);
+        if (options->crl && !load_revoked(SSL_CTX_get_cert_store(context), options->crl))
+            return no_file(why, options->crl, "lists of revoked certificates in PEM form");
+        if (!digest_of(SSL_CTX_get_cert_store(context), digest, &len))
             return no_file(why, ca, expected);
     }
     if (options->ca || options->gate)

@@ -299,7 +299,7 @@ class Certificates:
         os.mkdir(self.folder)
         self.ca, self.ca_key = self.path("ca.pem"), self.path("ca.key")
         self.run("req", "-x509", *self.new_key(self.ca_key), "-subj", f"/CN={name}", "-days", "1", "-out", self.ca,
-                 "-addext", "keyUsage=critical,keyCertSign")
+                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def path(self, name):
         return os.path.join(self.folder, name)

@@ -508,6 +508,44 @@ def a_node_without_a_registry_is_as_before(suite):
         gateway.shutil.rmtree(folder, ignore_errors=True)
 
 
+def revoked_by_a_list(suite):
+    folder = gateway.tempfile.mkdtemp(prefix="gatehouse-e2e-")
+    try:
+        certificates = gateway.Certificates(folder)
+        cert, key = certificates.issue("gw")
+        good, bad = certificates.context("good"), certificates.context("bad")
+        config, crl = certificates.path("ca.cnf"), certificates.path("crl.pem")
+        with open(config, "w", encoding="ascii") as file:
+            file.write(f"[ca]\ndefault_ca=it\n[it]\ndatabase={folder}/index.txt\ncrlnumber={folder}/number\ndefault_md=sha256\n"
+                       "default_crl_days=1\n")
+        for name, text in (("index.txt", ""), ("number", "01\n")):
+            with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+                file.write(text)
+        signer = ("-config", config, "-cert", certificates.ca, "-keyfile", certificates.ca_key)
+        certificates.run("ca", *signer, "-gencrl", "-out", crl)
+
+        def enters(gw, context):
+            try:
+                raw.Client(gw.port("mqtts"), "c", version=5, tls=context).abort()
+                return True
+            except (OSError, raw.Closed):
+                return False
+        uri = f"mqtts://127.0.0.1:0?cert={cert}&key={key}&ca={certificates.ca}&crl={crl}"
+        with gateway.Gateway(suite.build, listen=(uri,)) as gw:
+            check(enters(gw, good) and enters(gw, bad), "nobody is revoked")
+            certificates.run("ca", *signer, "-revoke", certificates.path("bad.pem"))
+            certificates.run("ca", *signer, "-gencrl", "-out", crl)
+            gw.process.send_signal(gateway.signal.SIGHUP)
+            wait_for(lambda: gw.logged("certificates read again"), "reload")
+            check(enters(gw, good), "who is not in the list")
+            check(not enters(gw, bad), "who is")
+            wait_for(lambda: gw.logged("certificate revoked"), "the log says why")
+            rows = gw.ctl("audit/list", b'{"what":"refused/"}')["entries"]
+            check(any("certificate revoked" in r["reason"] for r in rows), f"and the audit log: {rows}")
+    finally:
+        gateway.shutil.rmtree(folder, ignore_errors=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
@@ -526,6 +564,7 @@ def main():
             suite.run(test.__name__.replace("_", " "), test, stage)
         suite.run("what was answered survives", what_was_answered_survives, stage, options.kills)
     suite.run("a node without a registry is as before", a_node_without_a_registry_is_as_before, suite)
+    suite.run("revoked by a list of their authority", revoked_by_a_list, suite)
     return suite.end()
 
 
