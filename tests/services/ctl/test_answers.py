@@ -101,6 +101,33 @@ def answers_are_as_written(gw, all_schemas):
         check(all_schemas, "refusal", gw.ctl(command, b'{"name":"moon"}'))
 
 
+def the_registry_answers_as_written(gw, all_schemas):
+    def ask(schema, request, **members):
+        answer = gw.ctl(request, json.dumps(members).encode())
+        check(all_schemas, schema, answer)
+        return answer
+    ask("ca", "ca/show")
+    cert = ask("ca-issue", "ca/issue", name="press")["id"]
+    ask("ca-list", "ca/list")
+    ask("thing", "thing/create", name="valve", attributes={"hall": "7"})
+    ask("thing", "thing/describe", name="press")
+    ask("thing-list", "thing/search", query="thingName:*", max=1)
+    ask("group", "group/create", name="site", description="all of it")
+    ask("group", "group/create", name="sevens", query="attributes.hall:7")
+    ask("group", "group/describe", name="sevens")
+    ask("group-list", "group/list")
+    ask("cert", "cert/describe", id=cert)
+    ask("cert-list", "cert/list")
+    ask("policy", "policy/describe", name="gatehouse-node")
+    ask("policy-list", "policy/list")
+    can = ask("policy-can", "policy/can", node="press", action="publish", resource="dt/press/a")
+    gateway.check(can["decision"] == "ALLOWED", f"it can: {can}")
+    ask("policy-can", "policy/can", node="press", action="publish", resource="other")
+    ask("audit-list", "audit/list")
+    for request in ("thing/describe", "group/describe", "cert/describe", "policy/describe", "policy/can"):
+        ask("refusal", request)
+
+
 def what_is_not_as_written_is_found(all_schemas):
     for answer in {}, {"streams": [{"name": "s"}]}, {"streams": [], "more": 1}:
         try:
@@ -119,6 +146,7 @@ def main():
     suite.run("an answer that is not as written is found", what_is_not_as_written_is_found, all_schemas)
     with gateway.Gateway(suite.build, config=CONFIG.format(port=gateway.free_port())) as gw:
         suite.run("the daemon's answers are as written", answers_are_as_written, gw, all_schemas)
+        suite.run("the registry's answers are as written", the_registry_answers_as_written, gw, all_schemas)
     return suite.end()
 
 
