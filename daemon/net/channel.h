@@ -30,6 +30,9 @@ void channel_done(struct channel *channel);
 /* A step of the filters' handshakes: 0 when they are done, -EAGAIN, or the fault, logged with the peer's address. After a
  * fault an answer may be owed. */
 int channel_handshake(struct channel *channel) must_check;
+/* May it be done in this turn of the loop? A thousand who come back at once would have everybody else wait for all their
+ * signatures: those who are left are asked in the turns to come, since epoll says again that they are ready. */
+bool channel_may_shake_hands(const struct channel *channel, uint64_t turn);
 /* Whose handshake it is: "TLS", "WebSocket". */
 const char *channel_filter_name(const struct channel *channel);
 

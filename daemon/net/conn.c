@@ -37,7 +37,6 @@ enum {
     HANDSHAKE_LIMIT_MS = 10000,
     CLOSE_LIMIT_MS = 5000,
     LINGER_LIMIT_MS = 1000,
-    HANDSHAKES_A_TURN = 8, /* steps of TLS, each with a signature or its check */
 
 };
 
@@ -436,23 +435,11 @@ static void shake_hands(struct conn *conn)
     read_on(conn);
 }
 
-/* A thousand who come back at once would have everybody else wait for all their signatures: those who are left are asked in
- * the turns to come, since epoll says again that they are ready. */
-static bool hands_are_free(const struct loop *loop)
-{
-    static uint64_t turn;
-    static unsigned count;
-    if (turn != loop_turns(loop))
-        count = 0;
-    turn = loop_turns(loop);
-    return count++ < HANDSHAKES_A_TURN;
-}
-
 static void on_ready(struct watch *watch, unsigned events)
 {
     struct conn *conn = container_of(watch, struct conn, channel.watch);
     if (conn->state == CONN_HANDSHAKE) {
-        if (!conn->channel.tls || conn->channel.secured || hands_are_free(conn->loop))
+        if (channel_may_shake_hands(&conn->channel, loop_turns(conn->loop)))
             shake_hands(conn);
         return;
     }
