@@ -269,6 +269,11 @@ def uplinks(gw):
     check(gw.ask("uplink", "cut", "cloud")["name"] == "cloud", "as JSON")
     refused(gw, "404", "uplink", "cut", "fog")
     refused(gw, "404", "uplink", "restore", 'a "quoted" name')
+    table = gw.cli("uplink", "status").splitlines()
+    check(table[0].split()[:3] == ["UPLINK", "KIND", "STATE"] and table[1].split()[:3] == ["cloud", "mqtt", "down"], f"{table}")
+    check(gw.cli("uplink", "status", "cloud").splitlines()[1].split()[0] == "cloud", "one of them")
+    check(gw.ask("uplink", "status", "cloud")["kind"] == "mqtt", "as JSON")
+    gw.cli("uplink", "status", "fog", status=1)
 
 
 def plugins(gw):
