@@ -15,12 +15,21 @@ static const char *const pairing_publish[] = {"gh/pair/%s/hello", "gh/pair/%s/co
                                               NULL};
 static const char *const pairing_subscribe[] = {"gh/pair/%s/#", NULL};
 
-/* What the house says on the topics of a thing; nobody else may, or a node could be fooled about its own shadow. */
+/* What the house says on the topics of a thing, and to who asks to be provisioned; nobody else may, or a node could be fooled
+ * about its own shadow, and a claimant be given somebody else's certificate. */
 static const char *const answers_only[] = {
-    "$aws/things/+/shadow/+/accepted",          "$aws/things/+/shadow/+/rejected",
-    "$aws/things/+/shadow/update/delta",        "$aws/things/+/shadow/update/documents",
-    "$aws/things/+/shadow/name/+/+/accepted",   "$aws/things/+/shadow/name/+/+/rejected",
-    "$aws/things/+/shadow/name/+/update/delta", "$aws/things/+/shadow/name/+/update/documents",
+    "$aws/things/+/shadow/+/accepted",
+    "$aws/things/+/shadow/+/rejected",
+    "$aws/things/+/shadow/update/delta",
+    "$aws/things/+/shadow/update/documents",
+    "$aws/things/+/shadow/name/+/+/accepted",
+    "$aws/things/+/shadow/name/+/+/rejected",
+    "$aws/things/+/shadow/name/+/update/delta",
+    "$aws/things/+/shadow/name/+/update/documents",
+    "$aws/certificates/+/+/accepted",
+    "$aws/certificates/+/+/rejected",
+    "$aws/provisioning-templates/+/+/+/accepted",
+    "$aws/provisioning-templates/+/+/+/rejected",
 };
 
 static struct principal *principal_new(enum principal_kind kind, const char *name)
@@ -155,10 +164,10 @@ static bool begins_with(const char *topic, size_t len, const char *prefix)
     return len >= n && memcmp(topic, prefix, n) == 0;
 }
 
-/* What no policy opens: commands and their answers, and what only the house says. */
+/* What no policy opens: commands and their answers, what hooks are asked and answer, and what only the house says. */
 static bool is_of_the_house(enum policy_action action, const char *topic, size_t len)
 {
-    if (begins_with(topic, len, "$gatehouse/ctl/"))
+    if (begins_with(topic, len, "$gatehouse/ctl/") || begins_with(topic, len, "$gatehouse/provisioning/"))
         return true;
     return (action == POLICY_PUBLISH || action == POLICY_RETAIN) &&
            (is_answer(topic, len) || begins_with(topic, len, "$gatehouse/status/") ||

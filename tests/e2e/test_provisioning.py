@@ -181,6 +181,10 @@ def a_claim_may_do_nothing_else(stage):
             device.publish("dt/press-0042/temp", "1")
             stage.gw.cli("pub", "dt/end", "x")
             check(listener.message().topic == "dt/end", "it says nothing")
+    with Device(stage, stage.claim, "forger") as device, hears(stage, "$aws/certificates/#") as listener:
+        device.publish("$aws/certificates/create/json/accepted", '{"certificateId":"mine"}')
+        stage.gw.cli("pub", "$aws/certificates/end", "x")
+        check(listener.message().topic == "$aws/certificates/end", "nor does it answer in place of the gateway")
 
 
 def a_device_is_refused_with_another_ones_client_id(stage):

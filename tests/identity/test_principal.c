@@ -67,6 +67,43 @@ TEST(a_plugin_has_what_its_section_lists)
     CHECK(!may_subscribe(none, "a"));
 }
 
+TEST(a_plugin_may_serve_a_hook_of_provisioning)
+{
+    cleanup(principal_unref_p) struct principal *plugin = principal_new_plugin(
+        "gate", "$gatehouse/provisioning/answers/+", "$gatehouse/provisioning/hooks/gate");
+    CHECK(may_subscribe(plugin, "$gatehouse/provisioning/hooks/gate"));
+    CHECK(may_publish(plugin, "$gatehouse/provisioning/answers/0123"));
+    CHECK(!may_subscribe(plugin, "$gatehouse/provisioning/hooks/other"));
+}
+
+static bool allow_everything(struct principal_permit *permit, enum policy_action action, const char *name,
+                             size_t len)
+{
+    (void)permit, (void)action, (void)name, (void)len;
+    return true;
+}
+
+static void permit_done(struct principal_permit *permit)
+{
+    (void)permit;
+}
+
+TEST(no_policy_lets_a_device_answer_in_place_of_who_provisions)
+{
+    struct principal_permit permit = {.allows = allow_everything, .done = permit_done};
+    cleanup(principal_unref_p) struct principal *device = principal_new_registered("00ff", "claim", &permit);
+    CHECK(may_publish(device, "$aws/certificates/create/json"));
+    CHECK(may_publish(device, "$aws/provisioning-templates/press/provision/cbor"));
+    CHECK(may_subscribe(device, "$aws/certificates/create/json/accepted"));
+    CHECK(!may_publish(device, "$aws/certificates/create/json/accepted"));
+    CHECK(!may_publish(device, "$aws/certificates/create-from-csr/cbor/rejected"));
+    CHECK(!may_publish(device, "$aws/provisioning-templates/press/provision/json/accepted"));
+    CHECK(!may_publish(device, "$gatehouse/provisioning/answers/0123"));
+    CHECK(!may_subscribe(device, "$gatehouse/provisioning/hooks/gate"));
+    static const char question[] = "$gatehouse/provisioning/hooks/gate";
+    CHECK(!policy_allows(device, POLICY_RECEIVE, question, strlen(question)));
+}
+
 TEST(an_open_principal_may_do_everything)
 {
     cleanup(principal_unref_p) struct principal *open = principal_new_unlimited(PRINCIPAL_OPEN, "anybody");
