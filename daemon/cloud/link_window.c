@@ -3,8 +3,8 @@
 enum {
     LEAST = 512,
     BEGIN = 2048,
-    AIM = 500,        /* ms on the way … */
-    AIM_BEYOND = 350, /* … or so much more than the shortest */
+    AIM = 300,        /* ms on the way … */
+    AIM_BEYOND = 200, /* … or so much more than the shortest */
     SPAN = 2500,      /* two of them are looked at */
     LOOK_EVERY = 5 * 60 * 1000,
 };

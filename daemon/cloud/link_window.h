@@ -5,7 +5,7 @@
  * acknowledgements come back is measured, and the window is that rate times the delay that is aimed at: the line never
  * runs dry, and is never longer. A fast link is not held up: its rate is measured as higher as long as more fits.
  *
- *      window = rate × max(500 ms, shortest way + 350 ms), at least 512 bytes, at most what is asked for
+ *      window = rate × max(300 ms, shortest way + 200 ms), at least 512 bytes, at most what is asked for
  *
  * The shortest way is the least time that any message took on this connection: a satellite's half second is no line. It is
  * looked at anew every five minutes with a small window, so that a broker that has become slower is not taken for a line.

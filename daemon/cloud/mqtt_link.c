@@ -320,6 +320,7 @@ static void on_up(struct note *note)
     if (link->state != LINK_OPENING)
         return;
     link->state = LINK_UP;
+    timer_stop(link->links->loop, &link->pause);
     link->up_since = loop_now(link->links->loop);
     link_window_init(&link->bytes, WINDOW_BYTES, link->up_since);
     unsigned receive_max = link->paho.receive_max;
@@ -363,6 +364,11 @@ static void on_pause_over(struct timer *timer)
     struct mqtt_link *link = container_of(timer, struct mqtt_link, pause);
     if (link->state == LINK_WAITING) {
         begin_open(link);
+        return;
+    }
+    if (!link->name) { /* it had begun just before the network came, and is still not up */
+        link->at_once = true;
+        begin_close(link);
         return;
     }
     cleanup_free char *reason = str_printf("cannot connect: nobody says for %u s what the address of %s is",
@@ -434,10 +440,12 @@ void mqtt_link_network_came(struct mqtt_link *link)
         timer_start(link->links->loop, &link->pause, age < HASTE_PAUSE ? HASTE_PAUSE - age : 0);
         break;
     case LINK_OPENING:
-        if (age < TRYING_LONG)
-            break;
-        link->at_once = true;
-        begin_close(link);
+        if (age >= TRYING_LONG) {
+            link->at_once = true;
+            begin_close(link);
+        } else if (!link->name) {
+            timer_start(link->links->loop, &link->pause, TRYING_LONG);
+        }
         break;
     case LINK_UP:
         if (link->probing)

@@ -26,7 +26,8 @@ struct mqtt_link {
     char *host;             /* whose name Paho will ask for: the proxy's, or the broker's */
     struct link_name *name; /* being asked for; OPENING, and Paho knows nothing yet */
     struct work open, close, probe;
-    struct timer pause; /* WAITING: until the next attempt; OPENING: how long a name is waited for */
+    struct timer
+        pause; /* WAITING: until the next attempt; OPENING: how long a name is waited for, or an attempt that began just before the network came */
     struct backoff backoff;
     int64_t verify_time_s;
     int64_t up_since, opened; /* when it came up; when the attempt began */

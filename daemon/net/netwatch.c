@@ -131,7 +131,7 @@ static void on_socket(struct watch *socket_watch, unsigned events)
         ssize_t n = recv(socket_watch->fd, bytes, sizeof bytes, MSG_DONTWAIT);
         if (n < 0 && errno != ENOBUFS && errno != EINTR)
             break;
-        int len = n > 0 ? (int)n : 0;
+        uint32_t len = n > 0 ? (uint32_t)n : 0;
         for (struct nlmsghdr *at = (struct nlmsghdr *)(void *)bytes; NLMSG_OK(at, len);
              at = NLMSG_NEXT(at, len)) {
             int news = netwatch_route_news(at);

@@ -72,7 +72,7 @@ TEST(a_slow_link_is_used_and_its_line_stays_short)
         double used = (double)(model->delivered - before) / (links[i].rate * 60000);
         if (used < 0.95)
             FAIL("%g bytes/ms, way %d: %g of it used", links[i].rate, (int)links[i].way, used);
-        int64_t aim = links[i].way + 350 > 500 ? links[i].way + 350 : 500;
+        int64_t aim = links[i].way + 200 > 300 ? links[i].way + 200 : 300;
         if (model->longest > 2 * aim)
             FAIL("%g bytes/ms, way %d: a message took %d", links[i].rate, (int)links[i].way,
                  (int)model->longest);
