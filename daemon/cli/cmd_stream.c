@@ -12,6 +12,9 @@
 #define CTL_CREATE   "$gatehouse/ctl/stream/create"
 #define CTL_DELETE   "$gatehouse/ctl/stream/delete"
 #define CTL_VERIFY   "$gatehouse/ctl/stream/verify"
+#define CTL_UPDATE   "$gatehouse/ctl/stream/update"
+#define CTL_EXPORTER "$gatehouse/ctl/stream/exporter"
+#define CTL_RETRY    "$gatehouse/ctl/stream/retry"
 
 enum { NAME_MAX_LEN = 64, PIECE = 1000, WAIT_MS = 5000, VERIFY_MS = 3600 * 1000 };
 
@@ -70,7 +73,8 @@ static char *member_of(struct arena *arena, const char *key, size_t len)
     return member;
 }
 
-int cmd_stream_create(const struct call *call)
+/* A request with the name and members from KEY=VALUE; `done` is what is printed when it is. */
+static int ask_with_members(const struct call *call, const char *topic, const char *done)
 {
     int code = check_name(call, "stream", call->arguments[0]);
     if (code != CLI_DONE)
@@ -89,11 +93,39 @@ int cmd_stream_create(const struct call *call)
     }
     struct json *answer;
     if (code == CLI_DONE)
-        code = ask_once(call, &arena, CTL_CREATE, end(&w), &answer);
+        code = ask_once(call, &arena, topic, end(&w), &answer);
     if (code == CLI_DONE && call_has(call, OPTION_JSON))
         answer_print(answer);
     else if (code == CLI_DONE)
-        (void)printf("stream %s: created\n", call->arguments[0]);
+        (void)printf("stream %s: %s\n", call->arguments[0], done);
+    arena_done(&arena);
+    return code;
+}
+
+int cmd_stream_create(const struct call *call)
+{
+    return ask_with_members(call, CTL_CREATE, "created");
+}
+
+int cmd_stream_update(const struct call *call)
+{
+    return ask_with_members(call, CTL_UPDATE, "changed");
+}
+
+int cmd_stream_retry(const struct call *call)
+{
+    int code = check_name(call, "stream", call->arguments[0]);
+    if (code != CLI_DONE)
+        return code;
+    struct arena arena = {0};
+    struct json *answer;
+    int64_t retried = 0;
+    code = ask_once(call, &arena, CTL_RETRY, name_request(&arena, call->arguments[0]), &answer);
+    if (code == CLI_DONE && call_has(call, OPTION_JSON))
+        answer_print(answer);
+    else if (code == CLI_DONE && json_int(json_get(answer, "retried"), 0, INT64_MAX, &retried))
+        (void)printf("stream %s: %" PRId64 " dead letters were sent back to it\n", call->arguments[0],
+                     retried);
     arena_done(&arena);
     return code;
 }
@@ -402,6 +434,52 @@ int cmd_stream_cursor(const struct call *call)
         (void)printf("cursor %s: at %" PRId64 "\n", call->arguments[2], next);
     else if (code == CLI_DONE)
         (void)printf("cursor %s: deleted\n", call->arguments[2]);
+    arena_done(&arena);
+    return code;
+}
+
+/* ---- exporters --------------------------------------------------------------------------------------------------- */
+
+static int check_exporter(const struct call *call)
+{
+    const char *action = call->arguments[2];
+    bool moves = strcmp(action, "move") == 0;
+    if (!moves && strcmp(action, "pause") != 0 && strcmp(action, "resume") != 0)
+        return call_usage(call, "expected pause, resume or move, found \"%s\"", action);
+    if (moves && call->count < 4)
+        return call_usage(call, "expected where to: first, next, or the number of a record");
+    if (!moves && call->count > 3)
+        return call_usage(call, "expected no more arguments");
+    return check_name(call, "uplink", call->arguments[1]);
+}
+
+int cmd_stream_exporter(const struct call *call)
+{
+    static const char *const dones[] = {"paused", "resumed"};
+    int code = check_name(call, "stream", call->arguments[0]);
+    if (code == CLI_DONE)
+        code = check_exporter(call);
+    if (code != CLI_DONE)
+        return code;
+    struct arena arena = {0};
+    struct json_writer w;
+    struct json *answer;
+    int64_t place;
+    begin(&w, &arena);
+    put_text(&w, "name", call->arguments[0]);
+    put_text(&w, "uplink", call->arguments[1]);
+    put_text(&w, "action", call->arguments[2]);
+    if (call->count > 3)
+        put_at(&w, call->arguments[3]);
+    code = ask_once(call, &arena, CTL_EXPORTER, end(&w), &answer);
+    if (code == CLI_DONE && call_has(call, OPTION_JSON))
+        answer_print(answer);
+    else if (code == CLI_DONE && call->count == 3)
+        (void)printf("stream %s: uplink %s: %s\n", call->arguments[0], call->arguments[1],
+                     dones[strcmp(call->arguments[2], "resume") == 0]);
+    else if (code == CLI_DONE &&
+             json_int(json_get(json_get(answer, "exporter"), "cursor"), 0, INT64_MAX, &place))
+        (void)printf("stream %s: uplink %s: at %" PRId64 "\n", call->arguments[0], call->arguments[1], place);
     arena_done(&arena);
     return code;
 }

@@ -121,6 +121,19 @@ const struct command commands[] = {
      "ACTION: list, create, move or delete. AT: first, next, or the number of a record.\n"
      "What a cursor has not had yet is not released, unless it is made with --no-hold.",
      cmd_stream_cursor},
+    {"stream", "update", "NAME KEY=VALUE...", 2, ARGUMENTS_MAX, 0, "Changes a stream that was created.",
+     "KEY=VALUE as in a [stream NAME] section of gatehouse.conf; what is not named stays. An uplink that is not named in\n"
+     "uplink=A,B any more is forgotten with its books; a new one begins with the oldest record.",
+     cmd_stream_update},
+    {"stream", "exporter", "NAME UPLINK ACTION [AT]", 3, 4, 0,
+     "Pauses a stream's way to an uplink, resumes it, or moves it.",
+     "ACTION: pause, resume or move. AT: first, next, or the number of a record.\n"
+     "What is passed by moving on counts as evicted; what is moved back to is sent again.",
+     cmd_stream_exporter},
+    {"stream", "retry", "NAME", 1, 1, 0, "Sends the dead letters of a stream back to it.",
+     "Each once: those that were sent back before stay behind. They are new records, at the end of the stream.\n"
+     "The letters can be read with stream read dead-letters.",
+     cmd_stream_retry},
     {"stream", "delete", "NAME", 1, 1, 0, "Deletes a stream that was created, with its records.", NULL,
      cmd_stream_delete},
     {"stream", "verify", "[NAME]", 0, 1, 0, "Reads what streams hold and compares it with their books.",

@@ -226,6 +226,34 @@ static void set_limits(struct seglog *log, const struct seglog_options *options)
         log->segment_max = log->max_bytes / SEGMENTS_MIN;
 }
 
+struct change {
+    struct work work;
+    struct seglog *log;
+    const struct seglog_options *options;
+};
+
+static void change_run(struct work *work, void *resource)
+{
+    (void)resource;
+    struct change *change = container_of(work, struct change, work);
+    struct seglog_options options = *change->options;
+    options.memory = change->log->memory;
+    set_limits(change->log, &options);
+}
+
+static void on_changed(struct work *work)
+{
+    (void)work;
+}
+
+void seglog_change(struct seglog *log, const struct seglog_options *options)
+{
+    struct change change = {
+        .work = {.run = change_run, .done = on_changed}, .log = log, .options = options};
+    worker_submit(log->logs->worker, &change.work);
+    seglogs_quiesce(log->logs);
+}
+
 static void on_time_synced(struct work *work)
 {
     struct seglog *log = container_of(work, struct seglog, sync.work);

@@ -65,6 +65,9 @@ void seglogs_set_reserve(struct seglogs *logs, uint64_t bytes);
 int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
                 const struct seglog_options *options) must_check;
 struct seglog *seglog_close(struct seglog *log);
+/* Other limits from now on; what is in memory stays there. Blocks for what the thread has to do. What was to be synced later is
+ * synced with the next append, or by seglog_sync(). */
+void seglog_change(struct seglog *log, const struct seglog_options *options);
 
 /* On the loop, no later than the done() of what changed them: first record kept, next number to be given (all below it
  * are synced), bytes in the files. */

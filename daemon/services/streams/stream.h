@@ -29,6 +29,7 @@
 #include "services/streams/stream_definition.h"
 #include "services/streams/stream_ledger.h"
 #include "services/streams/streams.h"
+#include "services/streams/streams_store.h"
 
 enum {
     STREAM_WINDOW = 64, /* records under way to one uplink, unless its status says more */
@@ -56,8 +57,6 @@ struct reader {
     const char *instead_of; /* another row, which goes when this one is stored; NULL: none */
 };
 
-struct cursor_row;
-
 struct drop {
     bool active;
     enum ledger_end end;
@@ -81,6 +80,7 @@ struct stream {
     bool configured; /* by gatehouse.conf: it cannot be deleted here */
     bool deleting;   /* or not created yet */
     struct deletion *deletion;
+    bool updating, retrying;
     unsigned busy; /* requests that look at it over several turns */
     struct seglog *log;
 
@@ -170,16 +170,17 @@ struct lane {
 
 /* A stream's way to one uplink: books, and one lane or two. */
 struct exporter {
-    struct list link; /* in stream->exporters */
+    struct list link; /* in stream->exporters; or, when it leaves, in streams->leaving */
     struct stream *stream;
     struct outlet *outlet;
+    bool leaving;
     struct reader place,
         ahead; /* of the main lane; of the live one, which is among the readers while there is one */
     struct lane lanes[2];
     struct lane *main, *live; /* which is which; live: NULL when there is none */
     struct schedule_flow flow;
     bool paused;
-    struct exporter_row *row; /* as it is in state.db, or on its way there; NULL: not there */
+    struct allowance stored; /* as state.db has it */
     uint64_t retries, sent_bytes;
     int64_t throttled_ms, throttled_since; /* held up by a limit; monotonic, 0: it is not now */
     int64_t attempted, succeeded, failed;  /* wall time of the last; 0: never */
@@ -205,6 +206,8 @@ struct outlet {
     size_t bytes;             /* of these */
     struct link_window line;  /* those that are not settled: as many as the link is wide */
     struct list idle;
+    struct allowance
+        stored[SCHEDULE_PRIORITIES + 1]; /* as state.db has it: the day, and those of priorities */
 };
 
 struct route {
@@ -226,9 +229,11 @@ struct streams {
     struct outlet **outlets;
     size_t outlet_count;
     struct subscriber list_commands, describe_commands, create_commands, delete_commands, verify_commands;
-    struct subscriber read_requests, cursor_requests;
-    struct subscription list, describe, create, delete, verify, read, cursor;
-    char *scratch; /* STREAM_SCRATCH bytes, for a topic */
+    struct subscriber read_requests, cursor_requests, exporter_commands, retry_commands, update_commands;
+    struct subscription list, describe, create, delete, verify, read, cursor, exporter, retry, update;
+    struct list leaving; /* exporters that wait for what they have under way */
+    struct task sweep;   /* frees them */
+    char *scratch;       /* STREAM_SCRATCH bytes, for a topic */
     int64_t started;
 
     /* the cursors' way into state.db */
@@ -238,6 +243,8 @@ struct streams {
     struct cursor_row *rows;
     struct reader **row_readers;
     size_t row_count;
+    struct allowance_row *allowances;
+    size_t allowance_count;
 };
 
 #define streams_for_each(stream, streams)                                                                    \
@@ -261,6 +268,7 @@ struct stream *streams_find(struct streams *streams, const char *name);
 /* Opens it and puts it among the others; its books are not there yet. */
 int stream_add(struct streams *streams, const struct stream_definition *definition, bool configured,
                struct stream **ret) must_check;
+struct seglog_options stream_log_options(const struct stream_definition *definition);
 /* Everything of it that is in memory. */
 void stream_free(struct stream *stream);
 
@@ -302,6 +310,8 @@ void lane_read(struct lane *lane);
 /* Sends that record. False when there is no memory for it. */
 bool lane_ship(struct lane *lane) must_check;
 void lane_pause(struct lane *lane);
+/* What it has read and not sent. */
+void lane_forget_read(struct lane *lane);
 /* Its place was moved by somebody else. */
 void lane_passed(struct lane *lane);
 /* Something under way was settled, or has become possible. */
@@ -312,6 +322,11 @@ void lane_begin(struct lane *lane, struct reader *reader);
 /* stream_exporter.c */
 struct exporter *exporter_new(struct stream *stream, const char *uplink);
 void exporter_free(struct exporter *exporter);
+/* It sends nothing more and holds nothing; it is freed when what it has under way is settled. */
+void exporter_leave(struct exporter *exporter);
+void exporters_sweep(struct task *sweep);
+/* Something of a lane has come back from the log's thread or the uplink. */
+void exporter_is_back(struct exporter *exporter);
 /* The stream's definition has changed. */
 void exporter_configure(struct exporter *exporter);
 /* New records may pass the old ones from here on, if that is wanted and it is far behind. */
@@ -353,6 +368,8 @@ void cursor_moved(struct stream *stream);
 void cursors_end(struct streams *streams);
 struct reader *stream_reader(struct stream *stream, const char *name);
 void reader_init(struct reader *reader, struct stream *stream, const char *name, bool holds);
+/* New books, from the oldest record on. Blocks. */
+void reader_begin(struct reader *reader);
 /* Out of the readers, and freed unless it is embedded. */
 void reader_remove(struct reader *reader);
 void streams_cursor_init(struct streams *streams);
@@ -362,9 +379,33 @@ struct cursor_row reader_row(const struct reader *reader);
 void reader_is_in_db(struct reader *reader, const struct cursor_row *row);
 bool stream_is_stored(const struct stream *stream);
 
+/* stream_budget.c: what has changed since it was stored, into rows that are enough for all, or only counted (NULL). */
+size_t allowances_take(struct streams *streams, struct allowance_row *rows);
+struct allowance allowance_of(const struct exporter *exporter);
+void allowances_load(struct streams *streams, const struct allowance_row *rows, size_t count);
+void allowance_forget(struct streams *streams, const struct allowance *stored);
+
+/* stream_cursor_request.c: to `at`, as a cursor would be; answers the message. What is passed is given up. */
+void exporter_move(struct exporter *exporter, struct msg *msg, const struct json *at);
+
+/* stream_exporter_request.c */
+void streams_exporter_init(struct streams *streams);
+void streams_exporter_done(struct streams *streams);
+void exporter_answer(const struct exporter *exporter, const struct msg *msg);
+
+/* stream_retry.c */
+void streams_retry_init(struct streams *streams);
+void streams_retry_done(struct streams *streams);
+
+/* stream_update.c */
+void streams_update_init(struct streams *streams);
+void streams_update_done(struct streams *streams);
+
 /* stream_reclaim.c: looks whether something may or must leave the disk. */
 void stream_reclaim(struct stream *stream);
 void stream_reclaim_init(struct stream *stream);
+/* The stream's definition has changed. */
+void stream_reclaim_changed(struct stream *stream);
 void stream_reclaim_done(struct stream *stream);
 
 /* stream_read.c */
@@ -381,6 +422,13 @@ void streams_verify_done(struct streams *streams);
 void streams_ctl_init(struct streams *streams);
 void streams_ctl_done(struct streams *streams);
 
+void stream_answer_description(struct stream *stream, const struct msg *msg);
+/* The stream that a request with {"name":…} is about; NULL: refused. */
+struct stream *stream_named(struct streams *streams, const struct msg *msg);
+/* Its uplinks and its size; it may replace another one. NULL, or what is wrong. */
+const char *stream_check_uplinks(struct streams *streams, struct arena *arena,
+                                 const struct stream_definition *definition, int *code,
+                                 const struct stream *instead_of);
 /* Has the stream for dead letters made; NULL: it cannot be. It is `deleting` until it is stored. */
 struct stream *streams_make_letters(struct streams *streams);
 

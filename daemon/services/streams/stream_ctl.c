@@ -152,7 +152,7 @@ static void put_description(struct json_writer *w, const struct stream *stream)
     json_end_object(w);
 }
 
-static void answer_description(struct stream *stream, const struct msg *msg)
+void stream_answer_description(struct stream *stream, const struct msg *msg)
 {
     struct arena arena = {0};
     struct json_writer w;
@@ -163,7 +163,7 @@ static void answer_description(struct stream *stream, const struct msg *msg)
 }
 
 /* The stream that a request with {"name":…} is about; NULL: refused. */
-static struct stream *stream_named(struct streams *streams, const struct msg *msg)
+struct stream *stream_named(struct streams *streams, const struct msg *msg)
 {
     static const char *const names[] = {"name", NULL};
     struct arena arena = {0};
@@ -191,7 +191,7 @@ static void on_describe(struct subscriber *subscriber, struct msg *msg, const st
     (void)delivery, (void)receipt;
     struct stream *stream = stream_named(container_of(subscriber, struct streams, describe_commands), msg);
     if (stream)
-        answer_description(stream, msg);
+        stream_answer_description(stream, msg);
 }
 
 /* ---- create ------------------------------------------------------------------------------------------------------ */
@@ -237,7 +237,7 @@ static void on_created(struct work *work)
         stream->deleting = false;
         stream_say_status(stream);
         if (creation->request)
-            answer_description(stream, creation->request);
+            stream_answer_description(stream, creation->request);
     }
     letters_look(streams);
     (void)msg_unref(creation->request);
@@ -279,6 +279,27 @@ static bool uplink_is_known(struct streams *streams, const char *name)
     return question.answered;
 }
 
+const char *stream_check_uplinks(struct streams *streams, struct arena *arena,
+                                 const struct stream_definition *definition, int *code,
+                                 const struct stream *instead_of)
+{
+    char uplink[STREAM_NAME_MAX + 1];
+    *code = 400;
+    for (size_t i = 0; stream_definition_uplink(definition, i, uplink); i++)
+        if (!uplink_is_known(streams, uplink))
+            return arena_printf(arena, "uplink: expected the name of an [uplink], found \"%s\"", uplink);
+    *code = 413;
+    uint64_t all = promised(streams) + (definition->memory ? 0 : (uint64_t)definition->max_bytes);
+    if (instead_of && stream_is_stored(instead_of))
+        all -= (uint64_t)instead_of->definition.max_bytes;
+    if (streams->quota && all > streams->quota)
+        return arena_printf(arena,
+                            "maxSize: with it all streams might need %" PRIu64
+                            " bytes: expected at most %" PRIu64 " (streams-disk)",
+                            all, streams->quota);
+    return NULL;
+}
+
 /* NULL, or why it cannot be. */
 static const char *check_creation(struct streams *streams, struct arena *arena,
                                   const struct stream_definition *definition, int *code)
@@ -286,19 +307,7 @@ static const char *check_creation(struct streams *streams, struct arena *arena,
     *code = 409;
     if (streams_find(streams, definition->name))
         return arena_printf(arena, "there is a stream \"%s\" already", definition->name);
-    *code = 400;
-    char uplink[STREAM_NAME_MAX + 1];
-    for (size_t i = 0; stream_definition_uplink(definition, i, uplink); i++)
-        if (!uplink_is_known(streams, uplink))
-            return arena_printf(arena, "uplink: expected the name of an [uplink], found \"%s\"", uplink);
-    *code = 413;
-    uint64_t all = promised(streams) + (definition->memory ? 0 : (uint64_t)definition->max_bytes);
-    if (streams->quota && all > streams->quota)
-        return arena_printf(arena,
-                            "maxSize: with it all streams might need %" PRIu64
-                            " bytes: expected at most %" PRIu64 " (streams-disk)",
-                            all, streams->quota);
-    return NULL;
+    return stream_check_uplinks(streams, arena, definition, code, NULL);
 }
 
 /* msg: who asks; NULL: nobody waits for an answer. */

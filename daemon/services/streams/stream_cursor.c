@@ -82,6 +82,8 @@ static void save_run(struct work *work, void *db)
 {
     struct streams *streams = container_of(work, struct streams, saving);
     work->r = cursors_save(db, streams->rows, streams->row_count);
+    if (work->r >= 0)
+        work->r = allowances_save(db, streams->allowances, streams->allowance_count);
 }
 
 static bool is_any_unsaved(const struct streams *streams)
@@ -90,7 +92,7 @@ static bool is_any_unsaved(const struct streams *streams)
         readers_for_each (reader, stream)
             if (reader_is_unsaved(reader))
                 return true;
-    return false;
+    return allowances_take((struct streams *)streams, NULL) != 0;
 }
 
 static void save_later(struct streams *streams)
@@ -114,6 +116,9 @@ static void take_rows(struct streams *streams, int r)
     for (size_t i = 0; i < streams->row_count && r == 0; i++)
         if (streams->row_readers[i])
             reader_is_in_db(streams->row_readers[i], &streams->rows[i]);
+    for (size_t i = 0; i < streams->allowance_count && r == 0; i++)
+        if (streams->allowances[i].stored)
+            *streams->allowances[i].stored = streams->allowances[i].value;
 }
 
 static void on_saved(struct work *work)
@@ -152,6 +157,9 @@ static bool is_synced(struct stream *stream, uint64_t next)
 static void take_unsaved(struct streams *streams)
 {
     size_t count = 0;
+    free(streams->allowances);
+    streams->allowances = mem_new_bytes((allowances_take(streams, NULL) + 1) * sizeof *streams->allowances);
+    streams->allowance_count = allowances_take(streams, streams->allowances);
     streams_for_each (stream, streams)
         readers_for_each (reader, stream)
             count++;
@@ -174,7 +182,7 @@ static void save_now(struct streams *streams)
     if (streams->is_saving || !is_any_unsaved(streams))
         return;
     take_unsaved(streams);
-    if (!streams->row_count)
+    if (!streams->row_count && !streams->allowance_count)
         return;
     streams->is_saving = true;
     streams->saving.run = save_run;
@@ -189,9 +197,8 @@ static void on_save(struct timer *timer)
 
 void cursor_moved(struct stream *stream)
 {
-    if (stream_is_stored(stream))
-        save_later(stream->streams);
-    else
+    save_later(stream->streams); /* the day of its uplinks, if nothing else */
+    if (!stream_is_stored(stream))
         stream_reclaim(stream);
 }
 
@@ -230,8 +237,14 @@ static uint64_t unused_before(struct stream *stream, uint64_t at)
 /* New books, from the oldest record on. */
 static struct ledger begin(struct stream *stream)
 {
-    uint64_t first = seglog_first(stream->log);
+    uint64_t first = seglog_first(stream->log), floor = stream->own.ledger.next;
+    first = floor > first ? floor : first;
     return (struct ledger){.start = first, .base = first - unused_before(stream, first), .next = first};
+}
+
+void reader_begin(struct reader *reader)
+{
+    reader->ledger = begin(reader->stream);
 }
 
 /* What a stored row of a reader means now that the log is what it is. */
@@ -263,6 +276,7 @@ static void take_own(struct stream *stream, const struct cursor_row *row)
         own->ledger = own->stored = row->ledger;
     own->in_db = row != NULL;
     if (!row || row->ledger.next > next) {
+        own->ledger = (struct ledger){0};
         own->ledger = begin(stream);
         return;
     }
@@ -321,7 +335,8 @@ static void take_books(struct stream *stream, const struct stored_streams *store
     take_own(stream, row_of(stored, stream->name, READER_OWN));
     for (size_t i = 0; i < stored->row_count; i++) {
         const struct cursor_row *row = &stored->rows[i];
-        if (strcmp(row->stream, stream->name) != 0 || *row->reader == '@')
+        bool is_ours = *row->reader == '@' && row->reader[1] != '>';
+        if (strcmp(row->stream, stream->name) != 0 || is_ours)
             continue;
         struct reader *reader = mem_new(struct reader);
         cleanup_free char *who = str_printf("cursor %s", row->reader);
@@ -335,7 +350,7 @@ static void take_books(struct stream *stream, const struct stored_streams *store
 void stream_books_begin(struct stream *stream)
 {
     readers_for_each (reader, stream)
-        reader->ledger = begin(stream);
+        reader_begin(reader);
     exporters_for_each(exporter, stream) lane_begin(exporter->main, &exporter->place);
 }
 
@@ -353,7 +368,8 @@ static void release_below_floor(struct stream *stream)
 static int save_at_start(struct store_db *db, void *self)
 {
     struct streams *streams = self;
-    return cursors_save(db, streams->rows, streams->row_count);
+    int r = cursors_save(db, streams->rows, streams->row_count);
+    return r < 0 ? r : allowances_save(db, streams->allowances, streams->allowance_count);
 }
 
 /* A stored cursor that does not belong to the log is replaced before the log grows: once the log has passed it, it would
@@ -426,6 +442,8 @@ int cursors_begin(struct streams *streams)
     if (r == 0)
         streams_for_each (stream, streams)
             take_books(stream, &stored);
+    if (r == 0)
+        allowances_load(streams, stored.allowances, stored.allowance_count);
     stored_streams_done(&stored);
     if (r < 0)
         return r;

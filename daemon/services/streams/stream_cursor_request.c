@@ -1,4 +1,4 @@
-/* Named cursors by topic: made, moved, deleted; each is answered when state.db has it.
+/* Places by topic: named cursors and, by command, exporters. Cursors are made, moved, deleted; each is answered when state.db has it.
  *
  * Where a cursor is, is counted: how many of the numbers it passes are records (survey, on the log's thread), then its books
  * are changed and stored. In between the stream's floor or the cursor may move; then it begins again.
@@ -29,6 +29,7 @@ struct request {
     bool first, last; /* at the oldest; behind the newest; else at `at` */
     uint64_t at;
     bool holds;
+    bool is_exporter; /* its place; what it passes is given up, not had */
     bool making;
     struct reader *made; /* not among the others yet */
     struct cursor_row row;
@@ -60,6 +61,11 @@ static void refuse(struct request *request, int code, const char *message)
 
 static void answer(struct request *request, const struct reader *reader)
 {
+    if (request->is_exporter) {
+        exporter_answer(reader_exporter(reader), request->msg);
+        request_free(request);
+        return;
+    }
     struct arena arena = {0};
     struct json_writer w;
     json_writer_init(&w, &arena);
@@ -81,6 +87,16 @@ static void answer(struct request *request, const struct reader *reader)
     request_free(request);
 }
 
+/* Its lane goes on from the new place. */
+static void tell_lane(const struct request *request, const struct reader *reader)
+{
+    struct exporter *exporter = request->is_exporter ? reader_exporter(reader) : NULL;
+    if (!exporter)
+        return;
+    lane_passed(exporter->main);
+    exporter_moved(exporter);
+}
+
 /* ---- storing ----------------------------------------------------------------------------------------------------- */
 
 static void commit_run(struct work *work, void *db)
@@ -98,8 +114,10 @@ static void on_committed(struct work *work)
     if (work->r < 0) {
         log_error("state.db: cursor %s of stream %s: %s", request->name, stream->name, strerror(-work->r));
         if (request->action == ACTION_MOVE && reader &&
-            memcmp(&reader->ledger, &request->row.ledger, sizeof reader->ledger) == 0)
+            memcmp(&reader->ledger, &request->row.ledger, sizeof reader->ledger) == 0) {
             reader->ledger = request->before;
+            tell_lane(request, reader);
+        }
         if (reader)
             reader->going = false;
         refuse(request, 500, "it could not be stored; nothing has changed");
@@ -118,8 +136,7 @@ static void on_committed(struct work *work)
         request->made = NULL;
     }
     if (reader) {
-        reader->stored = request->row.ledger;
-        reader->in_db = true;
+        reader_is_in_db(reader, &request->row);
     }
     stream_reclaim(stream);
     answer(request, reader);
@@ -139,8 +156,8 @@ static void on_synced(struct work *work)
 static void commit(struct request *request, const struct reader *reader)
 {
     struct stream *stream = request->stream;
-    request->row = (struct cursor_row){
-        .stream = stream->name, .reader = request->name, .holds = reader->holds, .ledger = reader->ledger};
+    request->row = reader_row(reader);
+    request->row.reader = request->name;
     request->commit.run = commit_run;
     request->commit.done = on_committed;
     if (stream_is_stored(stream) && request->row.ledger.next > seglog_synced(stream->log)) {
@@ -178,12 +195,20 @@ static void move(struct request *request, struct reader *reader)
 {
     const struct ledger_gaps gaps = {request->range.damaged, request->range.unused};
     request->before = reader->ledger;
+    const struct exporter *exporter = request->is_exporter ? reader_exporter(reader) : NULL;
+    if (exporter && request->at > lane_end(exporter->main)) { /* a live lane has begun meanwhile */
+        request->at = lane_end(exporter->main);
+        count(request);
+        return;
+    }
+    enum ledger_end end = request->is_exporter ? LEDGER_EVICTED : LEDGER_DELIVERED;
     if (request->at >= reader->ledger.next)
-        ledger_settle(&reader->ledger, request->at, LEDGER_DELIVERED, gaps);
+        ledger_settle(&reader->ledger, request->at, end, gaps);
     else if (!ledger_rewind(&reader->ledger, request->at, gaps)) {
         refuse(request, 409, "at: it began behind that record; delete it and create another one");
         return;
     }
+    tell_lane(request, reader);
     commit(request, reader);
 }
 
@@ -330,6 +355,34 @@ static void on_request(struct subscriber *subscriber, struct msg *msg, const str
             count(request);
     }
     arena_done(&arena);
+}
+
+void exporter_move(struct exporter *exporter, struct msg *msg, const struct json *at)
+{
+    struct stream *stream = exporter->stream;
+    struct request *request = mem_new(struct request);
+    request->stream = stream;
+    request->msg = msg_ref(msg);
+    request->name = str_copy(exporter->place.name);
+    request->action = ACTION_MOVE;
+    request->is_exporter = true;
+    stream->busy++;
+    uint64_t end = exporter->live ? exporter->ahead.ledger.start : seglog_next(stream->log);
+    const char *why = parse_at(request, at);
+    if (request->last) { /* as far as the lane goes */
+        request->last = false;
+        request->at = end;
+    }
+    if (why) {
+        refuse(request, 400, why);
+    } else if (request->at > end) {
+        cleanup_free char *sentence =
+            str_printf("at: expected at most %" PRIu64 ", %s", end,
+                       exporter->live ? "where its live lane begins" : "the next record's number");
+        refuse(request, 400, sentence);
+    } else {
+        count(request);
+    }
 }
 
 void streams_cursor_init(struct streams *streams)

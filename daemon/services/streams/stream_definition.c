@@ -310,6 +310,24 @@ static int check(const struct stream_definition *definition, const char **why)
     return 0;
 }
 
+int stream_definition_change(struct stream_definition *definition, struct arena *arena,
+                             const struct json *json, const char **why)
+{
+    bool sized = false, in_segments = false, is_new = !*definition->name;
+    json_for_each (member, json) {
+        sized |= json_key_is(member, "maxSize", 7);
+        in_segments |= json_key_is(member, "segmentSize", 11);
+        int r = set_member(definition, arena, member, why);
+        if (r)
+            return r;
+    }
+    if (definition->memory && !sized && is_new)
+        definition->max_bytes = MIB(16);
+    if (!in_segments && definition->segment_bytes > definition->max_bytes / 4)
+        definition->segment_bytes = definition->max_bytes / 4;
+    return check(definition, why);
+}
+
 int stream_definition_parse(struct stream_definition *ret, struct arena *arena, const char *text, size_t len,
                             const char **why)
 {
@@ -327,19 +345,7 @@ int stream_definition_parse(struct stream_definition *ret, struct arena *arena, 
                                      error.expected));
     if (!json_is(json, JSON_OBJECT))
         return bad(why, "expected an object");
-    bool sized = false, in_segments = false;
-    json_for_each (member, json) {
-        sized |= json_key_is(member, "maxSize", 7);
-        in_segments |= json_key_is(member, "segmentSize", 11);
-        r = set_member(&definition, arena, member, why);
-        if (r)
-            return r;
-    }
-    if (definition.memory && !sized)
-        definition.max_bytes = MIB(16);
-    if (!in_segments && definition.segment_bytes > definition.max_bytes / 4)
-        definition.segment_bytes = definition.max_bytes / 4;
-    r = check(&definition, why);
+    r = stream_definition_change(&definition, arena, json, why);
     if (r == 0)
         *ret = definition;
     return r;

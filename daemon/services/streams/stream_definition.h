@@ -49,5 +49,10 @@ enum { STREAM_DEFINITION_BAD = 1 };
 int stream_definition_parse(struct stream_definition *ret, struct arena *arena, const char *text, size_t len,
                             const char **why) must_check;
 
+/* The same for an object's members, into what it is already; one that is new has no name yet. What is left of it when it is bad
+ * says nothing. */
+int stream_definition_change(struct stream_definition *definition, struct arena *arena,
+                             const struct json *json, const char **why) must_check;
+
 /* Its members, in an object that has begun; as stream_definition_parse() reads them. */
 void stream_definition_put(const struct stream_definition *definition, struct json_writer *writer);

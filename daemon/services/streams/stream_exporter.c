@@ -182,15 +182,62 @@ struct exporter *exporter_new(struct stream *stream, const char *uplink)
     return exporter;
 }
 
+static void remove_readers(struct exporter *exporter)
+{
+    reader_remove(&exporter->place);
+    if (exporter->live)
+        reader_remove(&exporter->ahead);
+}
+
+void exporters_sweep(struct task *sweep)
+{
+    struct streams *streams = container_of(sweep, struct streams, sweep);
+    list_for_each_safe (link, &streams->leaving) {
+        struct exporter *exporter = list_entry(link, struct exporter, link);
+        struct stream *stream = exporter->stream;
+        bool is_busy = false;
+        for (size_t i = 0; i < array_size(exporter->lanes); i++)
+            is_busy |= exporter->lanes[i].unsettled || exporter->lanes[i].reading;
+        if (is_busy)
+            continue;
+        exporter_free(exporter);
+        stream_idles(stream);
+    }
+}
+
+void exporter_is_back(struct exporter *exporter)
+{
+    struct streams *streams = exporter->stream->streams;
+    if (exporter->leaving && !streams->closing)
+        loop_at(bus_loop(streams->bus), LOOP_ROUTE, &streams->sweep);
+    outlet_wake(exporter->outlet);
+}
+
+void exporter_leave(struct exporter *exporter)
+{
+    struct streams *streams = exporter->stream->streams;
+    exporter->stream->busy++;
+    remove_readers(exporter);
+    exporter->leaving = true;
+    exporter->live = NULL;
+    list_remove(&exporter->link);
+    list_append(&streams->leaving, &exporter->link);
+    for (size_t i = 0; i < array_size(exporter->lanes); i++) {
+        exporter->lanes[i].reader = NULL;
+        lane_passed(&exporter->lanes[i]);
+    }
+    exporter_is_back(exporter);
+}
+
 void exporter_free(struct exporter *exporter)
 {
     for (size_t i = 0; i < array_size(exporter->lanes); i++) {
         outlet_remove(exporter->outlet, &exporter->lanes[i]);
         lane_done(&exporter->lanes[i]);
     }
-    reader_remove(&exporter->place);
-    if (exporter->live)
-        reader_remove(&exporter->ahead);
+    allowance_forget(exporter->stream->streams, &exporter->stored);
+    if (!exporter->leaving)
+        remove_readers(exporter);
     list_remove(&exporter->link);
     free(exporter->place.name);
     free(exporter->ahead.name);

@@ -22,8 +22,10 @@
 
 enum {
     READ_RECORDS = 64,
-    READ_BYTES = 256 * 1024,
-    HEADER = 8, /* of a message, about */
+    READ_BYTES = 256 * 1024, /* of a lane at once; one record whatever its size */
+    READ_BYTES_MIN = 16 * 1024,
+    READ_ALL_BYTES = 8 * 1024 * 1024, /* of all lanes together, about */
+    HEADER = 8,                       /* of a message, about */
     PAUSE_MIN = 1000,
     PAUSE_MAX = 5 * 60 * 1000,
 };
@@ -72,7 +74,7 @@ const struct seglog_record *lane_record(const struct lane *lane)
     return lane->read_at < lane->read_count ? &lane->read.records[lane->read_at] : NULL;
 }
 
-static void forget_read(struct lane *lane)
+void lane_forget_read(struct lane *lane)
 {
     lane->read_at = lane->read_count = 0;
     if (!lane->reading)
@@ -92,7 +94,7 @@ static void on_surveyed(struct work *work)
         if (lane->reader)
             exporter_moved(lane->exporter);
     }
-    outlet_wake(lane->exporter->outlet);
+    exporter_is_back(lane->exporter);
 }
 
 static void survey_rest(struct lane *lane)
@@ -117,7 +119,7 @@ static void on_read(struct work *work)
     struct exporter *exporter = lane->exporter;
     lane->reading = false;
     if (!lane->reader || lane->read.from != lane->sent) { /* it went back to its place meanwhile */
-        forget_read(lane);
+        lane_forget_read(lane);
     } else if (work->r > 0 && count_own(lane, (size_t)work->r)) {
         lane->read_at = 0;
         lane->read_count = count_own(lane, (size_t)work->r);
@@ -136,18 +138,44 @@ static void on_read(struct work *work)
         lane_pause(lane);
     }
     stream_look_for_damage(exporter->stream);
-    outlet_wake(exporter->outlet);
+    exporter_is_back(exporter);
+}
+
+/* What this lane may read ahead. All have the same share of what there is; where large records make it more, those that were read
+ * by others and are not sent yet are forgotten, and read again when it is their turn. */
+static size_t make_room(struct lane *reader)
+{
+    size_t lanes = 0, bytes = 0;
+    streams_for_each (stream, stream_of(reader)->streams)
+        exporters_for_each(exporter, stream) for (size_t i = 0; i < array_size(exporter->lanes); i++)
+        {
+            lanes += exporter->lanes[i].reader != NULL;
+            bytes += exporter->lanes[i].read.buffer_size;
+        }
+    size_t share = READ_ALL_BYTES / lanes;
+    share = share < READ_BYTES_MIN ? READ_BYTES_MIN : share > READ_BYTES ? READ_BYTES : share;
+    streams_for_each (stream, stream_of(reader)->streams)
+        exporters_for_each(exporter, stream) for (size_t i = 0; i < array_size(exporter->lanes); i++)
+        {
+            struct lane *lane = &exporter->lanes[i];
+            if (lane->reading || bytes + share <= READ_ALL_BYTES)
+                continue;
+            bytes -= lane->read.buffer_size;
+            lane_forget_read(lane);
+        }
+    return share;
 }
 
 void lane_read(struct lane *lane)
 {
     if (lane->reading)
         return;
+    size_t bytes = make_room(lane);
     lane->reading = true;
     lane->read.from = lane->sent;
     lane->read.max_records = READ_RECORDS;
     lane->read.patient = true;
-    lane->read.max_bytes = READ_BYTES;
+    lane->read.max_bytes = bytes;
     lane->read.work.done = on_read;
     seglog_read(stream_of(lane)->log, &lane->read);
 }
@@ -219,7 +247,7 @@ static void go_back(struct lane *lane)
     lane->failed = lane->passed = false;
     lane->sent = lane->reader ? lane->reader->ledger.next : 0;
     lane->gap = (struct ledger_gaps){0};
-    forget_read(lane);
+    lane_forget_read(lane);
     if (!failed)
         return;
     lane->exporter->retries++;
@@ -235,13 +263,13 @@ void lane_look(struct lane *lane)
     exporter_moved(exporter);
     if ((lane->failed || lane->passed || !lane->reader) && lane->unsettled == 0)
         go_back(lane);
-    if (stream->deleting && stream_is_settled(stream)) {
+    if (stream->deleting && !exporter->leaving && stream_is_settled(stream)) {
         stream_is_idle(stream);
         return;
     }
     if (lane->read_at == lane->read_count && lane->sent == seglog_next(stream->log))
-        forget_read(lane); /* nothing is left to read: its memory neither */
-    outlet_wake(exporter->outlet);
+        lane_forget_read(lane); /* nothing is left to read: its memory neither */
+    exporter_is_back(exporter);
 }
 
 void lane_passed(struct lane *lane)

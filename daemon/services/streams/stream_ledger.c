@@ -35,6 +35,7 @@ bool ledger_rewind(struct ledger *ledger, uint64_t to, struct ledger_gaps gaps)
     left = take(&after.delivered, records + left);
     left = take(&after.dead, left);
     left = take(&after.missing, left);
+    left = take(&after.evicted, left); /* which were given up and are still there */
     if (left)
         return false;
     after.next = to;

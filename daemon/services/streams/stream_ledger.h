@@ -40,8 +40,8 @@ enum ledger_end { LEDGER_DELIVERED, LEDGER_EXPIRED, LEDGER_EVICTED, LEDGER_DEAD 
 /* Everything from next to `to` ends that way, but for the gaps. to >= next, and the gaps are not more than that. */
 void ledger_settle(struct ledger *ledger, uint64_t to, enum ledger_end end, struct ledger_gaps gaps);
 
-/* Back to `to`: what lies behind it is pending again. Only what can still be read: it was delivered, dead or a gap. False,
- * and nothing changes, when the books say otherwise. */
+/* Back to `to`, which is still on disk: what lies behind it is pending again. It was delivered, dead, a gap or given up by hand;
+ * which of them each was nobody remembers, so it is taken in this order. False, and nothing changes: it began behind that. */
 bool ledger_rewind(struct ledger *ledger, uint64_t to, struct ledger_gaps gaps) must_check;
 
 /* The sum of the books of two that follow each other: the first has come to where the second began. */

@@ -182,6 +182,9 @@ static void on_status(struct subscriber *subscriber, struct msg *msg, const stru
         return;
     bool was_up = outlet->up;
     take_status(outlet, msg);
+    for (size_t i = 0; i < outlet->lane_count && !outlet->up; i++)
+        if (!outlet->lanes[i]->reading)
+            lane_forget_read(outlet->lanes[i]);
     if (outlet->up && !was_up)
         for (size_t i = 0; i < outlet->lane_count; i++) {
             struct lane *lane = outlet->lanes[i];

@@ -16,7 +16,6 @@
 #include "services/streams/stream.h"
 
 #include "base/log.h"
-#include "services/streams/streams_store.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -379,6 +378,15 @@ void stream_reclaim_init(struct stream *stream)
     stream->age.fire = on_age;
     if (stream->definition.ttl_s)
         timer_start(stream_loop(stream), &stream->age, AGE_LOOK_MIN);
+}
+
+void stream_reclaim_changed(struct stream *stream)
+{
+    timer_stop(stream_loop(stream), &stream->age);
+    if (stream->definition.ttl_s)
+        timer_start(stream_loop(stream), &stream->age, AGE_LOOK_MIN);
+    stream_reclaim(stream);
+    stream_admit(stream, false);
 }
 
 void stream_reclaim_done(struct stream *stream)

@@ -56,7 +56,7 @@ struct stream *streams_find(struct streams *streams, const char *name)
     return NULL;
 }
 
-static struct seglog_options log_options(const struct stream_definition *definition)
+struct seglog_options stream_log_options(const struct stream_definition *definition)
 {
     /* One that overwrites is kept within its limit by letting segments go, which takes a moment. */
     uint64_t max = (uint64_t)definition->max_bytes, segment = (uint64_t)definition->segment_bytes;
@@ -76,7 +76,7 @@ int stream_add(struct streams *streams, const struct stream_definition *definiti
                struct stream **ret)
 {
     struct seglog *log;
-    const struct seglog_options options = log_options(definition);
+    const struct seglog_options options = stream_log_options(definition);
     int r = seglog_open(&log, streams->logs, definition->name, &options);
     if (r < 0)
         return r;
@@ -211,6 +211,8 @@ int streams_new(struct streams **ret, struct bus *bus, struct seglogs *logs, str
     streams->store = store;
     streams->started = loop_now(bus_loop(bus));
     list_init(&streams->all);
+    list_init(&streams->leaving);
+    streams->sweep.run = exporters_sweep;
     streams->routes = mem_new_bytes((route_count + 1) * sizeof *streams->routes);
     streams->scratch = mem_new_bytes(STREAM_SCRATCH);
 
@@ -227,6 +229,9 @@ int streams_new(struct streams **ret, struct bus *bus, struct seglogs *logs, str
     streams_verify_init(streams);
     streams_read_init(streams);
     streams_cursor_init(streams);
+    streams_exporter_init(streams);
+    streams_retry_init(streams);
+    streams_update_init(streams);
     for (size_t i = 0; i < streams->outlet_count; i++)
         bus_send_retained(bus, &streams->outlets[i]->status_subscription);
     *ret = steal(streams);
@@ -242,6 +247,9 @@ struct streams *streams_free(struct streams *streams)
     streams_verify_done(streams);
     streams_read_done(streams);
     streams_cursor_done(streams);
+    streams_exporter_done(streams);
+    streams_retry_done(streams);
+    streams_update_done(streams);
     for (size_t i = 0; i < streams->route_count; i++) {
         bus_unsubscribe(streams->bus, &streams->routes[i].subscription);
         free(streams->routes[i].name);
@@ -254,6 +262,8 @@ struct streams *streams_free(struct streams *streams)
     seglogs_quiesce(streams->logs);
     cursors_end(streams);
     seglogs_quiesce(streams->logs); /* what was released by that */
+    exporters_sweep(&streams->sweep);
+    loop_forget(&streams->sweep);
     while (!list_is_empty(&streams->all))
         stream_free(list_entry(streams->all.next, struct stream, link));
     for (size_t i = 0; i < streams->outlet_count; i++)
@@ -262,6 +272,7 @@ struct streams *streams_free(struct streams *streams)
     free(streams->outlets);
     free(streams->rows);
     free(streams->row_readers);
+    free(streams->allowances);
     free(streams->scratch);
     free(streams);
     return NULL;

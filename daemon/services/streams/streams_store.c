@@ -49,10 +49,28 @@ static int load_definitions(struct store_db *db, struct stored_streams *stored)
     return r;
 }
 
+static int load_allowances(struct store_db *db, struct stored_streams *stored)
+{
+    sqlite3_stmt *st = store_statement(db, "SELECT stream, uplink, paused, day, bytes FROM stream_exporter");
+    int r;
+    while ((r = store_step(db, st)) > 0) {
+        stored->allowances = grow(stored->allowances, stored->allowance_count, sizeof *stored->allowances);
+        stored->allowances[stored->allowance_count++] =
+            (struct allowance_row){.stream = text(st, 0),
+                                   .uplink = text(st, 1),
+                                   .value = {.paused = sqlite3_column_int(st, 2) != 0,
+                                             .day = sqlite3_column_int64(st, 3),
+                                             .bytes = (uint64_t)sqlite3_column_int64(st, 4)}};
+    }
+    return r;
+}
+
 int streams_load(struct store_db *db, void *stored_streams)
 {
     int r = load_readers(db, stored_streams);
-    return r < 0 ? r : load_definitions(db, stored_streams);
+    if (r >= 0)
+        r = load_definitions(db, stored_streams);
+    return r < 0 ? r : load_allowances(db, stored_streams);
 }
 
 void stored_streams_done(struct stored_streams *stored)
@@ -65,6 +83,11 @@ void stored_streams_done(struct stored_streams *stored)
         free(stored->definitions[i].name);
         free(stored->definitions[i].definition);
     }
+    for (size_t i = 0; i < stored->allowance_count; i++) {
+        free((char *)stored->allowances[i].stream);
+        free((char *)stored->allowances[i].uplink);
+    }
+    free(stored->allowances);
     free(stored->rows);
     free(stored->definitions);
     *stored = (struct stored_streams){0};
@@ -82,6 +105,12 @@ int cursor_delete(struct store_db *db, const char *stream, const char *reader)
 {
     return execute(db, store_statement(db, "DELETE FROM stream_reader WHERE stream = ?1 AND name = ?2"),
                    stream, reader);
+}
+
+int allowance_delete(struct store_db *db, const char *stream, const char *uplink)
+{
+    return execute(db, store_statement(db, "DELETE FROM stream_exporter WHERE stream = ?1 AND uplink = ?2"),
+                   stream, uplink);
 }
 
 static int save_row(struct store_db *db, const struct cursor_row *row)
@@ -113,6 +142,24 @@ int cursors_save(struct store_db *db, const struct cursor_row *rows, size_t coun
     return r;
 }
 
+int allowances_save(struct store_db *db, const struct allowance_row *rows, size_t count)
+{
+    int r = 0;
+    for (size_t i = 0; i < count && r >= 0; i++) {
+        const struct allowance_row *row = &rows[i];
+        sqlite3_stmt *st =
+            store_statement(db, "REPLACE INTO stream_exporter (stream, uplink, paused, day, bytes) "
+                                "VALUES (?1, ?2, ?3, ?4, ?5)");
+        (void)sqlite3_bind_text(st, 1, row->stream, -1, SQLITE_STATIC);
+        (void)sqlite3_bind_text(st, 2, row->uplink, -1, SQLITE_STATIC);
+        (void)sqlite3_bind_int(st, 3, row->value.paused);
+        (void)sqlite3_bind_int64(st, 4, row->value.day);
+        (void)sqlite3_bind_int64(st, 5, (sqlite3_int64)row->value.bytes);
+        r = store_execute(db, st);
+    }
+    return r;
+}
+
 int stream_insert(struct store_db *db, const char *name, const char *definition)
 {
     return execute(db, store_statement(db, "REPLACE INTO stream (name, definition) VALUES (?1, ?2)"), name,
@@ -122,6 +169,8 @@ int stream_insert(struct store_db *db, const char *name, const char *definition)
 int stream_delete(struct store_db *db, const char *name)
 {
     int r = execute(db, store_statement(db, "DELETE FROM stream_reader WHERE stream = ?1"), name, NULL);
+    if (r >= 0)
+        r = execute(db, store_statement(db, "DELETE FROM stream_exporter WHERE stream = ?1"), name, NULL);
     if (r < 0)
         return r;
     return execute(db, store_statement(db, "UPDATE stream SET deleted = 1 WHERE name = ?1"), name, NULL);

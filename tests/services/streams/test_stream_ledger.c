@@ -71,14 +71,29 @@ TEST(damage_that_is_not_known_any_more_is_taken_back_from_what_is_missing)
     CHECK_INT((int64_t)(l.delivered + l.missing), 0);
 }
 
-TEST(what_has_left_the_disk_cannot_be_gone_back_to)
+TEST(what_was_given_up_is_taken_back_last)
 {
     struct ledger l = {0};
     ledger_settle(&l, 10, LEDGER_EVICTED, (struct ledger_gaps){0});
     ledger_settle(&l, 15, LEDGER_DELIVERED, (struct ledger_gaps){0});
     CHECK(ledger_rewind(&l, 10, (struct ledger_gaps){0}));
-    CHECK(!ledger_rewind(&l, 9, (struct ledger_gaps){0}));
     CHECK_INT((int64_t)l.evicted, 10);
+    CHECK(ledger_rewind(&l, 7, (struct ledger_gaps){0}));
+    CHECK_INT((int64_t)l.evicted, 7);
+    CHECK(ledger_adds_up(&l));
+}
+
+TEST(two_that_follow_each_other_are_one)
+{
+    struct ledger first = {.start = 5, .base = 4, .next = 5}, second = {.start = 20, .base = 20, .next = 20},
+                  whole = first;
+    ledger_settle(&first, 20, LEDGER_DELIVERED, (struct ledger_gaps){.missing = 1});
+    ledger_settle(&second, 30, LEDGER_DEAD, (struct ledger_gaps){.unused = 3});
+    ledger_settle(&whole, 20, LEDGER_DELIVERED, (struct ledger_gaps){.missing = 1});
+    ledger_settle(&whole, 30, LEDGER_DEAD, (struct ledger_gaps){.unused = 3});
+    struct ledger joined = ledger_join(&first, &second);
+    CHECK(memcmp(&joined, &whole, sizeof whole) == 0);
+    CHECK(ledger_adds_up(&joined));
 }
 
 TEST(books_add_up_whatever_happens_in_any_order)

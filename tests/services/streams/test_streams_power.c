@@ -31,6 +31,24 @@ static struct {
     pid_t self;
 } run;
 
+static bool is_refused(unsigned number)
+{
+    return number % 13 == 5;
+}
+
+/* What was refused for ever and is not kept any more is a dead letter. */
+static void check_letters(struct streams_rig *rig, unsigned first)
+{
+    bool found[RECORDS] = {0};
+    const char *answer =
+        rig_request(rig->house, "$gatehouse/streams/dead-letters/read", "{\"from\":0,\"max\":1000}");
+    static const char mark[] = "\\\"payload\\\":\\\"";
+    for (const char *at = answer; at && (at = strstr(at, mark)); at++)
+        found[atoll(at + strlen(mark))] = true;
+    for (unsigned i = 0; i < first && i < RECORDS; i++)
+        CHECK(!is_refused(i) || found[i]);
+}
+
 /* ---- what a new start finds -------------------------------------------------------------------------------------- */
 
 /* The numbers in the payloads of what a stream has, from the first kept on: in order, none twice, and none left out of those
@@ -70,6 +88,7 @@ static void check_start(const char *folder)
         CHECK(first <= run.confirmed ||
               run.taken[SENT] <= run.confirmed); /* what the cloud has not confirmed is there */
         CHECK(next >= run.taken[SENT] || (next == 0 && run.confirmed >= run.taken[SENT]));
+        check_letters(rig, next ? first : run.taken[SENT]);
         next = read_all(rig, OVER, run.taken[OVER], &first);
         CHECK(next >= run.taken[OVER]); /* the newest are kept */
         (void)read_all(rig, LATE, 0, &first);
@@ -138,8 +157,9 @@ static void cloud_works(unsigned step)
     for (unsigned n = step % 9; n && run.confirmed < run.heard; n--) {
         struct receipt *receipt = run.rig->items[run.confirmed].receipt;
         run.rig->items[run.confirmed].receipt = NULL;
-        run.confirmed++; /* before: from here on the cloud has it */
-        receipt_settle(receipt, 0);
+        int r = is_refused(run.confirmed) ? 0x95 : 0;
+        run.confirmed++; /* before: from here on the cloud has it, or will never */
+        receipt_settle(receipt, r);
     }
 }
 

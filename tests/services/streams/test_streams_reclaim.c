@@ -63,6 +63,9 @@ static void fill(struct streams_rig *rig)
     CHECK_INT(streams_rig_number(rig, "s", "first"), 0);
 }
 
+/* At least so many are under way before it is known how wide the link is. */
+enum { FIRST_SENT = 30 };
+
 /* ---- overwriting ------------------------------------------------------------------------------------------------- */
 
 TEST(a_stream_that_overwrites_takes_everything_and_keeps_within_its_limit)
@@ -81,7 +84,7 @@ TEST(a_stream_that_overwrites_takes_everything_and_keeps_within_its_limit)
     (void)snprintf(evicted, sizeof evicted, "\"expired\":0,\"evicted\":%lld,", (long long)first);
     CHECK_ANSWER(rig, "$gatehouse/ctl/stream/describe", "{\"name\":\"s\"}", evicted);
     cloud_is_up(rig, "cloud");
-    cloud_check(rig, 0, (unsigned)first, 64);
+    cloud_check(rig, 0, (unsigned)first, FIRST_SENT);
 }
 
 TEST(more_in_one_turn_than_there_is_room_for_waits_in_order)
@@ -103,7 +106,7 @@ TEST(records_under_way_that_are_overwritten_are_sent_no_further_and_the_books_ba
     rig->width = WIDTH;
     streams_rig_append(rig, "s", 0, 100);
     cloud_is_up(rig, "cloud");
-    CHECK_INT((int64_t)cloud_holds(rig), 64);
+    CHECK((int64_t)cloud_holds(rig) >= FIRST_SENT);
     cloud_settle(rig, 0, 0);
     cloud_settle(rig, 3, 0);
     streams_rig_append(rig, "s", 100, 900);
@@ -113,7 +116,7 @@ TEST(records_under_way_that_are_overwritten_are_sent_no_further_and_the_books_ba
     streams_rig_check_books(rig);
     size_t sent = cloud_count(rig);
     cloud_settle_all(rig, 0); /* that they arrived makes no difference any more */
-    cloud_check(rig, sent, (unsigned)first, 64);
+    cloud_check(rig, sent, (unsigned)first, FIRST_SENT);
     while (cloud_holds(rig))
         cloud_settle_all(rig, 0);
     CHECK_INT(streams_rig_number(rig, "s", "pending"), 0);
