@@ -11,11 +11,13 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from xml.etree import ElementTree
 
 import gateway
 from gateway import check, wait_for
@@ -399,6 +401,22 @@ def without_a_listener(suite):
         check(gw.ctl("pair/code", b'{"serial":"A7","code":"QTH5-GKR5-WXFC-1V1A"}')["code"] == 409, "there is no listener for nodes")
 
 
+def where_it_is(suite):
+    with new_gateway(suite) as gw:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.settimeout(gateway.LONG)
+            asker.sendto(b"GHN1?A7", ("127.0.0.1", gw.psk_port))
+            answer, _ = asker.recvfrom(512)
+        check(answer.decode() == '{"gateway":"test","port":%d}' % gw.psk_port, f"a node that asks is told: {answer}")
+        done = subprocess.run([os.path.join(ROOT, "deploy", "announce"), "--runtime", gw.runtime], capture_output=True, text=True, check=False,
+                              env={**os.environ, "GATEHOUSE": gw.programs["gatehouse"]})
+        check(done.returncode == 0, f"announce: {done.stderr}")
+        service = ElementTree.fromstring(done.stdout).find("service")
+        texts = [t.text for t in service.findall("txt-record")]
+        check(service.find("type").text == "_gatehouse._tcp" and service.find("port").text == str(gw.psk_port), done.stdout)
+        check(f"ca={gw.ask('ca', 'show')['id']}" in texts, f"with the fingerprint of its authority: {texts}")
+
+
 def main():
     suite = gateway.Suite(sys.argv[1])
     done = subprocess.run([gateway.programs(suite.build)["ghn-sim"], "--identity", "/dev/null", "--keys", "/dev/null"],
@@ -419,6 +437,7 @@ def main():
         ("kill -9 when the node is paired", killed_at, suite, "node A7: paired"),
         ("kill -9 while a key is replaced", killed_while_rotating, suite),
         ("a revoked node stays revoked after kill -9", revoked_outlives_a_kill, suite),
+        ("who asks on the network is told where it is, and Avahi can announce it", where_it_is, suite),
         ("without a listener for nodes nothing is loaded and no code taken", without_a_listener, suite),
     ]
     suite.run_all(tests, 3)

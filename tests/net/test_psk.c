@@ -351,6 +351,7 @@ TEST(a_listener_for_nodes_accepts_with_tls_and_keeps_its_keys_at_a_reload)
     CHECK_INT(listener_expires(door.listener), 0);
     CHECK_INT(listener_reload(door.listener, &door.why), 0);
     cleanup(fd_close_p) int guest = knock_tcp(&door);
+    CHECK(guest >= 0);
     net_turn_until(door.rig, &door.count);
     CHECK(door.tls[0]);
     door.tls[0] = tls_free(door.tls[0]);
