@@ -2,7 +2,7 @@
 
 enum {
     LEAST = 512,
-    BEGIN = 2048,
+    BEGIN = 1024,
     AIM = 300,        /* ms on the way … */
     AIM_BEYOND = 200, /* … or so much more than the shortest */
     SPAN = 2500,      /* two of them are looked at */
@@ -22,8 +22,8 @@ bool link_window_has_room(const struct link_window *window)
 
 void link_window_sent(struct link_window *window, struct link_window_mark *mark, size_t bytes, int64_t now)
 {
-    *mark = (struct link_window_mark){bytes, now, window->delivered};
     window->used += bytes;
+    *mark = (struct link_window_mark){bytes, now, window->delivered, window->used};
 }
 
 static void take_rate(struct link_window *window, double rate, int64_t now)
@@ -50,19 +50,41 @@ static void take_way(struct link_window *window, int64_t sent_at, int64_t way, i
         window->shortest = way;
         window->shortest_at = now;
         window->looking_since = 0;
+        if (window->before_look) { /* all that comes now comes at once, and is no line */
+            window->limit = window->before_look;
+            window->calm_until = now + 2 * way;
+        }
+        window->before_look = 0;
     } else if (is_due(window, now)) {
+        if (!window->before_look)
+            window->before_look = window->limit;
         window->limit = size_min(LEAST, window->max);
         if (!window->looking_since && window->used <= window->limit)
             window->looking_since = now;
     }
 }
 
-static void set_limit(struct link_window *window)
+static double largest(double a, double b)
 {
-    double rate = window->rates[0] > window->rates[1] ? window->rates[0] : window->rates[1];
+    return a > b ? a : b;
+}
+
+/* Who stood in line has measured the link, and nothing else has: a lone message goes as fast as the first hop takes it. So a
+ * window grows only as far as it is used and while there is no line, and when what was sent since a line was seen stood in it,
+ * too, that is what the link carries. */
+static void set_limit(struct link_window *window, const struct link_window_mark *mark, double rate,
+                      int64_t way, int64_t now)
+{
     int64_t aim = window->shortest + AIM_BEYOND > AIM ? window->shortest + AIM_BEYOND : AIM;
-    double limit = rate * (double)aim;
-    limit = limit < (double)LEAST ? (double)LEAST : limit;
+    bool is_line = way > aim && mark->sent_at > window->calm_until;
+    if (is_line && window->line_since && mark->sent_at >= window->line_since)
+        window->rates[0] = window->rates[1] = rate;
+    if (!is_line || !window->line_since || mark->sent_at >= window->line_since)
+        window->line_since = is_line ? now : 0;
+    double limit = largest(window->rates[0], window->rates[1]) * (double)aim;
+    double proved = is_line ? 0 : 2.0 * (double)mark->used;
+    proved = largest((double)window->limit, proved);
+    limit = largest(limit < proved ? limit : proved, LEAST);
     window->limit = limit > (double)window->max ? window->max : (size_t)limit;
 }
 
@@ -74,8 +96,9 @@ void link_window_done(struct link_window *window, const struct link_window_mark 
         return;
     int64_t way = now > mark->sent_at ? now - mark->sent_at : 1;
     window->delivered += mark->bytes;
-    take_rate(window, (double)(window->delivered - mark->delivered) / (double)way, now);
+    double rate = (double)(window->delivered - mark->delivered) / (double)way;
+    take_rate(window, rate, now);
     take_way(window, mark->sent_at, way, now);
     if (!is_due(window, now))
-        set_limit(window);
+        set_limit(window, mark, rate, way, now);
 }

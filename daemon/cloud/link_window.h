@@ -9,8 +9,9 @@
  *
  * The shortest way is the least time that any message took on this connection: a satellite's half second is no line. It is
  * looked at anew every five minutes with a small window, so that a broker that has become slower is not taken for a line.
- * The rate is that between the sending of a message and its acknowledgement, the highest of the last five seconds; so it
- * follows a link that becomes slower after so long, and one that becomes faster within a few messages.
+ * The rate is that between the sending of a message and its acknowledgement: the highest of the last five seconds, or, while
+ * there is a line, that of the last one which stood in it. A window grows to twice what was under way at most: single messages,
+ * which the first hop's buffer takes at once, say nothing of what a link carries.
  *
  * Pure: time is an argument, in ms.
  */
@@ -21,6 +22,9 @@
 struct link_window {
     size_t max; /* bytes */
     size_t limit, used;
+    int64_t line_since; /* a message stood in line; 0: the last one did not */
+    int64_t calm_until; /* what is sent until then does not say that there is a line */
+    size_t before_look; /* the limit to go back to; 0: it does not look */
     uint64_t delivered; /* bytes acknowledged so far */
     double rates[2];    /* bytes a ms: the highest of this span of time, and of the one before */
     int64_t span_began;
@@ -35,6 +39,7 @@ struct link_window_mark {
     size_t bytes;
     int64_t sent_at;
     uint64_t delivered;
+    size_t used; /* with itself */
 };
 
 /* A new connection. The window has been zeroed, or what is still under way from the connection before will be done. */

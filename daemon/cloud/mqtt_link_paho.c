@@ -384,7 +384,7 @@ void paho_close(struct paho *paho)
 
 bool paho_is_stuck(const struct paho *paho)
 {
-    return link_sockets_are_stuck(paho->peer_port);
+    return link_sockets_abandon_stuck(paho->peer_port);
 }
 
 static MQTTAsync_responseOptions response_to(const struct paho *paho, struct mqtt_link_ask *ask)

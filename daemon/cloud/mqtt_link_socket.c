@@ -65,7 +65,18 @@ static bool is_stuck(int fd, unsigned argument)
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_backoff > 0;
 }
 
-bool link_sockets_are_stuck(unsigned port)
+static bool abandon(int fd, unsigned argument)
 {
-    return find_socket(port, is_stuck, 0);
+    static const struct linger at_once = {.l_onoff = 1};
+    if (is_stuck(fd, argument))
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    return false;
+}
+
+bool link_sockets_abandon_stuck(unsigned port)
+{
+    bool found = find_socket(port, is_stuck, 0);
+    if (found)
+        (void)find_socket(port, abandon, 0);
+    return found;
 }

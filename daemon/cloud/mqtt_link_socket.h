@@ -12,5 +12,6 @@
  * given up, rather than after a quarter of an hour. */
 void link_sockets_tune(unsigned peer_port, unsigned give_up_ms);
 
-/* Is one of them repeating what it sent, because nothing came back? */
-bool link_sockets_are_stuck(unsigned peer_port);
+/* Is one of them repeating what it sent, because nothing came back? Then those that do will forget it when they are closed: the
+ * system would go on sending it, in front of what the next connection sends. */
+bool link_sockets_abandon_stuck(unsigned peer_port);

@@ -112,6 +112,23 @@ TEST(a_link_that_becomes_faster_is_followed)
     free(model);
 }
 
+/* Single messages pass at the first hop's speed. What comes after them is many, and finds a line. */
+TEST(a_trickle_says_nothing_of_what_a_link_carries)
+{
+    struct model *model = model_new(125, 3);
+    for (int i = 0; i < 100; i++, model->now += 100) {
+        struct link_window_mark mark;
+        link_window_sent(&model->window, &mark, 150, model->now);
+        link_window_done(&model->window, &mark, true, model->now + 3);
+    }
+    CHECK(model->window.limit <= 1024);
+    model->rate = 2.5;
+    model->longest = 0;
+    run(model, 10000, 150);
+    CHECK(model->longest < 700);
+    free(model);
+}
+
 /* Its answers take two seconds from now on; that is no line, and is found out. */
 TEST(a_broker_that_becomes_slower_is_not_taken_for_a_line_for_ever)
 {
