@@ -414,26 +414,29 @@ TEST(messages_arrive_once_and_in_order)
 
 TEST(at_most_a_window_is_with_the_broker)
 {
-    cleanup(world_free_p) struct world *world = world_up((struct mqtt_link_options){0});
+    enum {
+        FEW = 16
+    }; /* their bytes fit into the narrowest window that a slow broker is given (link_window.h) */
+    cleanup(world_free_p) struct world *world = world_up((struct mqtt_link_options){.window = FEW});
     world->broker.acknowledges = false;
-    publish_many(world, 3 * WINDOW);
-    UNTIL(&world->rig, world->broker.publishes == WINDOW);
-    for (unsigned acknowledged = 0; acknowledged < 3 * WINDOW;) {
+    publish_many(world, 3 * FEW);
+    UNTIL(&world->rig, world->broker.publishes == FEW);
+    for (unsigned acknowledged = 0; acknowledged < 3 * FEW;) {
         scripted_broker_acknowledge(&world->broker, 5);
         acknowledged += 5;
-        if (acknowledged > 2 * WINDOW) {
+        if (acknowledged > 2 * FEW) {
             scripted_broker_acknowledge(&world->broker, world->broker.unacknowledged_count);
-            acknowledged = 3 * WINDOW;
+            acknowledged = 3 * FEW;
             break;
         }
-        unsigned expected = WINDOW + acknowledged;
+        unsigned expected = FEW + acknowledged;
         UNTIL(&world->rig, world->broker.publishes == expected);
     }
-    UNTIL(&world->rig, world->done_count == 3 * WINDOW || world->broker.unacknowledged_count);
+    UNTIL(&world->rig, world->done_count == 3 * FEW || world->broker.unacknowledged_count);
     scripted_broker_acknowledge(&world->broker, world->broker.unacknowledged_count);
     world->broker.acknowledges = true;
-    UNTIL(&world->rig, world->done_count == 3 * WINDOW);
-    CHECK_INT(world->broker.unacknowledged_most, WINDOW);
+    UNTIL(&world->rig, world->done_count == 3 * FEW);
+    CHECK_INT(world->broker.unacknowledged_most, FEW);
 }
 
 TEST(a_broker_that_takes_less_gets_less)
