@@ -222,7 +222,7 @@ static bool identify(struct http_peer *peer)
         return false;
     cleanup_free char *client = str_printf("http %s", conn_peer(peer->conn));
     peer->asker.principal = peer->principal;
-    peer->asker.publisher = publisher_new(client, strlen(client), name);
+    peer->asker.publisher = publisher_new(client, strlen(client), principal_proven_name(peer->principal));
     peer->asker.origin = bus_new_origin(peer->server->bus);
     return true;
 }

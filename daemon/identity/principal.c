@@ -90,6 +90,20 @@ struct principal *principal_new_pairing(const char *serial)
     return principal;
 }
 
+const char *principal_proven_name(const struct principal *principal)
+{
+    const char *name = principal->name;
+    switch (principal->kind) {
+    case PRINCIPAL_KEY: return name;
+    case PRINCIPAL_CERTIFICATE:
+    case PRINCIPAL_PLUGIN:
+        return strncmp(name, "psk:", 4) != 0 && strncmp(name, "pair:", 5) != 0 ? name : NULL;
+    case PRINCIPAL_OPEN:
+    case PRINCIPAL_CONTROL: break;
+    }
+    return NULL;
+}
+
 static char **split(const char *filters)
 {
     size_t count = 0;
@@ -164,11 +178,15 @@ static bool begins_with(const char *topic, size_t len, const char *prefix)
     return len >= n && memcmp(topic, prefix, n) == 0;
 }
 
-/* What no policy opens: commands and their answers, what hooks are asked and answer, and what only the house says. */
+/* What no policy opens: commands and their answers, what hooks are asked and answer, what plugins are told (passwords may be in
+ * their settings) and say, answers on their way to REST, and what only the house says. */
 static bool is_of_the_house(enum policy_action action, const char *topic, size_t len)
 {
-    if (begins_with(topic, len, "$gatehouse/ctl/") || begins_with(topic, len, "$gatehouse/provisioning/"))
-        return true;
+    static const char *const closed[] = {"$gatehouse/ctl/", "$gatehouse/provisioning/", "$gatehouse/plugins/",
+                                         "$gatehouse/rest/"};
+    for (size_t i = 0; i < array_size(closed); i++)
+        if (begins_with(topic, len, closed[i]))
+            return true;
     return (action == POLICY_PUBLISH || action == POLICY_RETAIN) &&
            (is_answer(topic, len) || begins_with(topic, len, "$gatehouse/status/") ||
             begins_with(topic, len, "$aws/events/"));

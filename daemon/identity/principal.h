@@ -79,7 +79,11 @@ struct principal *principal_ref(struct principal *principal);
 struct principal *principal_unref(struct principal *principal);
 define_cleanup(struct principal *, principal_unref)
 
+/* The name by which his messages are known to be his (publisher.principal); NULL: he has proven none. "psk:…" and "pair:…" are
+ * names that keys prove: a thing or a certificate that is called so has none. */
+const char *principal_proven_name(const struct principal *principal);
+
 /* For POLICY_SUBSCRIBE the topic is a filter: allowed if one listed filter covers it. Topics of the house
- * ($gatehouse/ctl/#, $gatehouse/status/# to publish on) are for those who may do everything. */
+ * ($gatehouse/ctl/#, $gatehouse/plugins/#, $gatehouse/status/# to publish on, …) are opened by no policy. */
 bool policy_allows(const struct principal *principal, enum policy_action action, const char *topic,
                    size_t len);

@@ -244,12 +244,9 @@ static int refuse_publish(struct peer *peer, const struct wire_packet *packet, u
 /* Made with the first message; who only listens has none. */
 static struct publisher *publisher_of(struct peer *peer)
 {
-    const struct principal *principal = peer->principal;
-    bool proven = principal->kind == PRINCIPAL_CERTIFICATE || principal->kind == PRINCIPAL_KEY ||
-                  principal->kind == PRINCIPAL_PLUGIN;
     const struct map_key *id = &peer->session->key;
     if (!peer->publisher)
-        peer->publisher = publisher_new(id->text, id->len, proven ? principal->name : NULL);
+        peer->publisher = publisher_new(id->text, id->len, principal_proven_name(peer->principal));
     return peer->publisher;
 }
 

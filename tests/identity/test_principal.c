@@ -104,6 +104,36 @@ TEST(no_policy_lets_a_device_answer_in_place_of_who_provisions)
     CHECK(!policy_allows(device, POLICY_RECEIVE, question, strlen(question)));
 }
 
+TEST(no_policy_makes_a_device_an_operator_of_plugins)
+{
+    struct principal_permit permit = {.allows = allow_everything, .done = permit_done};
+    cleanup(principal_unref_p) struct principal *device = principal_new_registered("00ff", "press", &permit);
+    static const char config[] = "$gatehouse/plugins/threshold/config";
+    CHECK(!may_publish(device, config));
+    CHECK(!may_subscribe(device, config));
+    CHECK(!policy_allows(device, POLICY_RECEIVE, config, strlen(config)));
+    CHECK(!may_publish(device, "$gatehouse/plugins/influx/delivered/plant"));
+    CHECK(!may_publish(device, "$gatehouse/rest/answer/0123"));
+    CHECK(may_publish(device, "$gatehouse/streams/x/append"));
+}
+
+TEST(a_name_that_keys_prove_is_proven_by_nothing_else)
+{
+    struct principal_permit permit = {.allows = allow_everything, .done = permit_done};
+    cleanup(principal_unref_p) struct principal *key = principal_new_paired("A7", "press-7");
+    cleanup(principal_unref_p) struct principal *pairing = principal_new_pairing("A7");
+    cleanup(principal_unref_p) struct principal *node = principal_new_node("press-7");
+    cleanup(principal_unref_p) struct principal *false_key = principal_new_node("psk:A7");
+    cleanup(principal_unref_p) struct principal *thing = principal_new_registered("0f", "pair:A7", &permit);
+    cleanup(principal_unref_p) struct principal *open = principal_new_unlimited(PRINCIPAL_OPEN, "anybody");
+    CHECK_STR(principal_proven_name(key), "psk:A7");
+    CHECK_STR(principal_proven_name(pairing), "pair:A7");
+    CHECK_STR(principal_proven_name(node), "press-7");
+    CHECK(!principal_proven_name(false_key));
+    CHECK(!principal_proven_name(thing));
+    CHECK(!principal_proven_name(open));
+}
+
 TEST(an_open_principal_may_do_everything)
 {
     cleanup(principal_unref_p) struct principal *open = principal_new_unlimited(PRINCIPAL_OPEN, "anybody");
