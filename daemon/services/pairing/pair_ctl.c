@@ -116,6 +116,40 @@ static void reply_window(const struct question *q, const struct pair_job *job)
     arena_done(&arena);
 }
 
+/* Another serial whose code is to make it that thing. */
+static const struct pair_window *rival(const struct pairing *pairing, const char *serial, const char *thing)
+{
+    list_for_each (link, &pairing->windows) {
+        const struct pair_window *window = list_entry(link, struct pair_window, link);
+        if (strcmp(window->thing, thing) == 0 && strcmp(window->serial, serial) != 0)
+            return window;
+    }
+    return NULL;
+}
+
+/* What a code may not be typed for; asked again when it has become a key, for a node may have been revoked meanwhile. */
+static bool judge(const struct question *q, const char *serial, const char *thing)
+{
+    const struct pairing *pairing = q->pairing;
+    const struct pair_node *node = pair_node_get(pairing, serial);
+    const struct pair_node *named = pair_node_of_thing(pairing, thing);
+    const struct pair_window *other = rival(pairing, serial, thing);
+    if (!pairing->port)
+        refuse(q, 409, "there is no listener for nodes: expected one with mqtts+psk://HOST:PORT");
+    else if (node && !pair_node_may_be_paired(node))
+        refuse(q, 409, "%s is %s already: gatehouse node re-pair %s allows it to be paired again", serial,
+               node->row.revoked ? "revoked" : "paired", serial);
+    else if (node && node->row.generation && strcmp(node->row.thing, thing) != 0)
+        refuse(q, 409, "%s is %s and stays it", serial, node->row.thing);
+    else if (named && strcmp(named->row.serial, serial) != 0)
+        refuse(q, 409, "%s is the name of node %s", thing, named->row.serial);
+    else if (other)
+        refuse(q, 409, "%s is to be the name of %s, whose code waits", thing, other->serial);
+    else
+        return true;
+    return false;
+}
+
 static void on_job_done(struct work *work)
 {
     struct pair_job *job = container_of(work, struct pair_job, work);
@@ -126,7 +160,7 @@ static void on_job_done(struct work *work)
         refuse(&q, 500, "the code could not be made a key: there is no memory for it");
     } else if (!pair_window_get(pairing, job->serial) && pairing->window_count == PAIR_WINDOWS_MAX) {
         refuse(&q, 429, "%d codes wait for their nodes already", PAIR_WINDOWS_MAX);
-    } else {
+    } else if (judge(&q, job->serial, job->thing)) {
         (void)pair_window_open(pairing, job->serial, job->thing, job->key);
         pair_asking_forget(pairing, job->serial);
         pair_note(pairing, who(&q), "node/code", job->serial, "");
@@ -136,26 +170,6 @@ static void on_job_done(struct work *work)
     (void)msg_unref(job->request);
     explicit_bzero(job, sizeof *job);
     free(job);
-}
-
-/* What a code may not be typed for. */
-static bool judge(struct question *q, const char *serial, const char *thing)
-{
-    struct pairing *pairing = q->pairing;
-    const struct pair_node *node = pair_node_get(pairing, serial);
-    const struct pair_node *named = pair_node_of_thing(pairing, thing);
-    if (!pairing->port)
-        refuse(q, 409, "there is no listener for nodes: expected one with mqtts+psk://HOST:PORT");
-    else if (node && !pair_node_may_be_paired(node))
-        refuse(q, 409, "%s is %s already: gatehouse node re-pair %s allows it to be paired again", serial,
-               node->row.revoked ? "revoked" : "paired", serial);
-    else if (node && node->row.generation && strcmp(node->row.thing, thing) != 0)
-        refuse(q, 409, "%s is %s and stays it", serial, node->row.thing);
-    else if (named && strcmp(named->row.serial, serial) != 0)
-        refuse(q, 409, "%s is the name of node %s", thing, named->row.serial);
-    else
-        return true;
-    return false;
 }
 
 static bool is_thing_name(const char *name)
