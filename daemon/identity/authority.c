@@ -12,8 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Files are written beside their place and moved there, keys first: a power cut leaves a certificate without its key never,
- * a key without its certificate perhaps, and then both are made anew. */
+/* Files are written beside their place and moved there. A certificate and its key are both beside before the first is moved,
+ * the key: a power cut leaves both as they were, or a key in its place and its certificate beside, which is moved at the next
+ * start. */
 
 enum {
     NAMES_MAX = 64,
@@ -63,17 +64,71 @@ static int write_all(int fd, const char *text)
     return fsync(fd) < 0 ? -errno : 0;
 }
 
-static int write_file(const char *path, const char *text, mode_t mode, char **why)
+static char *beside_of(const char *path)
 {
-    cleanup_free char *beside = str_printf("%s.new", path);
+    return str_printf("%s.new", path);
+}
+
+static int cannot_write(const char *path, int r, char **why)
+{
+    *why = str_printf("%s: cannot be written: %s", path, strerror(-r));
+    return r;
+}
+
+static int write_beside(const char *path, const char *text, mode_t mode, char **why)
+{
+    cleanup_free char *beside = beside_of(path);
     (void)unlink(beside);
     cleanup(fd_close_p) int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     int r = fd < 0 ? -errno : write_all(fd, text);
-    if (r >= 0 && rename(beside, path) < 0)
-        r = -errno;
-    if (r < 0)
-        *why = str_printf("%s: cannot be written: %s", path, strerror(-r));
-    return r;
+    return r < 0 ? cannot_write(path, r, why) : 0;
+}
+
+static int move(const char *path, char **why)
+{
+    cleanup_free char *beside = beside_of(path);
+    return rename(beside, path) < 0 ? cannot_write(path, -errno, why) : 0;
+}
+
+static int write_file(const char *path, const char *text, mode_t mode, char **why)
+{
+    int r = write_beside(path, text, mode, why);
+    return r < 0 ? r : move(path, why);
+}
+
+/* What was moved is on disk. */
+static int sync_folder(const struct authority *authority, char **why)
+{
+    cleanup(fd_close_p) int fd = open(authority->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? cannot_write(authority->folder, -errno, why) : 0;
+}
+
+static int write_pair(const struct authority *authority, const char *key, const char *certificate,
+                      const struct x509_issued *issued, char **why)
+{
+    cleanup_free char *late = beside_of(certificate);
+    (void)unlink(late); /* first, or it would be taken for this key's */
+    int r = write_beside(key, issued->key_pem, 0600, why);
+    if (r >= 0)
+        r = write_beside(certificate, issued->pem, 0644, why);
+    if (r >= 0)
+        r = sync_folder(authority, why);
+    if (r >= 0)
+        r = move(key, why);
+    if (r >= 0)
+        r = sync_folder(authority, why);
+    if (r >= 0)
+        r = move(certificate, why);
+    return r < 0 ? r : sync_folder(authority, why);
+}
+
+/* After a power cut: a certificate beside its place whose key is in its place. */
+static int finish_pair(const char *key, const char *certificate, char **why)
+{
+    cleanup_free char *key_beside = beside_of(key), *late = beside_of(certificate);
+    if (access(late, F_OK) < 0)
+        return 0;
+    return access(key_beside, F_OK) == 0 || access(key, F_OK) < 0 ? 0 : move(certificate, why);
 }
 
 /* ---- names ---------------------------------------------------------------------------------------------------------------- */
@@ -150,9 +205,7 @@ static int make_ca(struct authority *authority, int64_t now_s, char **why)
     int r = x509_issue(&issued, NULL, &wish, why);
     if (r < 0)
         return r;
-    r = write_file(authority->ca_key, issued.key_pem, 0600, why);
-    if (r >= 0)
-        r = write_file(authority->ca, issued.pem, 0644, why);
+    r = write_pair(authority, authority->ca_key, authority->ca, &issued, why);
     if (r >= 0)
         log_notice("%s: made, a certificate authority of this gateway's own", authority->ca);
     x509_issued_done(&issued);
@@ -261,9 +314,7 @@ static int make_server(struct authority *authority, int64_t now_s, char **why)
     int r = x509_issue(&issued, authority->signer, &wish, why);
     if (r < 0)
         return r;
-    r = write_file(authority->server_key, issued.key_pem, 0600, why);
-    if (r >= 0)
-        r = write_file(authority->server, issued.pem, 0644, why);
+    r = write_pair(authority, authority->server_key, authority->server, &issued, why);
     if (r >= 0)
         log_notice("%s: made, for %zu names and addresses", authority->server, authority->count);
     x509_issued_done(&issued);
@@ -294,7 +345,11 @@ int authority_open(struct authority **ret, const struct authority_options *optio
         *why = str_printf("%s: %s", authority->folder, strerror(errno));
         return -errno;
     }
-    int r = access(authority->ca, F_OK) == 0 ? 0 : make_ca(authority, now_s, why);
+    int r = finish_pair(authority->ca_key, authority->ca, why);
+    if (r >= 0)
+        r = finish_pair(authority->server_key, authority->server, why);
+    if (r >= 0 && access(authority->ca, F_OK) < 0)
+        r = make_ca(authority, now_s, why);
     if (r >= 0)
         r = take_ca(authority, why);
     if (r >= 0)

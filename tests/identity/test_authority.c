@@ -218,6 +218,49 @@ TEST(after_a_rotation_the_old_authority_lies_beside_and_the_new_one_signs)
     (void)authority_close(authority);
 }
 
+static void put_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    (void)close(fd);
+}
+
+static void check_opens_as(const char *folder, const char *id)
+{
+    struct authority *authority = open_in(folder, "gw.example", NOW);
+    CHECK_STR(authority_id(authority), id);
+    (void)authority_close(authority);
+}
+
+TEST(a_power_cut_in_a_rotation_leaves_the_old_pair_or_the_new_one)
+{
+    cleanup(folder_free_p) char *parent = folder_new();
+    cleanup_free char *folder = str_printf("%s/identity", parent);
+    cleanup_free char *pem = str_printf("%s/ca.pem", folder), *pem_new = str_printf("%s/ca.pem.new", folder);
+    cleanup_free char *key_new = str_printf("%s/ca.key.new", folder);
+    struct authority *authority = open_in(folder, "gw.example", NOW);
+    cleanup_free char *before = slurp(pem);
+    char *why = NULL;
+    CHECK_INT(authority_rotate(authority, NOW, &why), 0);
+    cleanup_free char *id = str_copy(authority_id(authority));
+    (void)authority_close(authority);
+    /* The key has been moved, its certificate not yet. */
+    CHECK_INT(rename(pem, pem_new), 0);
+    put_file(pem, before);
+    check_opens_as(folder, id);
+    CHECK(access(pem_new, F_OK) < 0);
+    /* Both are beside: nothing has been moved. */
+    put_file(key_new, "half a k");
+    put_file(pem_new, "half a c");
+    check_opens_as(folder, id);
+    /* And nothing of that is in the way of the next rotation. */
+    authority = open_in(folder, "gw.example", NOW);
+    CHECK_INT(authority_rotate(authority, NOW, &why), 0);
+    cleanup_free char *next = str_copy(authority_id(authority));
+    (void)authority_close(authority);
+    check_opens_as(folder, next);
+}
+
 TEST(what_is_no_authority_is_not_taken_for_one)
 {
     cleanup(folder_free_p) char *parent = folder_new();
