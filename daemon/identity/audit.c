@@ -2,6 +2,7 @@
 
 #include "base/json_write.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -9,10 +10,14 @@
 
 enum { MINUTE_MS = 60 * 1000, TRIM_EVERY = 200, SHOWN_MAX = 256 };
 
+enum { PARTS = 4 };
+
 /* A refusal of this minute. */
 struct repeated {
-    struct map_key key; /* who, what, object and reason, with U+0001 between them */
-    uint64_t more;      /* since it was written */
+    struct map_key
+        key; /* who, what, object and reason, with U+0001 between them, which may be in them, too */
+    uint16_t len[PARTS]; /* of each */
+    uint64_t more;       /* since it was written */
 };
 
 struct audit {
@@ -68,16 +73,22 @@ static void done_entry(struct work *work)
     free(entry);
 }
 
+/* How much of it is kept, in whole characters: strangers choose their names and topics. */
+static size_t shown(const char *text)
+{
+    return utf8_cut(text, strlen(text), SHOWN_MAX);
+}
+
 static void write_entry(struct audit *audit, const char *who, const char *what, const char *object,
                         const char *reason, uint64_t count)
 {
     struct entry *entry = mem_new(struct entry);
     entry->work = (struct work){.run = run_entry, .done = done_entry};
     entry->at = loop_wall(audit->loop);
-    entry->who = str_copy_n(who, strnlen(who, SHOWN_MAX));
+    entry->who = str_copy_n(who, shown(who));
     entry->what = str_copy(what);
-    entry->object = str_copy_n(object, strnlen(object, SHOWN_MAX));
-    entry->reason = str_copy_n(reason, strnlen(reason, SHOWN_MAX));
+    entry->object = str_copy_n(object, shown(object));
+    entry->reason = str_copy_n(reason, shown(reason));
     entry->count = count;
     entry->trim = ++audit->since_trim == TRIM_EVERY;
     if (entry->trim)
@@ -99,22 +110,15 @@ static void forget(struct repeated *repeated)
     free(repeated);
 }
 
-static const char *part(const char **at)
-{
-    const char *start = *at, *end = strchr(start, '\1');
-    *at = end ? end + 1 : start + strlen(start);
-    return start;
-}
-
 static void say_repeated(struct audit *audit, const struct repeated *repeated)
 {
-    cleanup_free char *text = str_copy(repeated->key.text);
-    const char *at = text;
-    const char *who = part(&at), *what = part(&at), *object = part(&at), *reason = part(&at);
-    for (char *c = text; *c; c++)
-        if (*c == '\1')
-            *c = '\0';
-    write_entry(audit, who, what, object, reason, repeated->more);
+    char *parts[PARTS];
+    const char *at = repeated->key.text;
+    for (size_t i = 0; i < PARTS; at += repeated->len[i++] + 1)
+        parts[i] = str_copy_n(at, repeated->len[i]);
+    write_entry(audit, parts[0], parts[1], parts[2], parts[3], repeated->more);
+    for (size_t i = 0; i < PARTS; i++)
+        free(parts[i]);
 }
 
 static void on_minute(struct timer *timer)
@@ -138,8 +142,9 @@ void audit_refused(struct audit *audit, const char *who, const char *what, const
 {
     if (!audit)
         return;
+    const size_t len[PARTS] = {shown(who), strlen(what), shown(object), shown(reason)};
     cleanup_free char *text =
-        str_printf("%.*s\1%s\1%.*s\1%.*s", SHOWN_MAX, who, what, SHOWN_MAX, object, SHOWN_MAX, reason);
+        str_printf("%.*s\1%s\1%.*s\1%.*s", (int)len[0], who, what, (int)len[2], object, (int)len[3], reason);
     struct map_key *key = map_get(&audit->repeated, text, strlen(text));
     if (key) {
         container_of(key, struct repeated, key)->more++;
@@ -152,6 +157,8 @@ void audit_refused(struct audit *audit, const char *who, const char *what, const
         return;
     }
     struct repeated *repeated = mem_new(struct repeated);
+    for (size_t i = 0; i < PARTS; i++)
+        repeated->len[i] = (uint16_t)len[i];
     repeated->key.len = (uint32_t)strlen(text);
     repeated->key.text = steal(text);
     map_put(&audit->repeated, &repeated->key);

@@ -2,6 +2,7 @@
 #include "identity/admission.h"
 #include "identity/authority.h"
 
+#include "base/utf8.h"
 #include "rig/rig.h"
 #include "store/folder.h"
 
@@ -285,6 +286,27 @@ TEST(changes_and_refusals_are_in_the_audit_log_and_repetitions_are_counted)
     cleanup_free char *later = audited(&scene, "refused/", 0);
     CHECK_INT((int64_t)rows_in(later), 2);
     CHECK(strstr(later, "\"reason\":\"not authorized\",\"count\":4"));
+    scene_done(&scene);
+}
+
+TEST(what_strangers_call_themselves_stays_one_column_of_whole_characters)
+{
+    struct scene scene = scene_new();
+    char name[300];
+    memset(name, 'a', 255);
+    memcpy(name + 255, "\xc3\xa9tude", 7);
+    for (int i = 0; i < 2; i++) {
+        audit_refused(scene.audit, "press", "refused/connect", "a\1b\1c", "not registered");
+        audit_refused(scene.audit, "press", "refused/publish", name, "not authorized");
+    }
+    rig_wait(scene.rig, 61000);
+    cleanup_free char *all = audited(&scene, "refused/", 0);
+    CHECK_INT((int64_t)rows_in(all), 4);
+    const char *repeated =
+        strstr(all, "\"object\":\"a\\u0001b\\u0001c\",\"reason\":\"not registered\",\"count\":1");
+    CHECK(repeated && strstr(repeated + 1, "a\\u0001b\\u0001c\",\"reason\":\"not registered\",\"count\":1"));
+    CHECK(strstr(all, "aaa\",\"reason\":\"not authorized\""));
+    CHECK(utf8_is_valid(all, strlen(all)));
     scene_done(&scene);
 }
 
