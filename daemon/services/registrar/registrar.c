@@ -112,11 +112,21 @@ static void on_request(struct subscriber *subscriber, struct msg *msg, const str
 
 /* ---- life ------------------------------------------------------------------------------------------------------------------ */
 
+/* Writing the list takes the disk's time: not for each device that is provisioned. */
+static bool concerns_list(const struct registrar *registrar, const struct registry_change *change)
+{
+    if (change->kind != REGISTRY_PRINCIPAL || change->event != REGISTRY_UPDATED || !registrar->authority)
+        return false;
+    const struct registry_principal *principal = change->object;
+    return principal->ca && strcmp(principal->ca, authority_id(registrar->authority)) == 0 &&
+           (principal->status == REGISTRY_REVOKED || !registrar->nobody_revoked);
+}
+
 static void on_changed(struct registry_watcher *watcher, const struct registry_change *change)
 {
     struct registrar *registrar = container_of(watcher, struct registrar, watcher);
     registrar_say_event(registrar, change);
-    if (change->kind == REGISTRY_PRINCIPAL && change->event == REGISTRY_UPDATED && registrar->authority)
+    if (concerns_list(registrar, change))
         loop_at(bus_loop(registrar->bus), LOOP_HAND_OVER, &registrar->crl);
 }
 

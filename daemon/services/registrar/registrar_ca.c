@@ -168,22 +168,23 @@ static void on_issue(struct asked *asked)
 void registrar_write_crl(struct task *task)
 {
     struct registrar *registrar = container_of(task, struct registrar, crl);
-    struct registry_principal *page[PAGE];
+    size_t all_count = registry_count(registrar->registry, REGISTRY_PRINCIPAL), count = 0;
+    struct registry_principal **all = mem_new_bytes((all_count + 1) * sizeof *all);
     struct x509_revoked *revoked = mem_new_bytes(REVOKED_MAX * sizeof *revoked);
-    size_t count = 0;
-    const char *after = NULL, *own = authority_id(registrar->authority);
-    for (size_t n; (n = registry_principals(registrar->registry, after, page, PAGE)) > 0;
-         after = page[n - 1]->key.text)
-        for (size_t i = 0; i < n && count < REVOKED_MAX; i++)
-            if (page[i]->status == REGISTRY_REVOKED && page[i]->serial && page[i]->ca &&
-                strcmp(page[i]->ca, own) == 0)
-                revoked[count++] = (struct x509_revoked){page[i]->serial, page[i]->modified_ms / 1000};
+    const char *own = authority_id(registrar->authority);
+    all_count = registry_principals(registrar->registry, NULL, all, all_count);
+    for (size_t i = 0; i < all_count && count < REVOKED_MAX; i++)
+        if (all[i]->status == REGISTRY_REVOKED && all[i]->serial && all[i]->ca &&
+            strcmp(all[i]->ca, own) == 0)
+            revoked[count++] = (struct x509_revoked){all[i]->serial, all[i]->modified_ms / 1000};
+    registrar->nobody_revoked = !count;
     char *why = NULL;
     if (authority_write_crl(registrar->authority, revoked, count, registry_now(registrar->registry) / 1000,
                             &why) < 0)
         log_error("the list of revoked certificates: %s", why);
     free(why);
     free(revoked);
+    free(all);
 }
 
 /* ---- authorities of others ----------------------------------------------------------------------------------------------------- */

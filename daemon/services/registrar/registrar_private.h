@@ -16,7 +16,8 @@ struct registrar {
     struct subscription subscriptions[10];
     size_t subscription_count;
     struct registry_watcher watcher;
-    struct task crl; /* written once a turn */
+    struct task crl;     /* written once a turn */
+    bool nobody_revoked; /* as the list of revoked certificates was written last */
 };
 
 /* One request: what came, and what is to be answered. It lives until its answer is said. */
