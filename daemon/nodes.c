@@ -73,16 +73,27 @@ static const char node_policy[] =
     "\"arn:aws:iot:*:*:topic/gh/nodes/${iot:Connection.Thing.ThingName}/*\","
     "\"arn:aws:iot:*:*:topic/$aws/things/${iot:Connection.Thing.ThingName}/*\"]}]}";
 
+/* What a node says of itself is any printable text; what an attribute cannot have becomes '_'. */
+static char *as_value(const char *text)
+{
+    char *value = str_copy(text);
+    for (char *c = value; *c; c++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,@/:#=[]-", *c))
+            *c = '_';
+    return value;
+}
+
 /* The thing with what the node has said of itself, which may be nothing. */
 static int put_thing(struct registry *registry, const char *serial, const char *thing, const char *model,
                      const char *firmware, const struct registry_by *by)
 {
     struct registry_attribute attributes[3];
     size_t count = 0;
-    if (*firmware)
-        attributes[count++] = (struct registry_attribute){"fw", firmware};
-    if (*model)
-        attributes[count++] = (struct registry_attribute){"model", model};
+    cleanup_free char *fw = as_value(firmware), *kind = as_value(model);
+    if (*fw)
+        attributes[count++] = (struct registry_attribute){"fw", fw};
+    if (*kind)
+        attributes[count++] = (struct registry_attribute){"model", kind};
     attributes[count++] = (struct registry_attribute){"serial", serial};
     const char *const searchable[] = {"serial", "model", "fw"};
     int r = registry_type(registry, node_type)
@@ -126,8 +137,12 @@ static void on_paired(void *ctx, const char *serial, const char *thing, const ch
     struct house *house = ctx;
     const struct registry_by by = {.who = "pairing"};
     int r = put_thing(house->registry, serial, thing, model, firmware, &by);
-    if (!r)
-        r = put_principal(house->registry, serial, thing, &by);
+    if (r)
+        log_warning("node %s: the registry does not take what it says of itself: %s", serial,
+                    registry_why(house->registry));
+    if (!registry_thing(house->registry, thing))
+        return;
+    r = put_principal(house->registry, serial, thing, &by); /* whatever it says: who it is has to be known */
     if (r)
         log_warning("node %s: the registry does not take it: %s", serial, registry_why(house->registry));
 }
