@@ -192,6 +192,15 @@ static bool is_of_the_house(enum policy_action action, const char *topic, size_t
             begins_with(topic, len, "$aws/events/"));
 }
 
+bool principal_may_be_answered(const struct principal *principal, const char *topic, size_t len)
+{
+    static const char from_cloud[] =
+        "$gatehouse/cloud/+/receive/#"; /* what is not from anybody is the cloud's */
+    return principal->everything || principal->kind == PRINCIPAL_PLUGIN ||
+           !(is_of_the_house(POLICY_PUBLISH, topic, len) ||
+             topic_matches(from_cloud, sizeof from_cloud - 1, topic, len));
+}
+
 bool policy_allows(const struct principal *principal, enum policy_action action, const char *topic,
                    size_t len)
 {

@@ -87,3 +87,6 @@ const char *principal_proven_name(const struct principal *principal);
  * ($gatehouse/ctl/#, $gatehouse/plugins/#, $gatehouse/status/# to publish on, …) are opened by no policy. */
 bool policy_allows(const struct principal *principal, enum policy_action action, const char *topic,
                    size_t len);
+/* May a request of his have that Response Topic? The house answers there in its own name, so it must be no topic on which the
+ * house alone speaks. */
+bool principal_may_be_answered(const struct principal *principal, const char *topic, size_t len);

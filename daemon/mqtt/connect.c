@@ -358,6 +358,11 @@ static uint8_t judge_will(const struct peer *peer, const struct wire_will *will,
     *why = "may not publish on the topic of its will";
     if (!policy_allows(peer->principal, POLICY_PUBLISH, will->topic.text, will->topic.len))
         return WIRE_NOT_AUTHORIZED;
+    struct wire_text answer = will->props.response_topic;
+    *why = "may not be answered on the response topic of its will";
+    if (wire_has(&will->props, WIRE_RESPONSE_TOPIC) &&
+        !principal_may_be_answered(peer->principal, answer.text, answer.len))
+        return WIRE_NOT_AUTHORIZED;
     *why = "the topic of its will is too long or has too many levels";
     if (peer_topic_is_too_large(peer, will->topic))
         return WIRE_TOPIC_INVALID;

@@ -217,6 +217,13 @@ static uint8_t judge(struct peer *peer, const struct wire_packet *packet, struct
         peer_note_refusal(peer, "refused/retain", topic, *why);
         return WIRE_NOT_AUTHORIZED;
     }
+    struct wire_text answer = packet->props.response_topic;
+    if (wire_has(&packet->props, WIRE_RESPONSE_TOPIC) &&
+        !principal_may_be_answered(peer->principal, answer.text, answer.len)) {
+        *why = "not authorized to be answered there";
+        peer_note_refusal(peer, "refused/answer", answer, *why);
+        return WIRE_NOT_AUTHORIZED;
+    }
     *why = "the topic is too long or has too many levels";
     if (peer_topic_is_too_large(peer, topic))
         return WIRE_TOPIC_INVALID;

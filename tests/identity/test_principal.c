@@ -117,6 +117,29 @@ TEST(no_policy_makes_a_device_an_operator_of_plugins)
     CHECK(may_publish(device, "$gatehouse/streams/x/append"));
 }
 
+static bool may_be_answered(const struct principal *principal, const char *topic)
+{
+    return principal_may_be_answered(principal, topic, strlen(topic));
+}
+
+TEST(nobody_makes_the_house_speak_where_it_speaks_alone_by_asking_for_an_answer_there)
+{
+    struct principal_permit permit = {.allows = allow_everything, .done = permit_done};
+    cleanup(principal_unref_p) struct principal *device = principal_new_registered("00ff", "press", &permit);
+    cleanup(principal_unref_p) struct principal *node = principal_new_node("press-7");
+    cleanup(principal_unref_p) struct principal *open = principal_new_unlimited(PRINCIPAL_OPEN, "anybody");
+    static const char *const closed[] = {
+        "$gatehouse/ctl/ca/rotate", "$gatehouse/status/gateway", "$aws/things/other/shadow/update/accepted",
+        "$gatehouse/cloud/aws/receive/$aws/things/other/shadow/get/accepted"};
+    for (size_t i = 0; i < array_size(closed); i++) {
+        CHECK(!may_be_answered(device, closed[i]));
+        CHECK(!may_be_answered(node, closed[i]));
+        CHECK(may_be_answered(open, closed[i]));
+    }
+    CHECK(may_be_answered(device, "answers/press"));
+    CHECK(may_be_answered(node, "cmd/press-7/answer"));
+}
+
 TEST(a_name_that_keys_prove_is_proven_by_nothing_else)
 {
     struct principal_permit permit = {.allows = allow_everything, .done = permit_done};
