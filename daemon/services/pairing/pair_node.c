@@ -295,7 +295,9 @@ static void on_rotating(struct pair_node *node, struct pair_wait *wait, int r)
 
 bool pair_node_rotate(struct pair_node *node, struct msg *request)
 {
-    if (!pair_node_make_next(node))
+    /* One that is under way goes on. A node has room for two keys: a third would take the place of the one that it uses, and
+     * beside it would be one that nobody knows here any more. */
+    if (!node->row.next_generation && !pair_node_make_next(node))
         return false;
     pair_node_save(node, pair_wait_new(on_rotating, request));
     return true;

@@ -477,8 +477,7 @@ TEST(both_keys_are_good_until_the_new_one_is_used)
     pair(&scene);
     (void)ask(&scene, "node/rotate", "{\"name\":\"press-7\"}");
     CHECK_INT(scene.nexts, 0); /* it is not here */
-    CHECK(knows(&scene, "n:A7:1"));
-    CHECK(knows(&scene, "n:A7:2"));
+    CHECK(knows(&scene, "n:A7:1") && knows(&scene, "n:A7:2"));
     say_as(&scene, "psk:A7", "gh/nodes/press-7/online", "1");
     CHECK_INT(scene.nexts, 1);
     CHECK(strstr(scene.got[1], "{\"gen\":2,\"id\":\"n:A7:2\",\"key\":\"") == scene.got[1]);
@@ -487,6 +486,8 @@ TEST(both_keys_are_good_until_the_new_one_is_used)
     say_as(&scene, "psk:A7", "gh/nodes/press-7/key/commit", "{\"gen\":2}");
     say_as(&scene, "psk:A7", "gh/nodes/press-7/online", "1");
     CHECK_INT(scene.nexts, 2);
+    (void)ask(&scene, "node/rotate", "{\"name\":\"press-7\"}"); /* it is under way: no third key */
+    CHECK(knows(&scene, "n:A7:1") && knows(&scene, "n:A7:2") && !knows(&scene, "n:A7:3"));
     CHECK(handshake(&scene, "n:A7:2"));
     CHECK(!knows(&scene, "n:A7:1"));
     CHECK_MESSAGE(scene.rig, "$gatehouse/status/pairing/A7", "\"state\":\"rotated\"");
