@@ -320,6 +320,8 @@ def rotate_and_revoke(suite):
             wait_for(lambda: gw.logged("TLS: n:A7:2: its identity is not known"), "and it does not come in again")
         check(os.path.getsize(node.keys) == 512, "it has kept its key: who forges an alert cannot make it forget")
         gw.cli("node", "revoke", "nobody", status=1)
+        answer = gw.ctl("cert/delete", b'{"id":"psk:A7","force":true}')
+        check(answer.get("code") == 409, f"what says that it is revoked stays: {answer}")
 
 
 def pair_again(suite):

@@ -181,6 +181,10 @@ static void on_delete(struct asked *asked)
 {
     const struct registry_principal *principal = find(asked);
     bool force = asked_bool(asked, "force", false);
+    /* Without its entry nothing would say that it may not come in. */
+    if (!asked->answered && principal->kind == REGISTRY_KEY)
+        asked_refuse(asked, 409, "%s is a node's, and stays: gatehouse node revoke %s takes its key away",
+                     principal->key.text, principal->key.text + strlen("psk:"));
     if (asked->answered)
         return;
     cleanup_free char *name = str_copy(principal->key.text);
