@@ -169,10 +169,21 @@ static bool filter_is_good(const char *filter, size_t len)
     return wire_filter_is_valid(filter, len) && !wire_filter_is_shared(filter, len, &name, &inner);
 }
 
+/* One of another kind has nothing to say; one without a kind is a fault of its own. */
+static bool is_silent(const struct config *config, const char *uplink)
+{
+    for (size_t i = 0; i < config->uplink_count; i++)
+        if (strcmp(config->uplinks[i].name, uplink) == 0)
+            return uplink_kind(config->uplinks[i].uri) & ~(unsigned)UPLINK_MQTT;
+    return false;
+}
+
 static void check_downlink(struct config *config, const struct config_downlink *downlink)
 {
     if (*downlink->uplink && !section_of(config, "uplink", downlink->uplink))
         fault(config, "downlink", downlink->name, "uplink", "the name of an [uplink]");
+    else if (is_silent(config, downlink->uplink))
+        fault(config, "downlink", downlink->name, "uplink", "the name of an [uplink] to mqtt:// or mqtts://");
     if (*downlink->filter && !filter_is_good(downlink->filter, strlen(downlink->filter)))
         fault(config, "downlink", downlink->name, "filter", "an MQTT topic filter, not a shared one");
     const char *expected = uplink_map_check(downlink->filter, downlink->topic);

@@ -38,6 +38,8 @@ static const struct {
     {"[uplink a]\nuri = mqtt://h\n[downlink d]\nuplink = b\nfilter = a/+/#\ntopic = x/${3}\n",
      {"gatehouse.conf:4: [downlink d] uplink: expected the name of an [uplink], found \"b\"",
       "gatehouse.conf:6: [downlink d] topic: expected no ${N} for which the filter has no wildcard, found \"x/${3}\""}},
+    {"[uplink a]\nuri = http://h/in\n[downlink d]\nuplink = a\nfilter = a/#\n",
+     {"gatehouse.conf:4: [downlink d] uplink: expected the name of an [uplink] to mqtt:// or mqtts://, found \"a\""}},
     /* sections */
     {"[gatway]\nname = a\n",
      {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME] or "

@@ -309,11 +309,20 @@ struct link_events uplink_link_events(const char *receive_prefix)
     return (struct link_events){on_up, on_down, on_probe, on_received, receive_prefix, on_off};
 }
 
+/* Filters outlive their link, and the next one may be of another kind. */
+static size_t ask_size(void)
+{
+    size_t size = sizeof(struct link_subscribe);
+    for (size_t i = 0; i < uplink_kind_count(); i++)
+        size = size_max(size, uplink_kinds[i]->subscribe_size);
+    return size;
+}
+
 void uplink_init_topics(struct uplink *uplink)
 {
     struct bus *bus = uplink->uplinks->bus;
     uplink->status_topic = str_printf(TOPIC_STATUS_CLOUD_FORMAT, uplink->name);
-    uplink_filters_init(&uplink->filters, uplink->link, uplink->name, on_settled);
+    uplink_filters_init(&uplink->filters, uplink->link, ask_size(), uplink->name, on_settled);
     uplink->sender.deliver = on_message;
     uplink->asker.deliver = on_wanted;
     cleanup_free char *filter = str_printf(TOPIC_CLOUD_PUBLISH_FORMAT, uplink->name, "#");

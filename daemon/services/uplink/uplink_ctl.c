@@ -71,11 +71,13 @@ static void command(struct uplinks *uplinks, const struct msg *msg, struct arena
     if (strcmp(msg->topic, TOPIC_CTL_UPLINK_CUT) == 0) {
         log_notice("uplink %s: cut on request", uplink->name);
         uplink->cut = true;
-        uplink_end(uplink, "cut on request");
+        if (uplink->link) /* else it is on the way, and will not connect */
+            uplink_end(uplink, "cut on request");
     } else if (uplink->state != UPLINK_UP) {
         log_notice("uplink %s: restored on request", uplink->name);
         uplink->cut = false;
-        uplink_begin(uplink);
+        if (!uplink->next) /* which connects when it has taken its place; the old one must go */
+            uplink_begin(uplink);
     }
     uplink_put(w, uplink);
 }
@@ -100,7 +102,7 @@ static void on_network_came(struct uplinks *uplinks)
 {
     for (size_t i = 0; i < uplinks->count; i++) {
         struct uplink *uplink = uplinks->all[i];
-        if (!uplink->link || uplink->cut || uplink->waits_for_time)
+        if (!uplink->link || uplink->next || uplink->cut || uplink->waits_for_time)
             continue;
         if (uplink->link->kind->network_came)
             uplink->link->kind->network_came(uplink->link);

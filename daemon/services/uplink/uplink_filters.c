@@ -123,7 +123,7 @@ static struct filter *filter_of(struct uplink_filters *all, const char *text, si
     struct map_key *key = map_get(&all->filters, text, len);
     if (key)
         return container_of(key, struct filter, key);
-    size_t size = offsetof(struct filter, ask) + all->link->kind->subscribe_size;
+    size_t size = offsetof(struct filter, ask) + all->ask_size;
     struct filter *filter = mem_new_bytes(size + len + 1);
     char *copy = (char *)filter + size;
     memcpy(copy, text, len);
@@ -245,6 +245,8 @@ static void consider_all(struct uplink_filters *all, bool start_over)
 
 void uplink_filters_up(struct uplink_filters *all)
 {
+    if (!all->link->kind->subscribe) /* what is wanted waits for a link of another kind */
+        return;
     all->is_up = true;
     consider_all(all, false);
     pump(all);
@@ -257,10 +259,10 @@ void uplink_filters_down(struct uplink_filters *all)
     consider_all(all, true);
 }
 
-void uplink_filters_init(struct uplink_filters *all, struct link *link, const char *name,
+void uplink_filters_init(struct uplink_filters *all, struct link *link, size_t ask_size, const char *name,
                          void (*settled)(struct uplink_filters *filters))
 {
-    *all = (struct uplink_filters){.link = link, .name = name, .settled = settled};
+    *all = (struct uplink_filters){.link = link, .ask_size = ask_size, .name = name, .settled = settled};
     list_init(&all->queue);
 }
 

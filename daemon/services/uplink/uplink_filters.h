@@ -25,8 +25,9 @@ enum {
 };
 
 struct uplink_filters {
-    struct link *link;
-    const char *name; /* the uplink's, for the log; not owned */
+    struct link *link; /* NULL: there is none now. Another one may be of another kind */
+    size_t ask_size;   /* of the largest kind's part of an ask */
+    const char *name;  /* the uplink's, for the log; not owned */
     /* Nothing is under way any more: what stands stands. */
     void (*settled)(struct uplink_filters *filters);
     struct map filters, users;
@@ -35,7 +36,8 @@ struct uplink_filters {
     bool is_up, changed;
 };
 
-void uplink_filters_init(struct uplink_filters *filters, struct link *link, const char *name,
+/* ask_size: the largest subscribe_size of all kinds that it may have. */
+void uplink_filters_init(struct uplink_filters *filters, struct link *link, size_t ask_size, const char *name,
                          void (*settled)(struct uplink_filters *filters));
 /* The link has been stopped and has nothing of it any more. */
 void uplink_filters_done(struct uplink_filters *filters);

@@ -133,6 +133,8 @@ static void on_swap(struct timer *timer)
         uplink->link = uplink->link->kind->free(uplink->link);
     uplink->link = steal(uplink->next);
     uplink->filters.link = uplink->link;
+    if (uplink->link && uplink->link->kind->subscribe)
+        bus_send_retained(uplink->uplinks->bus, &uplink->requests); /* what another kind could not ask for */
     if (uplink->link && !uplink->cut)
         uplink_begin(uplink);
 }

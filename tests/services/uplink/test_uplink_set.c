@@ -164,6 +164,17 @@ TEST(an_uplink_that_was_cut_stays_so_when_it_changes)
     CHECK_STR(scene->broker.client_id, "another");
 }
 
+TEST(an_uplink_that_is_restored_while_it_changes_connects_as_it_is_now)
+{
+    cleanup(scene_free_p) struct scene *scene = scene_up();
+    struct uplink_options changed = to(scene, "cloud");
+    changed.client_id = "another";
+    CHECK_INT(apply(scene, &changed, 1), 0);
+    (void)uplink_rig_ask(scene->rig, TOPIC_CTL_UPLINK_RESTORE, "{\"name\":\"cloud\"}");
+    UNTIL(&scene->rig->cloud, scene->broker.connects == 2 && uplink_rig_is(scene->rig, "up"));
+    CHECK_STR(scene->broker.client_id, "another");
+}
+
 /* ---- maps -------------------------------------------------------------------------------------------------------- */
 
 TEST(what_the_cloud_says_has_the_topic_that_a_map_gives_it)
@@ -185,6 +196,40 @@ TEST(what_the_cloud_says_has_the_topic_that_a_map_gives_it)
     uplinks_set_maps(scene->rig->uplinks, maps, 1);
     UNTIL(&scene->rig->cloud, scene->broker.unsubscribes == 1);
     CHECK(strstr(scene->broker.filters, "-cmd/# "));
+}
+
+TEST(maps_wait_while_their_uplink_is_of_a_kind_that_has_nothing_to_say)
+{
+    cleanup(scene_free_p) struct scene *scene = scene_up();
+    const struct uplink_map_options maps[] = {
+        {"a", "cloud", "cmd/a/#", "local/a/${1}"},
+        {"b", "cloud", "cmd/b/#", "local/b/${1}"},
+    };
+    uplinks_set_maps(scene->rig->uplinks, maps, 1);
+    UNTIL(&scene->rig->cloud, scene->broker.subscribes == 1);
+    const struct uplink_options posted = {.name = "cloud", .uri = "http://127.0.0.1:9/in"};
+    CHECK_INT(apply(scene, &posted, 1), 0);
+    UNTIL(&scene->rig->cloud, strstr(scene->rig->last, "http") && uplink_rig_is(scene->rig, "up"));
+    uplinks_set_maps(scene->rig->uplinks, maps, array_size(maps));
+    some_turns(scene);
+    const struct uplink_options again = to(scene, "cloud");
+    CHECK_INT(apply(scene, &again, 1), 0);
+    UNTIL(&scene->rig->cloud, scene->broker.subscribes == 3 && uplink_rig_is(scene->rig, "up"));
+    scripted_broker_publish(&scene->broker, "cmd/b/1", "x", 1, 1, false);
+    UNTIL(&scene->rig->cloud, strstr(scene->heard, "local/b/1=x"));
+}
+
+TEST(an_uplink_that_comes_back_has_its_maps_from_the_beginning)
+{
+    cleanup(scene_free_p) struct scene *scene = scene_up();
+    const struct uplink_map_options map = {"a", "cloud", "cmd/#", "local/${1}"};
+    CHECK_INT(apply(scene, NULL, 0), 0);
+    UNTIL(&scene->rig->cloud, scene->broker.disconnects == 1);
+    some_turns(scene);
+    const struct uplink_options again = to(scene, "cloud");
+    CHECK_INT(apply(scene, &again, 1), 0);
+    uplinks_set_maps(scene->rig->uplinks, &map, 1);
+    UNTIL(&scene->rig->cloud, scene->broker.subscribes == 1 && uplink_rig_is(scene->rig, "up"));
 }
 
 TEST(what_came_from_an_uplink_is_not_sent_back)
