@@ -407,6 +407,22 @@ static void deletion_run(struct work *work, void *db)
     work->r = stream_delete(db, container_of(work, struct deletion, work)->name);
 }
 
+/* It is not deleted, after all: everything goes on. */
+static void stay(struct stream *stream)
+{
+    struct streams *streams = stream->streams;
+    stream->deleting = false;
+    stream->deletion = NULL;
+    if (streams->closing)
+        return;
+    cleanup_free char *topic = str_printf(TOPIC_STREAM_APPEND_FORMAT, stream->name);
+    bus_subscribe_to(streams->bus, &stream->direct_subscription, &stream->direct, topic);
+    exporters_for_each(exporter, stream) for (size_t i = 0; i < array_size(exporter->lanes); i++)
+        lane_look(&exporter->lanes[i]);
+    stream_reclaim(stream);
+    letters_look(streams);
+}
+
 static void on_deleted(struct work *work)
 {
     struct deletion *deletion = container_of(work, struct deletion, work);
@@ -414,8 +430,7 @@ static void on_deleted(struct work *work)
     struct stream *stream = deletion->stream;
     if (work->r < 0) {
         log_error("state.db: stream %s: %s", deletion->name, strerror(-work->r));
-        stream->deleting = false;
-        stream->deletion = NULL;
+        stay(stream);
         stream_refuse(streams, deletion->request, 500, "it could not be deleted from the database");
         deletion_free(deletion);
         return;

@@ -16,6 +16,7 @@ enum action { ACTION_CREATE, ACTION_MOVE, ACTION_DELETE };
 enum { CURSORS_MAX = 256 };
 
 static const char *const actions[] = {"create", "move", "delete"};
+static const char GONE[] = "ResourceNotFound: the cursor is gone";
 
 struct request {
     struct seglog_survey survey;
@@ -123,6 +124,10 @@ static void on_committed(struct work *work)
         refuse(request, 500, "it could not be stored; nothing has changed");
         return;
     }
+    if (request->action == ACTION_MOVE && !reader) {
+        refuse(request, 404, GONE);
+        return;
+    }
     if (request->action == ACTION_DELETE) {
         if (reader)
             reader_remove(reader);
@@ -145,6 +150,11 @@ static void on_committed(struct work *work)
 static void on_synced(struct work *work)
 {
     struct request *request = container_of(work, struct request, sync.work);
+    const struct reader *reader = stream_reader(request->stream, request->name);
+    if (request->action == ACTION_MOVE && (!reader || reader->going)) {
+        refuse(request, 404, GONE); /* what deletes it is before us, and its row must not come back */
+        return;
+    }
     if (work->r == 0) {
         store_submit(request->stream->streams->store, &request->commit);
         return;
@@ -224,8 +234,8 @@ static void on_counted(struct work *work)
         refuse(request, 503, "records are leaving the disk just now: try again");
     else if (request->action == ACTION_CREATE && reader)
         refuse(request, 409, "there is a cursor of that name already");
-    else if (request->action == ACTION_MOVE && !reader)
-        refuse(request, 404, "ResourceNotFound: the cursor is gone");
+    else if (request->action == ACTION_MOVE && (!reader || reader->going))
+        refuse(request, 404, GONE);
     else if (request->at < floor && !request->first)
         refuse(request, 409, "at: that record is not kept any more");
     else if (request->at < floor || (reader && request->before.next != reader->ledger.next))

@@ -235,6 +235,7 @@ void exporter_free(struct exporter *exporter)
         outlet_remove(exporter->outlet, &exporter->lanes[i]);
         lane_done(&exporter->lanes[i]);
     }
+    outlet_wake(exporter->outlet); /* there may be more room now */
     allowance_forget(exporter->stream->streams, &exporter->stored);
     if (!exporter->leaving)
         remove_readers(exporter);

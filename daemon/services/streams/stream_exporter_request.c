@@ -125,7 +125,7 @@ static void on_command(struct subscriber *subscriber, struct msg *msg, const str
             stream_refuse(streams, msg, 400, why);
         else if (!stream || stream->deleting)
             stream_refuse(streams, msg, 404, arena_printf(&arena, "there is no stream \"%s\"", name));
-        else if (!exporter)
+        else if (!exporter || exporter->place.going)
             stream_refuse(streams, msg, 404,
                           arena_printf(&arena, "stream %s has no uplink \"%s\"", name, uplink));
         else if (action == ACTION_MOVE)

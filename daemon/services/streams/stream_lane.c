@@ -388,6 +388,9 @@ void lane_begin(struct lane *lane, struct reader *reader)
 
 void lane_done(struct lane *lane)
 {
+    /* Those that wait for a dead letter, or behind one: the others may have their places. */
+    while (!lane->unsettled && !list_is_empty(&lane->under_way))
+        put_back(lane, list_entry(lane->under_way.next, struct shipment, link));
     timer_stop(stream_loop(stream_of(lane)), &lane->retry);
     seglog_read_done(&lane->read);
 }

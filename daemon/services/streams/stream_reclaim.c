@@ -101,21 +101,41 @@ static void on_released(struct work *work)
 
 static void submit_commit(struct stream *stream);
 
+/* What readers have now, as far as that is synced. One that has gone, or is going, must not come back: what takes its row away may be
+ * on its way to state.db already, and its name with it. */
+static void renew_rows(struct stream *stream)
+{
+    struct drop *drop = &stream->drop;
+    size_t count = 0;
+    for (size_t i = 0; i < drop->row_count; i++) {
+        struct reader *reader = drop->row_readers[i];
+        if (!reader || reader->going)
+            continue;
+        bool is_synced = reader->ledger.next <= seglog_synced(stream->log);
+        drop->rows[count] = is_synced ? reader_row(reader) : drop->rows[i];
+        drop->row_readers[count++] = reader;
+    }
+    drop->row_count = count;
+}
+
 static void on_synced(struct work *work)
 {
     struct stream *stream = container_of(work, struct stream, drop.sync.work);
-    if (work->r < 0 && !stream->streams->closing && !stream->deleting)
+    if (work->r < 0 && !stream->streams->closing && !stream->deleting) {
         timer_start(stream_loop(stream), &stream->drop.retry, RETRY_AFTER);
-    else if (work->r < 0 || stream->deleting)
+    } else if (work->r < 0 || stream->deleting) {
         finish(stream);
-    else
+    } else {
+        renew_rows(stream);
         submit_commit(stream);
+    }
 }
 
 /* A reader's place that is stored is never beyond what is synced. */
 static void store_books(struct stream *stream)
 {
     if (!stream->definition.sync_ms) {
+        renew_rows(stream);
         submit_commit(stream);
         return;
     }
@@ -123,25 +143,13 @@ static void store_books(struct stream *stream)
     seglog_sync(stream->log, &stream->drop.sync);
 }
 
-/* What a reader has now, if it is still there: one that has gone must not come back, nor go on from an older place. */
-static void renew_rows(struct drop *drop)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < drop->row_count; i++) {
-        if (!drop->row_readers[i] || drop->row_readers[i]->going)
-            continue;
-        drop->row_readers[count] = drop->row_readers[i];
-        drop->rows[count] = reader_row(drop->row_readers[count]);
-        count++;
-    }
-    drop->row_count = count;
-}
-
 static void on_retry(struct timer *timer)
 {
     struct stream *stream = container_of(timer, struct stream, drop.retry);
-    renew_rows(&stream->drop);
-    store_books(stream);
+    if (stream->deleting) /* its books go, and nothing may come behind that */
+        finish(stream);
+    else
+        store_books(stream);
 }
 
 static void on_committed(struct work *work)

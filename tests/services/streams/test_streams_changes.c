@@ -343,6 +343,26 @@ TEST(an_uplink_that_is_new_begins_with_the_oldest_record_and_one_that_goes_holds
     streams_rig_check_books(rig);
 }
 
+TEST(an_exporter_that_is_going_is_neither_moved_nor_paused_any_more)
+{
+    static const char move[] = "{\"name\":\"m\",\"uplink\":\"cloud\",\"action\":\"move\",\"at\":5}",
+                      pause[] = "{\"name\":\"m\",\"uplink\":\"cloud\",\"action\":\"pause\"}";
+    cleanup(streams_rig_free_p) struct streams_rig *rig = rig_with_made();
+    streams_rig_append(rig, "m", 0, 10);
+    rig_publish(rig->house, EXPORTER, move);
+    CHECK_ANSWER(rig, UPDATE, "{\"name\":\"m\",\"uplink\":\"\"}", "\"uplink\":\"\"");
+    rig_turn(rig->house);
+    CHECK_ANSWER(rig, UPDATE, "{\"name\":\"m\",\"uplink\":\"cloud\"}", "\"uplink\":\"cloud\"");
+    CHECK_INT(account(rig, "m", "cloud", "pending"), 10);
+    rig_publish(rig->house, UPDATE, "{\"name\":\"m\",\"uplink\":\"\"}");
+    CHECK_ANSWER(rig, EXPORTER, pause, "\"code\":404");
+    CHECK_ANSWER(rig, UPDATE, "{\"name\":\"m\",\"uplink\":\"cloud\"}", "\"uplink\":\"cloud\"");
+    streams_rig_restart(rig);
+    CHECK_ANSWER(rig, "$gatehouse/ctl/stream/list", "", "\"uplink\":\"cloud\",\"paused\":false");
+    CHECK_INT(account(rig, "m", "cloud", "pending"), 10);
+    streams_rig_check_books(rig);
+}
+
 TEST(a_stream_is_deleted_only_when_what_a_former_exporter_has_under_way_is_back)
 {
     cleanup(streams_rig_free_p) struct streams_rig *rig = rig_with_made();
