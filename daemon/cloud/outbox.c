@@ -299,9 +299,9 @@ void outbox_answered(struct outbox *outbox, unsigned lane, const struct outbox_a
         break;
     case OUTBOX_AGAIN:
     case OUTBOX_STUCK:
-        if (outbox->state == OUTBOX_UP || outbox->state == OUTBOX_PROBING)
+        if (batch->epoch == outbox->epoch)
             fail(outbox, batch, answer, answer->verdict == OUTBOX_STUCK);
-        else /* stopped, or another lane has said so before */
+        else /* stopped, or another lane has said so before; and whatever is tried since, this says nothing of it */
             batch_settle(batch, -ENOTCONN, answer->reason);
         break;
     case OUTBOX_NEVER:

@@ -455,6 +455,21 @@ TEST(what_another_lane_sent_before_the_failure_proves_nothing)
     desk_close();
 }
 
+TEST(what_was_ended_by_stopping_says_nothing_of_what_was_started_since)
+{
+    desk_open((struct outbox_options){.records = 1});
+    put(1);
+    outbox_stop(&desk->outbox);
+    outbox_start(&desk->outbox);
+    answer(OUTBOX_AGAIN); /* aborted */
+    CHECK_INT(desk->settled[0], -ENOTCONN);
+    CHECK_INT(desk->outbox.state, OUTBOX_UP);
+    CHECK_STR(desk->said, "up up ");
+    put(1);
+    CHECK_STR(desk->log, "0 1 ");
+    desk_close();
+}
+
 TEST(stopping_gives_back_what_waits_and_ends_what_is_carried)
 {
     desk_open((struct outbox_options){.records = 2});

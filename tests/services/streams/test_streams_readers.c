@@ -147,6 +147,23 @@ TEST(a_cursor_is_made_moved_and_deleted_and_survives_a_restart)
     CHECK_ANSWER(rig, CURSOR, "{\"cursor\":\"b\",\"action\":\"move\",\"at\":10}", "\"next\":10,");
 }
 
+TEST(a_cursor_that_is_moved_while_it_is_deleted_does_not_come_back)
+{
+    static const char move[] = "{\"cursor\":\"a\",\"action\":\"move\",\"at\":7}",
+                      delete[] = "{\"cursor\":\"a\",\"action\":\"delete\"}";
+    cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(local, 1, NULL, 0);
+    streams_rig_append(rig, "s", 0, 10);
+    for (int i = 0; i < 2; i++) {
+        CHECK_ANSWER(rig, CURSOR, "{\"cursor\":\"a\",\"action\":\"create\"}", "\"next\":0,");
+        rig_publish(rig->house, CURSOR, i ? move : delete);
+        rig_publish(rig->house, CURSOR, i ? delete : move);
+        rig_turn(rig->house);
+        CHECK_ANSWER(rig, READ, "{\"cursor\":\"a\"}", "\"code\":404");
+        streams_rig_restart(rig);
+        CHECK_ANSWER(rig, READ, "{\"cursor\":\"a\"}", "\"code\":404");
+    }
+}
+
 TEST(a_cursor_request_that_is_wrong_changes_nothing)
 {
     cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(local, 1, NULL, 0);
