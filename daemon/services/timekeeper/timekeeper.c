@@ -103,7 +103,8 @@ static void on_patience_over(struct timer *timer)
 
 static void arm(struct timekeeper *keeper)
 {
-    const struct itimerspec never = {.it_value.tv_sec = INT32_MAX};
+    /* Beyond what the kernel's clock can be set to: one that had come would be ready for ever. */
+    const struct itimerspec never = {.it_value.tv_sec = sizeof(time_t) > 4 ? (time_t)INT64_MAX : INT32_MAX};
     (void)timerfd_settime(keeper->setting.fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL);
 }
 
