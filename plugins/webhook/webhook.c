@@ -33,7 +33,8 @@ struct waiting {
 };
 
 static CURL *curl;
-static const char *url, *authorization;
+static const char *url;
+static char *authorization; /* the whole header; NULL: none */
 static long timeout_ms;
 static struct waiting queue[GH_RECORDS_MAX]; /* a ring, oldest first */
 static unsigned first, count;
@@ -67,7 +68,7 @@ static struct curl_slist *headers_of(const struct gh_record *record)
         (void)snprintf(number, sizeof number, "%" PRIu64, record->seq);
         list = add_header(list, "Gatehouse-Seq", number);
     }
-    return authorization ? add_header(list, "Authorization", authorization) : list;
+    return authorization ? curl_slist_append(list, authorization) : list;
 }
 
 static size_t drop(char *bytes, size_t one, size_t len, void *self)
@@ -157,12 +158,30 @@ static void tick(struct gh_host *host, uint64_t now)
 
 /* ---- life ------------------------------------------------------------------------------------------------------ */
 
+/* As it is: a token may be long, and has a meaning in every character. */
+static int32_t set_authorization(struct gh_host *host)
+{
+    static const char name[] = "Authorization: ";
+    const char *value = host->config(host, "authorization");
+    if (!value)
+        return GH_DONE;
+    for (const char *c = value; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7F) {
+            host->log(host, GH_LOG_ERROR, "authorization: expected one line without control characters");
+            return GH_E_INVALID;
+        }
+    authorization = malloc(sizeof name + strlen(value));
+    if (!authorization)
+        return GH_E_MEMORY;
+    (void)snprintf(authorization, sizeof name + strlen(value), "%s%s", name, value);
+    return GH_DONE;
+}
+
 static int32_t start(struct gh_host *host)
 {
     const char *limit = host->config(host, "timeout");
     char *end = NULL;
     url = host->config(host, "url");
-    authorization = host->config(host, "authorization");
     timeout_ms = limit ? strtol(limit, &end, 10) : TIMEOUT_MS;
     if (!url || (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)) {
         host->log(host, GH_LOG_ERROR, "url: expected http://… or https://…");
@@ -172,6 +191,9 @@ static int32_t start(struct gh_host *host)
         host->log(host, GH_LOG_ERROR, "timeout: expected a whole number of milliseconds from 1 to 4000");
         return GH_E_INVALID;
     }
+    int32_t r = set_authorization(host);
+    if (r != GH_DONE)
+        return r;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return GH_E_FAILED;
     curl = curl_easy_init();
@@ -185,6 +207,7 @@ static void stop(struct gh_host *host)
         settle_first(host, GH_E_BUSY);
     curl_easy_cleanup(curl);
     curl_global_cleanup();
+    free(authorization);
 }
 
 GH_PLUGIN = {GH_PLUGIN_HEAD, .name = "webhook", .version = "1.0",  .start = start,
