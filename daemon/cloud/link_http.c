@@ -92,9 +92,28 @@ static char *escape(struct arena *arena, const char *text, bool (*is_plain)(unsi
     return escaped;
 }
 
+/* Levels that lead elsewhere on a server, . and .., are no such thing in a topic. They are also with %2E in them, so their dots are
+ * escaped twice. */
 static char *escape_url(struct arena *arena, const char *text)
 {
-    return escape(arena, text, is_unreserved);
+    static const char dot[] = "%252E";
+    char *escaped = escape(arena, text, is_unreserved);
+    char *safe = arena_alloc(arena, strlen(dot) * strlen(escaped) + 1), *to = safe;
+    for (const char *level = escaped;; level++) {
+        size_t len = strcspn(level, "/");
+        bool leads = len && len <= 2 && strspn(level, ".") == len;
+        for (size_t i = 0; i < len; i++) {
+            size_t n = leads ? strlen(dot) : 1;
+            memcpy(to, leads ? dot : level + i, n);
+            to += n;
+        }
+        level += len;
+        if (!*level)
+            break;
+        *to++ = '/';
+    }
+    *to = '\0';
+    return safe;
 }
 
 /* In a header nothing may look like the end of its line. */

@@ -119,6 +119,11 @@ def formats(suite):
               str([path for path, _, _ in stage.server.posts]))
         check([int(headers["Gatehouse-Seq"]) for _, headers, _ in stage.server.posts] == list(range(9)), "numbers")
         check(stage.server.posts[4][1]["Idempotency-Key"] == '"test/s/4"', str(stage.server.posts[4][1]))
+    with Stage(suite, "format = raw\n", path="/in/${topic}") as stage:
+        with stage.gw.client("d") as client:
+            client.publish("r/../../x y/.", "n0")
+        stage.arrive(1)
+        check(stage.server.posts[0][0] == "/in/r/%252E%252E/%252E%252E/x%20y/%252E", stage.server.posts[0][0])
 
 
 def broken(suite, plan, twice=False):
