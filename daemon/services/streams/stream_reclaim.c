@@ -24,13 +24,15 @@ enum { AGE_LOOK_MIN = 1000, AGE_LOOK_MAX = 3600 * 1000, RETRY_AFTER = 1000 };
 
 /* ---- what is wanted ---------------------------------------------------------------------------------------------- */
 
-/* Below it, everybody who holds records has had them, and state.db knows. 0: nobody holds any. */
+/* Below it, everybody who holds records has had them, does not want them again, and state.db knows. 0: nobody holds any. */
 static uint64_t released_to(const struct stream *stream)
 {
     uint64_t to = UINT64_MAX;
     readers_for_each (reader, stream)
         if (reader->holds) {
-            uint64_t next = stream_is_stored(stream) ? reader->stored.next : reader->ledger.next;
+            uint64_t next = reader->ledger.next; /* it may have been moved back, and that is on its way */
+            if (stream_is_stored(stream) && reader->stored.next < next)
+                next = reader->stored.next;
             to = next < to ? next : to;
         }
     return to == UINT64_MAX ? 0 : to;
