@@ -139,7 +139,9 @@ struct mqtt_link *mqtt_link_free(struct mqtt_link *link)
     struct paho *paho = &link->paho;
     link->events = (struct mqtt_link_events){0};
     mqtt_link_stop(link);
-    worker_quiesce(link->links->worker);
+    /* Of one that is off the worker has nothing, and others' things may take long. */
+    if (link->state != LINK_OFF || link->probing)
+        worker_quiesce(link->links->worker);
     assert(link->state == LINK_OFF && list_is_empty(&link->with_broker));
     char *const texts[] = {link->host,     paho->prefix,     paho->uri,         paho->proxy, paho->client_id,
                            paho->ca,       paho->cert,       paho->key,         paho->alpn,  paho->username,
