@@ -13,8 +13,10 @@
 #include <string.h>
 #include <time.h>
 
-/* Under way at once; one record whatever its size. */
-enum { UNDER_WAY_BYTES_MAX = 8 * 1024 * 1024 };
+enum {
+    UNDER_WAY_BYTES_MAX = 8 * 1024 * 1024, /* at once; one record whatever its size */
+    LOOK_EVERY = 10 * 60 * 1000, /* whoever waits for a time of day, whose clock may be set meanwhile */
+};
 
 void outlet_wake(struct outlet *outlet)
 {
@@ -104,8 +106,10 @@ static void count_throttled(struct outlet *outlet, bool is_throttled)
 static void wait(struct outlet *outlet, const struct schedule_turn *turn, int64_t now)
 {
     count_throttled(outlet, turn->why != SCHEDULE_IDLE);
-    if (turn->at != INT64_MAX)
-        timer_start(bus_loop(outlet->streams->bus), &outlet->again, turn->at > now ? turn->at - now : 0);
+    if (turn->at == INT64_MAX)
+        return;
+    int64_t left = turn->at > now ? turn->at - now : 0;
+    timer_start(bus_loop(outlet->streams->bus), &outlet->again, left < LOOK_EVERY ? left : LOOK_EVERY);
 }
 
 static void on_pump(struct task *task)

@@ -95,6 +95,23 @@ TEST(a_stream_waits_for_its_time_of_the_day)
     cloud_check(rig, 0, 0, 10);
 }
 
+TEST(a_clock_that_is_set_while_a_stream_waits_for_its_time_is_noticed)
+{
+    (void)setenv("TZ", "UTC", 1);
+    tzset();
+    struct stream_options options[] = {{.name = "s", .uplink = "cloud"}};
+    options[0].rules.windows[0] = (struct schedule_window){22 * 60, 6 * 60};
+    options[0].rules.window_count = 1;
+    cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(options, 1, NULL, 0);
+    rig->takes_all = true;
+    cloud_is_up(rig, "cloud");
+    streams_rig_append(rig, "s", 0, 10);
+    CHECK_INT((int64_t)cloud_count(rig), 0);
+    rig->house->clock.wall += INT64_C(14) * 3600 * 1000;
+    rig_wait(rig->house, 10 * 60 * 1000);
+    cloud_check(rig, 0, 0, 10);
+}
+
 /* The most that was under way at once until all had arrived. */
 static int64_t most_under_way(struct streams_rig *rig, size_t until)
 {
