@@ -486,8 +486,10 @@ int64_t archive_tidy(struct archive *archive, int64_t mono)
 {
     int64_t next = -1;
     (void)open_folder(archive); /* whoever writes says why not */
-    list_for_each_safe (at, &archive->growing) {
-        struct growing *file = list_entry(at, struct growing, link);
+    for (unsigned todo = archive->growing_count; todo; todo--) {
+        /* Once round, whatever opening one of them does to their order. */
+        struct growing *file = list_entry(list_pop(&archive->growing), struct growing, link);
+        list_append(&archive->growing, &file->link);
         int64_t left = archive->rotate_ms ? file->begun + archive->rotate_ms - mono : INT64_MAX;
         if ((uint64_t)file->size >= archive->rotate_bytes || left <= 0 ||
             archive->growing_count > GROWING_MAX) {
