@@ -180,6 +180,7 @@ struct exporter {
     struct lane *main, *live; /* which is which; live: NULL when there is none */
     struct schedule_flow flow;
     bool paused;
+    unsigned pausing;        /* requests to pause it, or not to, on their way to state.db */
     struct allowance stored; /* as state.db has it */
     uint64_t retries, sent_bytes;
     int64_t throttled_ms, throttled_since; /* held up by a limit; monotonic, 0: it is not now */

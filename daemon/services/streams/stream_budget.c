@@ -61,7 +61,7 @@ size_t allowances_take(struct streams *streams, struct allowance_row *rows)
     size_t count = 0;
     streams_for_each (stream, streams)
         exporters_for_each(exporter, stream) if (stream_is_stored(stream) && !stream->deleting &&
-                                                 !exporter->place.going)
+                                                 !exporter->place.going && !exporter->pausing)
             add(rows, &count, stream->name, exporter->outlet->name, allowance_of(exporter),
                 &exporter->stored);
     for (size_t i = 0; i < streams->outlet_count; i++) {

@@ -49,6 +49,8 @@ static void on_stored(struct work *work)
     struct request *request = container_of(work, struct request, work);
     struct stream *stream = request->stream;
     struct exporter *exporter = stream_exporter(stream, request->uplink);
+    if (exporter && exporter->pausing)
+        exporter->pausing--;
     if (work->r < 0)
         log_error("state.db: stream %s: uplink %s: %s", stream->name, request->uplink, strerror(-work->r));
     if (exporter && work->r == 0) {
@@ -81,6 +83,7 @@ static void set_paused(struct exporter *exporter, struct msg *msg, bool paused)
     request->work.run = request_run;
     request->work.done = on_stored;
     stream->busy++;
+    exporter->pausing++; /* nothing that was true before may be stored behind it */
     if (stream_is_stored(stream)) {
         store_submit(stream->streams->store, &request->work);
         return;
