@@ -96,7 +96,7 @@ struct link_kind {
     void (*set_verify_time)(struct link *link, int64_t time_s);
 
     /* Takes the publication until done(). -ENOTCONN: not up; -ENOBUFS: too much is waiting; -EILSEQ: no topic for the
-     * other side. */
+     * other side; -EMSGSIZE: more than that takes. */
     int (*publish)(struct link *link, struct link_publish *publish);
     /* Takes the item until done(). -ENOTCONN: not up. NULL: the other side has nothing to say. */
     int (*subscribe)(struct link *link, struct link_subscribe *subscribe);

@@ -163,11 +163,29 @@ static void publish_run(struct work *work, void *resource)
     work->r = paho_publish(&publish->ask.link->paho, publish);
 }
 
+/* A PUBLISH of MQTT 5 without properties. */
+static size_t packet_size(const struct mqtt_link_publish *publish)
+{
+    enum { TYPE = 1, TOPIC_LENGTH = 2, PACKET_ID = 2, NO_PROPERTIES = 1 };
+    size_t rest = TOPIC_LENGTH + strlen(publish->topic) + (publish->qos ? PACKET_ID : 0) + NO_PROPERTIES +
+                  publish->msg->payload_len;
+    size_t length = rest < 1 << 7 ? 1 : rest < 1 << 14 ? 2 : rest < 1 << 21 ? 3 : 4;
+    return TYPE + length + rest;
+}
+
+/* A broker that gets a packet larger than it takes ends the connection: with all that is under way, again and again. */
+static bool is_too_large(const struct mqtt_link *link, const struct mqtt_link_publish *publish)
+{
+    return link->paho.packet_max && packet_size(publish) > link->paho.packet_max;
+}
+
 int mqtt_link_publish(struct mqtt_link *link, struct mqtt_link_publish *publish)
 {
     assert(publish->qos <= 1);
     if (link->state != LINK_UP)
         return -ENOTCONN;
+    if (is_too_large(link, publish))
+        return -EMSGSIZE;
     ask_init(&publish->ask, link, publish_run, finish_publish);
     if (has_room(link) && list_is_empty(&link->waiting)) {
         hand_to_broker(link, publish);

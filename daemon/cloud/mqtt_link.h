@@ -132,7 +132,8 @@ struct mqtt_link_publish {
     struct mqtt_link_ask ask; /* private */
 };
 
-/* Takes the publish until done(). -ENOTCONN: not up; -ENOBUFS: too much is waiting (1,000 messages or 8 MiB). */
+/* Takes the publish until done(). -ENOTCONN: not up; -ENOBUFS: too much is waiting (1,000 messages or 8 MiB);
+ * -EMSGSIZE: the broker takes no packet of that size. */
 int mqtt_link_publish(struct mqtt_link *link, struct mqtt_link_publish *publish) must_check;
 
 struct mqtt_link_subscribe {

@@ -96,6 +96,9 @@ static void on_connected5(void *context, MQTTAsync_successData5 *data)
     if (MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM))
         paho->receive_max =
             (unsigned)MQTTProperties_getNumericValue(&data->properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
+    if (MQTTProperties_hasProperty(&data->properties, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE))
+        paho->packet_max = (uint32_t)MQTTProperties_getNumericValue(&data->properties,
+                                                                    MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE);
     say_up(paho, data->alt.connect.sessionPresent);
 }
 
@@ -355,6 +358,7 @@ int paho_open(struct paho *paho)
     paho->over = false;
     paho->reason[0] = paho->tls[0] = '\0';
     paho->receive_max = 0;
+    paho->packet_max = 0;
     paho->session_present = false;
 
     int r = check_files(paho);

@@ -42,6 +42,7 @@ struct paho {
     char reason[PAHO_REASON_MAX]; /* why it ended */
     char tls[PAHO_REASON_MAX];    /* OpenSSL's first words about it */
     unsigned receive_max;         /* what the broker takes at once; 0: it did not say */
+    size_t packet_max;            /* the bytes of a packet that it takes; 0: it did not say */
     bool session_present;         /* the broker had kept the session */
 };
 

@@ -56,6 +56,10 @@ static void on_connect(struct scripted_broker *broker, const struct wire_packet 
         wire_set(&answer.props, WIRE_RECEIVE_MAX);
         answer.props.receive_max = broker->receive_max;
     }
+    if (broker->packet_max && broker->version == WIRE_MQTT5) {
+        wire_set(&answer.props, WIRE_PACKET_MAX);
+        answer.props.packet_max = broker->packet_max;
+    }
     send_packet(broker, &answer);
 }
 

@@ -17,6 +17,7 @@ struct scripted_broker {
     bool silent;          /* a CONNECT gets no answer */
     uint8_t refusal;      /* of every CONNECT: a return code of 3.1.1, or an MQTT 5 reason */
     uint16_t receive_max; /* MQTT 5: said in CONNACK when not 0 */
+    uint32_t packet_max;  /* the same */
     bool acknowledges;    /* a PUBLISH of QoS 1, at once */
     uint8_t reason;       /* MQTT 5: of every acknowledgement */
     uint8_t suback; /* the code of every SUBACK, when it is a refusal; else the QoS that was asked for */

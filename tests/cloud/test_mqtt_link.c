@@ -443,9 +443,11 @@ TEST(a_broker_that_takes_less_gets_less)
 {
     cleanup(world_free_p) struct world *world = world_new((struct mqtt_link_options){.protocol = 5});
     world->broker.receive_max = 3;
+    world->broker.packet_max = 12; /* t, and a number of one digit or two */
     world->broker.acknowledges = false;
     mqtt_link_start(world->link);
     UNTIL(&world->rig, world->ups == 1);
+    CHECK_INT(publish_on(world, "five/5", 1, false), -EMSGSIZE);
     publish_many(world, 10);
     for (unsigned i = 3; i <= 10; i++) {
         UNTIL(&world->rig, world->broker.publishes == i);

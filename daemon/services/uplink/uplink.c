@@ -157,6 +157,7 @@ static int as_refusal(int r)
     case -ENOTCONN: return NOT_CONNECTED;
     case -ENOBUFS: return QUOTA_EXCEEDED;
     case -EILSEQ: return TOPIC_NAME_INVALID;
+    case -EMSGSIZE: return PACKET_TOO_LARGE;
     default: return r;
     }
 }
@@ -234,7 +235,10 @@ static void on_message(struct subscriber *subscriber, struct msg *msg, const str
     int r = send_message(uplink, msg, receipt);
     if (r == 0)
         return;
-    count(uplink, msg, r, r == TOPIC_NAME_INVALID ? "it has no topic" : NULL);
+    count(uplink, msg, r,
+          r == TOPIC_NAME_INVALID ? "it has no topic"
+          : r == PACKET_TOO_LARGE ? "the other side takes no packet of that size"
+                                  : NULL);
     receipt_settle(receipt, r);
 }
 
