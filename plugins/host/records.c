@@ -88,6 +88,7 @@ int32_t records_settle(struct host *host, uint64_t token, int32_t result, const 
         return GH_E_INVALID;
     answer(host, &item->message, result, reason);
     inbox_settle(&host->records.inbox, item);
+    host_ask_for_turn(host); /* there is room for another one */
     return GH_DONE;
 }
 
@@ -125,6 +126,15 @@ static void make_record(struct gh_record *record, const struct gh_message *messa
         record->uplink = "";
 }
 
+/* How many more the plugin may have. */
+static uint32_t room_of(const struct host *host)
+{
+    uint32_t room = GH_RECORDS_MAX;
+    list_for_each (link, &host->records.inbox.items)
+        room -= list_entry(link, struct inbox_item, link)->state == INBOX_HANDED;
+    return room;
+}
+
 void records_hand_over(struct host *host)
 {
     struct gh_record records[GH_RECORDS_MAX];
@@ -133,9 +143,8 @@ void records_hand_over(struct host *host)
     int32_t results[GH_RECORDS_MAX] = {0};
     const char *reasons[GH_RECORDS_MAX] = {0};
     struct arena arena = {0};
-    uint32_t count = 0;
-    for (struct inbox_item *item; count < GH_RECORDS_MAX && (item = inbox_take(&host->records.inbox));
-         count++) {
+    uint32_t count = 0, room = room_of(host);
+    for (struct inbox_item *item; count < room && (item = inbox_take(&host->records.inbox)); count++) {
         make_record(&records[count], &item->message, strlen(host->records.prefix), &arena);
         pointers[count] = &records[count];
         tokens[count] = item->message.token;
@@ -145,6 +154,4 @@ void records_hand_over(struct host *host)
     for (uint32_t i = 0; i < count; i++)
         (void)records_settle(host, tokens[i], results[i], reasons[i]);
     arena_done(&arena);
-    if (count == GH_RECORDS_MAX)
-        host_ask_for_turn(host);
 }
