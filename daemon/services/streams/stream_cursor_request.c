@@ -16,7 +16,7 @@ enum action { ACTION_CREATE, ACTION_MOVE, ACTION_DELETE };
 enum { CURSORS_MAX = 256 };
 
 static const char *const actions[] = {"create", "move", "delete"};
-static const char GONE[] = "ResourceNotFound: the cursor is gone";
+static const char gone[] = "ResourceNotFound: the cursor is gone";
 
 struct request {
     struct seglog_survey survey;
@@ -125,7 +125,7 @@ static void on_committed(struct work *work)
         return;
     }
     if (request->action == ACTION_MOVE && !reader) {
-        refuse(request, 404, GONE);
+        refuse(request, 404, gone);
         return;
     }
     if (request->action == ACTION_DELETE) {
@@ -152,7 +152,7 @@ static void on_synced(struct work *work)
     struct request *request = container_of(work, struct request, sync.work);
     const struct reader *reader = stream_reader(request->stream, request->name);
     if (request->action == ACTION_MOVE && (!reader || reader->going)) {
-        refuse(request, 404, GONE); /* what deletes it is before us, and its row must not come back */
+        refuse(request, 404, gone); /* what deletes it is before us, and its row must not come back */
         return;
     }
     if (work->r == 0) {
@@ -235,7 +235,7 @@ static void on_counted(struct work *work)
     else if (request->action == ACTION_CREATE && reader)
         refuse(request, 409, "there is a cursor of that name already");
     else if (request->action == ACTION_MOVE && (!reader || reader->going))
-        refuse(request, 404, GONE);
+        refuse(request, 404, gone);
     else if (request->at < floor && !request->first)
         refuse(request, 409, "at: that record is not kept any more");
     else if (request->at < floor || (reader && request->before.next != reader->ledger.next))
