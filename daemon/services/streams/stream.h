@@ -232,6 +232,7 @@ struct streams {
     struct subscriber list_commands, describe_commands, create_commands, delete_commands, verify_commands;
     struct subscriber read_requests, cursor_requests, exporter_commands, retry_commands, update_commands;
     struct subscription list, describe, create, delete, verify, read, cursor, exporter, retry, update;
+    bool no_letters;     /* the stream for them could just now not be made */
     struct list leaving; /* exporters that wait for what they have under way */
     struct task sweep;   /* frees them */
     char *scratch;       /* STREAM_SCRATCH bytes, for a topic */

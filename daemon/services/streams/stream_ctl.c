@@ -232,6 +232,7 @@ static void on_created(struct work *work)
         if (creation->request)
             stream_refuse(streams, creation->request, 500, "the definition could not be stored");
         remove_now(stream);
+        streams->no_letters = true; /* who waits for it pauses, and does not ask for it again at once */
     } else {
         log_notice("stream %s: created", stream->name);
         stream->deleting = false;
@@ -240,6 +241,7 @@ static void on_created(struct work *work)
             stream_answer_description(stream, creation->request);
     }
     letters_look(streams);
+    streams->no_letters = false;
     (void)msg_unref(creation->request);
     free(creation->definition);
     free(creation);

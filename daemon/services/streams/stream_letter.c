@@ -109,7 +109,7 @@ const char *letter_write(struct shipment *shipment)
         return "it will never be taken, and is a dead letter already";
     if (!letters && strcmp(name, STREAM_LETTERS) != 0)
         return "it will never be taken, and the stream for dead letters does not exist";
-    if (!letters)
+    if (!letters && !streams->no_letters)
         letters = streams_make_letters(streams);
     if (!letters)
         return "it will never be taken, and the stream dead-letters cannot be made";

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 enum { PACKET_TOO_LARGE = 0x95, SERVER_BUSY = 0x89 };
@@ -237,6 +238,25 @@ TEST(a_letter_that_cannot_be_written_leaves_the_record_pending)
     rig_wait(rig->house, 300 * 1000);
     CHECK_INT(number(rig, "s", "cloud", "pending"), 0);
     CHECK_INT(number(rig, "s", "cloud", "deadLettered"), dead);
+    streams_rig_check_books(rig);
+}
+
+TEST(a_stream_for_letters_that_cannot_be_made_is_asked_for_again_after_a_pause)
+{
+    cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(one, 1, NULL, 0);
+    streams_rig_append(rig, "s", 0, 1);
+    cloud_is_up(rig, "cloud");
+    store_fail_next_commit(rig->house->store, -ENOSPC);
+    cloud_settle(rig, 0, PACKET_TOO_LARGE);
+    rig_turn(rig->house);
+    CHECK(strstr(letters(rig), "404"));
+    CHECK(strstr(rig_request(rig->house, "$gatehouse/ctl/stream/list", ""),
+                 "\"waitsFor\":\"its pause after a failure\""));
+    rig_wait(rig->house, 2000);
+    CHECK_INT((int64_t)cloud_count(rig), 2);
+    cloud_settle(rig, 1, PACKET_TOO_LARGE);
+    rig_wait(rig->house, 10);
+    CHECK_INT(count_letters(rig), 1);
     streams_rig_check_books(rig);
 }
 
