@@ -2,7 +2,7 @@
 
 enum {
     LEAST = 512,
-    BEGIN = 1024,
+    BEGIN = 1536,
     AIM = 300,        /* ms on the way … */
     AIM_BEYOND = 200, /* … or so much more than the shortest */
     SPAN = 2500,      /* two of them are looked at */

@@ -64,7 +64,7 @@ static void fill(struct streams_rig *rig)
 }
 
 /* At least so many are under way before it is known how wide the link is. */
-enum { FIRST_SENT = 30 };
+enum { FIRST_SENT = 20 };
 
 /* ---- overwriting ------------------------------------------------------------------------------------------------- */
 
