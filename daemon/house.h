@@ -71,6 +71,7 @@ struct house {
     struct broker_nodes nodes;
     struct beacon *beacons[LISTENERS_MAX]; /* one for each listener for nodes */
     size_t beacon_count;
+    struct mdns *mdns; /* for the first of them that is on a network */
     struct door *doors[LISTENERS_MAX + 1];
     size_t door_count;
 
@@ -114,4 +115,6 @@ void house_reload_doors(struct house *house);
 void nodes_init(struct house *house);
 int open_pairing(struct house *house) must_check;
 void nodes_listen(struct house *house, const struct listener_uri *uri, const char *name);
+/* The gateway's certificate authority may be another one. */
+void nodes_authority_changed(struct house *house);
 void nodes_close(struct house *house);

@@ -30,6 +30,7 @@ static void on_server_changed(void *self)
 {
     struct house *house = self;
     house_reload_doors(house);
+    nodes_authority_changed(house);
     log_notice("the gateway's certificate is another one, and is shown from now on");
 }
 

@@ -4,9 +4,11 @@
 #include "identity/audit.h"
 #include "identity/permit.h"
 #include "net/beacon.h"
+#include "net/mdns.h"
 #include "net/tls.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* Pairing knows the keys; listeners ask for them, the broker asks who somebody is. Neither knows the other. */
 
@@ -193,6 +195,47 @@ int open_pairing(struct house *house)
     return pairing_new(&house->pairing, house->bus, house->store, &options);
 }
 
+/* ---- on the network ------------------------------------------------------------------------------------------------------ */
+
+static const char *on_fingerprint(void *self)
+{
+    struct house *house = self;
+    char *why = NULL;
+    const struct authority *authority = registrar_authority(house->registrar, &why);
+    if (!authority)
+        log_warning("mDNS: nothing is said of the gateway's authority: %s", why);
+    free(why);
+    return authority ? authority_id(authority) : NULL;
+}
+
+static void announce(struct house *house, const char *host, uint16_t port)
+{
+    char machine[65] = "";
+    (void)gethostname(machine, sizeof machine - 1);
+    machine[strcspn(machine, ".")] = '\0';
+    const struct mdns_options options = {.where = *machine ? machine : house->config.name,
+                                         .host = host,
+                                         .port = port,
+                                         .beside = strcmp(house->config.mdns, "yes") == 0,
+                                         .fingerprint = on_fingerprint,
+                                         .self = house};
+    char *why = NULL;
+    int r = mdns_open(&house->mdns, house->loop, &options, &why);
+    if (r == MDNS_TAKEN)
+        log_notice(
+            "mDNS: another service of this machine answers on port 5353 (Avahi?), and can be told of the gateway by "
+            "deploy/announce; mdns = yes answers beside it");
+    else if (r < 0)
+        log_warning("mDNS: nothing is announced: %s", why);
+    free(why);
+}
+
+void nodes_authority_changed(struct house *house)
+{
+    if (house->mdns)
+        mdns_refresh(house->mdns);
+}
+
 void nodes_listen(struct house *house, const struct listener_uri *uri, const char *name)
 {
     bool everywhere = strcmp(uri->host, "0.0.0.0") == 0 || strcmp(uri->host, "::") == 0;
@@ -206,10 +249,13 @@ void nodes_listen(struct house *house, const struct listener_uri *uri, const cha
     if (why) /* nodes that know where it is, or are told by DNS-SD, come nevertheless */
         log_warning("nodes cannot ask where the gateway is: %s", why);
     free(why);
+    if (!house->mdns && strcmp(house->config.mdns, "no") != 0 && !address_name_is_loopback(uri->host))
+        announce(house, uri->host, port);
 }
 
 void nodes_close(struct house *house)
 {
+    house->mdns = mdns_close(house->mdns);
     while (house->beacon_count)
         (void)beacon_close(house->beacons[--house->beacon_count]);
 }

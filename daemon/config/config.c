@@ -57,6 +57,7 @@ static const struct key gateway_keys[] = {
     ROW(NUMBER, "connections-max", config, connections_max, "10000", 1, 1000000),
     ROW(SWITCH, "shadow", config, shadow, "yes", 0, 1),
     ROW(TIME, "node-key-age", config, node_key_age_s, "90d", 0, 315360000),
+    ROW(TEXT, "mdns", config, mdns, "auto", 1, NAME_MAX_LEN),
 };
 
 static const struct key shadow_keys[] = {

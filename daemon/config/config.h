@@ -73,6 +73,7 @@ struct config {
     int64_t session_expiry_s, session_expiry_max_s, keepalive_max_s, connections_max;
     bool shadow; /* of the gateway itself */
     int64_t node_key_age_s;
+    char *mdns; /* auto, yes, no */
 
     int64_t shadow_cache_bytes, shadow_history_count, shadow_history_age_s, shadow_history_bytes;
     int64_t streams_disk_bytes, streams_reserve_bytes;

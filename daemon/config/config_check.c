@@ -43,6 +43,9 @@ static void check_gateway(struct config *config)
         fault(config, "gateway", "", "queue-full", "refuse or wait");
     if (strcmp(config->profile, "oasis") != 0 && strcmp(config->profile, "aws") != 0)
         fault(config, "gateway", "", "profile", "oasis or aws");
+    if (strcmp(config->mdns, "auto") != 0 && strcmp(config->mdns, "yes") != 0 &&
+        strcmp(config->mdns, "no") != 0)
+        fault(config, "gateway", "", "mdns", "auto, yes or no");
 }
 
 static void check_listener(struct config *config, const struct config_listener *listener)
