@@ -15,7 +15,8 @@ int open_stores(struct house *house)
     cleanup_free char *db = str_printf("%s/state.db", house->state);
     cleanup_free char *logs = str_printf("%s/streams", house->state);
     cleanup_free char *queues = str_printf("%s/queues", house->state);
-    int r = store_open(&house->store, house->loop, db, WORKER_THREAD);
+    static const struct store_check *const checks[] = {&shadow_store_check, NULL};
+    int r = store_open_checked(&house->store, house->loop, db, WORKER_THREAD, checks);
     if (r < 0)
         return house_fault("cannot open", db, r);
     r = seglogs_open(&house->logs, house->loop, logs, WORKER_THREAD);

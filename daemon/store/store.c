@@ -10,16 +10,24 @@ struct store {
     struct worker *worker;
     char *path;
     struct store_db db;
+    struct work distrust;
+    bool is_distrusted;
 };
 
 int store_open(struct store **ret, struct loop *loop, const char *path, enum worker_mode mode)
+{
+    return store_open_checked(ret, loop, path, mode, NULL);
+}
+
+int store_open_checked(struct store **ret, struct loop *loop, const char *path, enum worker_mode mode,
+                       const struct store_check *const *checks)
 {
     static const struct worker_ops ops = {
         .begin = store_db_begin, .run = store_db_run, .commit = store_db_commit, .idle = store_db_idle};
 
     struct store *store = mem_new(struct store);
     store->path = str_copy(path);
-    int r = store_db_open(&store->db, store->path);
+    int r = store_db_open(&store->db, store->path, checks);
     if (r == 0) {
         r = worker_new(&store->worker, loop, "store", &ops, &store->db, mode);
         if (r < 0)
@@ -53,6 +61,26 @@ void store_submit(struct store *store, struct work *work)
 void store_quiesce(struct store *store)
 {
     worker_quiesce(store->worker);
+}
+
+static void distrust_run(struct work *work, void *resource)
+{
+    (void)work;
+    store_db_distrust(resource);
+}
+
+static void on_distrusted(struct work *work)
+{
+    (void)work;
+}
+
+void store_distrust(struct store *store)
+{
+    if (store->is_distrusted)
+        return;
+    store->is_distrusted = true;
+    store->distrust = (struct work){.run = distrust_run, .done = on_distrusted};
+    store_submit(store, &store->distrust);
 }
 
 struct run_now {

@@ -24,11 +24,28 @@ struct store_db; /* what run() gets as its resource */
 /* path: a file, created when missing, or ":memory:" (tests). mode: WORKER_INLINE in tests. A fault has been logged, with
  * what to do about it: besides the two above, -EBUSY (another process has the file), -EACCES, -ENOENT, -ENOSPC, …. */
 int store_open(struct store **ret, struct loop *loop, const char *path, enum worker_mode mode) must_check;
+
+/* SQLite has no checksums: it reads garbage inside a text like any other. Whoever owns a table can tell. His check is asked
+ * for each row where there is reason to doubt them: while a damaged file is saved, and at a start after store_distrust(). */
+struct store_check {
+    const char *table;
+    /* Can this row be used? It has the table's columns in any order (store_column()); their types are right. Called on the
+     * thread of store_open(). */
+    bool (*is_whole)(sqlite3_stmt *row);
+};
+/* Number of a column by its name; -1: the row has none of that name. */
+int store_column(sqlite3_stmt *row, const char *name);
+/* The same with checks: a list that ends with NULL and must stay. */
+int store_open_checked(struct store **ret, struct loop *loop, const char *path, enum worker_mode mode,
+                       const struct store_check *const *checks) must_check;
 struct store *store_close(struct store *store);
 define_cleanup(struct store *, store_close)
 
 void store_submit(struct store *store, struct work *work);
 void store_quiesce(struct store *store);
+
+/* A row was read that is not whole. The counters say `damaged`, and the next start looks for what can be saved. On the loop. */
+void store_distrust(struct store *store);
 
 /* Blocking access before the loop turns (start-up reads). run is called on the store's thread, inside a transaction;
  * returns its r. */

@@ -75,14 +75,19 @@ int store_fault(sqlite3 *sqlite, int rc)
     }
 }
 
+void store_db_distrust(struct store_db *db)
+{
+    if (!atomic_exchange_explicit(&db->is_damaged, true, memory_order_relaxed) && db->fd >= 0)
+        store_suspect(db->path);
+}
+
 /* Logs a wrong statement always, and trouble with the file once until a commit succeeds: a full disk would say the same
  * for every item of every batch. */
 static int complain(struct store_db *db, int rc, const char *doing)
 {
     int r = store_fault(db->sqlite, rc);
-    if (r == -EUCLEAN && !atomic_exchange_explicit(&db->is_damaged, true, memory_order_relaxed) &&
-        db->fd >= 0)
-        store_suspect(db->path);
+    if (r == -EUCLEAN)
+        store_db_distrust(db);
     if (r == -EINVAL || !db->complained)
         log_error("%s: %s: %s (%s)", db->path, doing, sqlite3_errmsg(db->sqlite), strerror(-r));
     if (r != -EINVAL)

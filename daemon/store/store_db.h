@@ -9,6 +9,8 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
+struct store_check;
+
 struct kept_statement {
     const char *sql; /* the literal's address is the key */
     sqlite3_stmt *statement;
@@ -18,7 +20,8 @@ struct kept_statement {
 struct store_db {
     sqlite3 *sqlite;
     const char *path;
-    int fd;        /* holds the lock of the one process; -1 for :memory: */
+    const struct store_check *const *checks; /* may be NULL */
+    int fd;                                  /* holds the lock of the one process; -1 for :memory: */
     bool unsynced; /* perhaps the file is not on disk: a start does not wait for that, its first write does */
 
     struct kept_statement **slots; /* open addressing, a power of two */
@@ -48,9 +51,12 @@ struct store_db {
 int store_fault(sqlite3 *sqlite, int rc);
 
 /* Opens, checks and configures; logs what is wrong. On a fault nothing of the file has been changed. */
-int store_db_open(struct store_db *db, const char *path) must_check;
+int store_db_open(struct store_db *db, const char *path, const struct store_check *const *checks) must_check;
 /* Checkpoints when `clean`, so that the next start finds one file and need not look into it. */
 void store_db_close(struct store_db *db, bool clean);
+
+/* Something in it cannot be read. */
+void store_db_distrust(struct store_db *db);
 
 /* Before the first write of a start. -errno, logged: it is still to be done. */
 int store_db_sync_file(struct store_db *db) must_check;

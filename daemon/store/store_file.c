@@ -13,6 +13,7 @@
  */
 #include "base/log.h"
 #include "store/migration.h"
+#include "store/store_check.h"
 #include "store/store_db.h"
 #include "store/store_salvage.h"
 
@@ -228,10 +229,22 @@ static int check(struct store_db *db)
     int r = ask(db, "PRAGMA quick_check(1)", value, sizeof value);
     if (r == -EUCLEAN || (r == 0 && strcmp(value, "ok") != 0))
         return damaged(db, value);
-    if (r == 0)
-        store_acquit(db->path);
     if (r < 0)
         log_error("%s: quick_check: %s", db->path, value);
+    return r;
+}
+
+/* SQLite has found nothing, or was not asked; do those who own the rows? */
+static int check_suspicion(struct store_db *db)
+{
+    char what[sizeof db->damage];
+    int r = store_check_rows(db->sqlite, db->checks, what, sizeof what);
+    if (r == -EUCLEAN)
+        return damaged(db, what);
+    if (r == 0)
+        store_acquit(db->path);
+    else
+        log_error("%s: %s", db->path, what);
     return r;
 }
 
@@ -249,6 +262,7 @@ static int open_sqlite(struct store_db *db)
     int r = db->fd < 0 ? 0 : look_at_file(db, &was_clean);
     if (r < 0)
         return r;
+    bool is_suspect = db->fd >= 0 && store_is_suspect(db->path);
 
     /* One thread at a time has the connection: this one until the worker starts, then the worker's. */
     int rc = sqlite3_open_v2(db->path, &db->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -272,12 +286,12 @@ static int open_sqlite(struct store_db *db)
     r = migrations_apply(db->sqlite, db->path, migrations, migrations_count);
     if (r == -EUCLEAN)
         return damaged(db, sqlite3_errmsg(db->sqlite));
-    return r;
+    return r == 0 && is_suspect ? check_suspicion(db) : r;
 }
 
-static int open_file(struct store_db *db, const char *path)
+static int open_file(struct store_db *db, const char *path, const struct store_check *const *checks)
 {
-    *db = (struct store_db){.path = path, .fd = -1};
+    *db = (struct store_db){.path = path, .checks = checks, .fd = -1};
     int r = strcmp(path, IN_MEMORY) == 0 ? 0 : store_salvage_finish(path);
     if (r == 0 && strcmp(path, IN_MEMORY) != 0)
         r = take_file(db);
@@ -288,18 +302,18 @@ static int open_file(struct store_db *db, const char *path)
     return r;
 }
 
-int store_db_open(struct store_db *db, const char *path)
+int store_db_open(struct store_db *db, const char *path, const struct store_check *const *checks)
 {
     /* Nobody asks how much SQLite has allocated, and counting it costs a lock for every piece. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0,
                          0); /* else 87 KB are touched for pages that may never come */
-    int r = open_file(db, path);
+    int r = open_file(db, path, checks);
     if (r != -EUCLEAN)
         return r;
-    if (!db->is_hopeless && store_salvage(path, db->damage) == 0) {
+    if (!db->is_hopeless && store_salvage(path, db->damage, checks) == 0) {
         store_acquit(path);
-        r = open_file(db, path);
+        r = open_file(db, path, checks);
     }
     if (r == -EUCLEAN)
         log_error("%s: is damaged: %s; nothing was changed. Restore a backup, or save what can be read with "

@@ -167,6 +167,8 @@ static int open_new(struct salvage *s, const char *path)
     cleanup_free struct migration *steps = mem_new_bytes(migrations_count * sizeof *steps);
     size_t count = 0;
     int r = rc != SQLITE_OK ? store_fault(s->to, rc) : known_steps(s, steps, &count);
+    if (count < migrations_count) /* its rows are not yet what the checks know */
+        s->checks = NULL;
     return r == 0 ? migrations_apply(s->to, path, steps, count) : r;
 }
 
@@ -264,9 +266,9 @@ static int swap(struct salvage *s, const char *fresh, const char *kept)
     return r == 0 ? store_salvage_finish(s->path) : r;
 }
 
-int store_salvage(const char *path, const char *why)
+int store_salvage(const char *path, const char *why, const struct store_check *const *checks)
 {
-    struct salvage s = {.path = path};
+    struct salvage s = {.path = path, .checks = checks};
     cleanup_free char *fresh = str_printf("%s.new", path);
     cleanup_free char *copy = str_printf("%s.copy", path);
     cleanup_free char *kept = dated_name(path);

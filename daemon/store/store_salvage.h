@@ -4,7 +4,8 @@
  *           └──────────────────────────────────────────────────────────▶ state.db.damaged-20261127T081500Z, with its -wal
  *
  * Rows are copied table by table into a fresh file. A table that breaks off is read from its other end, too, and what is
- * between is probed, so that a damaged page costs its own rows and hardly more. A damaged schema is replaced by that of a
+ * between is probed, so that a damaged page costs its own rows and hardly more. What can be read and not be used, because there
+ * is garbage in it, is not copied (struct store_check). A damaged schema is replaced by that of a
  * new file (store_salvage_schema.h). The damaged file stays, under a dated name,
  * and so does a report beside it (….json); nothing is ever deleted here but what was copied. Whoever loses power in between
  * finds all of it again: the file is the old one, or, from the moment state.db.salvaged exists, the new one.
@@ -13,8 +14,10 @@
 
 #include "base/base.h"
 
+struct store_check;
+
 /* 0: the file is a new one. -EUCLEAN: nothing of it can be read, and nothing was changed. Another fault, logged. */
-int store_salvage(const char *path, const char *why) must_check;
+int store_salvage(const char *path, const char *why, const struct store_check *const *checks) must_check;
 
 /* Finishes what a loss of power has interrupted. 0 when there is nothing to be done, too. */
 int store_salvage_finish(const char *path) must_check;

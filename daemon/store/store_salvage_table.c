@@ -1,6 +1,7 @@
 #include "store/store_salvage_table.h"
 
 #include "base/log.h"
+#include "store/store_check.h"
 #include "store/store_db.h"
 
 #include <inttypes.h>
@@ -55,6 +56,7 @@ struct range {
 struct table {
     struct salvage *s;
     const char *name, *quoted;
+    const struct store_check *check; /* of its owner; NULL: none */
     sqlite3_stmt *up, *down, *insert;
     bool has_rowid, is_broken;
     uint64_t saved;
@@ -81,7 +83,7 @@ static bool is_ours(sqlite3_stmt *row)
 
 static void copy_row(struct table *table, sqlite3_stmt *row)
 {
-    if (!is_ours(row)) {
+    if (!is_ours(row) || (table->check && !table->check->is_whole(row))) {
         table->is_broken = true;
         return;
     }
@@ -316,7 +318,12 @@ static void report(struct table *table)
 
 int salvage_table(struct salvage *s, const char *name, const char *sql)
 {
-    struct table table = {.s = s, .name = name, .quoted = salvage_quoted(s, name)};
+    struct table table = {
+        .s = s,
+        .name = name,
+        .quoted = salvage_quoted(s, name),
+        .check = store_check_of(s->checks, name),
+    };
     int64_t exists = salvage_number(
         s->to, arena_printf(&s->arena, "SELECT 1 FROM pragma_table_info(%s)", table.quoted), 0);
     if (!exists)

@@ -5,8 +5,11 @@
 
 #include <sqlite3.h>
 
+struct store_check;
+
 struct salvage {
     const char *path;
+    const struct store_check *const *checks; /* NULL: none */
     sqlite3 *from, *to;
     struct arena arena;
     struct json_writer report; /* in the array of tables */

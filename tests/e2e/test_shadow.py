@@ -417,8 +417,19 @@ class Damage:
         self.pages = [data[at:at + PAGE] for at in range(0, len(data), PAGE)]
 
     def leaves(self, has):
-        """Leaves of a table with something in them, not only once: pages have rests of old rows."""
-        return [n for n, page in enumerate(self.pages) if n and page[0] == 0x0D and page.count(has) > 3]
+        """Leaves of a table with something in them, not only once: pages have rests of old rows. Not those that stand in the
+        WAL: SQLite does not read them from the file."""
+        newer = self.in_wal()
+        return [n for n, page in enumerate(self.pages)
+                if n and n not in newer and page[0] == 0x0D and page.count(has) > 3]
+
+    def in_wal(self):
+        """Format: https://sqlite.org/fileformat2.html#the_write_ahead_log"""
+        if not os.path.exists(self.path + "-wal"):
+            return set()
+        with open(self.path + "-wal", "rb") as file:
+            data = file.read()
+        return {int.from_bytes(data[at:at + 4], "big") - 1 for at in range(32, len(data), 24 + PAGE)}
 
     def leaf(self, has):
         found = self.leaves(has)

@@ -434,6 +434,91 @@ TEST(damage_that_is_met_while_running_is_a_fault_and_mended_by_the_next_start)
     rig_done(&rig);
 }
 
+/* Is the state what fill() wrote? */
+static bool is_whole(sqlite3_stmt *row)
+{
+    const char *state = (const char *)sqlite3_column_text(row, store_column(row, "state"));
+    return store_column(row, "nothing") == -1 && strlen(state) == 400 && strspn(state, "0") == 400;
+}
+
+static const struct store_check shadow_check = {"shadow", is_whole};
+static const struct store_check *const checks[] = {&shadow_check, NULL};
+
+/* Overwrites the middle of the text in the page's second cell: for SQLite all is well. */
+static void scribble(struct rig *rig, off_t page)
+{
+    uint8_t garbage[50], head[12];
+    memset(garbage, 0xA7, sizeof garbage);
+    cleanup(fd_close_p) int fd = open(rig->path, O_RDWR | O_CLOEXEC);
+    CHECK_INT(pread(fd, head, sizeof head, (page - 1) * PAGE), sizeof head);
+    off_t cell = (off_t)head[10] << 8 | head[11];
+    CHECK_INT(pwrite(fd, garbage, sizeof garbage, (page - 1) * PAGE + cell + 200), sizeof garbage);
+}
+
+static int rig_open_checked(struct rig *rig)
+{
+    return store_open_checked(&rig->store, rig->loop, rig->path, WORKER_INLINE, checks);
+}
+
+TEST(a_row_with_garbage_in_a_text_is_not_saved_but_named_and_costs_no_other)
+{
+    struct rig rig;
+    rig_init(&rig);
+    fill(&rig);
+    scribble(&rig, page_of(&rig, "shadow", 0));
+    damage(&rig, page_of(&rig, "shadow", 3)); /* SQLite itself finds this one */
+    CHECK_INT(rig_open_checked(&rig), 0);
+    char *text = NULL;
+    store_reports(rig.store, take_report, &text);
+    CHECK(strstr(text, "\"keys\":[\"thing2\",") != NULL);
+    free(text);
+    CHECK_INT(number(&rig, "SELECT count(*) FROM shadow WHERE id < 5"), 3);
+    CHECK_INT(number(&rig, "SELECT count(*) FROM shadow WHERE state <> hex(zeroblob(200))"), 0);
+    CHECK_INT(number(&rig, "SELECT count(*) FROM shadow_history WHERE shadow = 2"), 0);
+    rig_done(&rig);
+}
+
+TEST(garbage_that_only_the_owner_of_a_row_sees_is_looked_for_at_the_next_start)
+{
+    struct rig rig;
+    struct store_counters counters;
+    rig_init(&rig);
+    fill(&rig);
+    scribble(&rig, page_of(&rig, "shadow", 0));
+    CHECK_INT(rig_open_checked(&rig),
+              0); /* nobody has looked at that row yet, and a start does not look at rows */
+    CHECK_INT(number(&rig, "SELECT count(*) FROM shadow"), ROWS);
+    store_distrust(rig.store);
+    store_distrust(rig.store);
+    store_quiesce(rig.store);
+    store_counters(rig.store, &counters);
+    CHECK(counters.damaged);
+    rig.store = store_close(rig.store);
+    CHECK_INT(rig_open_checked(&rig), 0);
+    CHECK(strstr(logged, "table shadow: what is in a row cannot be read") != NULL);
+    CHECK(is_kept(&rig));
+    CHECK_INT(number(&rig, "SELECT count(*) FROM shadow"), ROWS - 1);
+    CHECK_INT(number(&rig, "SELECT count(*) FROM shadow WHERE id = 2"), 0);
+    rig.store = store_close(rig.store);
+    *logged = '\0';
+    CHECK_INT(rig_open_checked(&rig), 0);
+    CHECK_STR(logged, "");
+    rig_done(&rig);
+}
+
+TEST(a_suspicion_that_is_unfounded_ends_with_the_next_start)
+{
+    struct rig rig;
+    rig_init(&rig);
+    fill(&rig);
+    store_suspect(rig.path);
+    CHECK_INT(rig_open_checked(&rig), 0);
+    CHECK(!store_is_suspect(rig.path));
+    CHECK(!is_kept(&rig));
+    CHECK_INT(number(&rig, "SELECT count(*) FROM shadow"), ROWS);
+    rig_done(&rig);
+}
+
 TEST(a_file_in_which_nothing_can_be_read_is_left_as_it_is)
 {
     struct rig rig;

@@ -24,6 +24,7 @@
 struct shadow;
 struct bus;
 struct store;
+struct store_check;
 
 /* 0 is the default, everywhere. */
 struct shadow_options {
@@ -56,5 +57,9 @@ int shadow_new(struct shadow **ret, struct bus *bus, struct store *store,
 /* Waits for the store. Requests that were not answered by then get a fault: their publishers send them again. */
 struct shadow *shadow_free(struct shadow *shadow);
 define_cleanup(struct shadow *, shadow_free)
+
+/* For store_open_checked(): documents in which there is garbage. The start that saves what there is of a damaged file does
+ * without them and names them. Records of the past need no check: a past ends where one cannot be read. */
+extern const struct store_check shadow_store_check;
 
 const struct shadow_counters *shadow_counters(const struct shadow *shadow);

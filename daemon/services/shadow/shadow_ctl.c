@@ -134,6 +134,8 @@ static void answer_story(struct question *question, const struct shadow_row *row
                                      .span = span_of(shadow, row->version)};
     struct json *state = NULL;
     int r = row->exists && json_parse(&state, arena, row->text, row->state_len, NULL) != 0 ? -EUCLEAN : 0;
+    if (r < 0)
+        store_distrust(shadow->store);
     history.state = state;
     struct json_writer writer;
     if (question->ask == ASK_REVERT) {

@@ -1,5 +1,8 @@
 #include "services/shadow/shadow_store.h"
 
+#include "services/shadow/shadow.h"
+#include "services/shadow/shadow_doc.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -87,6 +90,23 @@ void shadow_store_load(struct work *work, void *db)
     sqlite3_stmt *st;
     load->r = work->r = find(db, &load->key, &st, &load->row);
 }
+
+static bool is_whole(sqlite3_stmt *row)
+{
+    int state = store_column(row, "state"), stamps = store_column(row, "metadata");
+    if (state < 0 || stamps < 0 || sqlite3_column_type(row, state) == SQLITE_NULL)
+        return true;
+    struct arena arena = {0};
+    struct shadow_doc doc;
+    int r = shadow_doc_read(&doc, &arena, 1, (const char *)sqlite3_column_text(row, state),
+                            (size_t)sqlite3_column_bytes(row, state),
+                            (const char *)sqlite3_column_text(row, stamps),
+                            (size_t)sqlite3_column_bytes(row, stamps));
+    arena_done(&arena);
+    return r == 0;
+}
+
+const struct store_check shadow_store_check = {"shadow", is_whole};
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 

@@ -466,6 +466,8 @@ static void do_requests(struct twin *twin)
     int r = read_doc(&pass, twin->row);
     if (r < 0) {
         arena_reset(&shadow->arena);
+        if (r == -EUCLEAN)
+            store_distrust(shadow->store);
         fail_all(twin, &twin->queue, "read", r);
         come_to_rest(twin);
         return;

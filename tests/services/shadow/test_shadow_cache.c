@@ -182,6 +182,49 @@ TEST(a_damaged_row_is_answered_with_500_and_left_as_it_is)
     CHECK_INT(number_in_store(rig, "SELECT count(*) FROM shadow WHERE metadata = '1x99'"), 1);
 }
 
+TEST(a_damaged_row_makes_the_store_say_that_it_is_damaged)
+{
+    cleanup(shadow_rig_free_p) struct shadow_rig *rig = shadow_rig_new(NULL);
+    struct store_counters counters;
+    make(rig, 1, 10);
+    shadow_rig_restart(rig, NULL);
+    check_thing(rig, 1);
+    store_counters(rig->house->store, &counters);
+    CHECK(!counters.damaged);
+    shadow_rig_restart(rig, NULL);
+    change_store(rig, "UPDATE shadow SET state = '{\"reported\":{\"n\":1,\"fi\x8B'");
+    CHECK_HAS(answer_to(rig, topic_of(1, "get"), ""), "\"code\":500");
+    store_counters(rig->house->store, &counters);
+    CHECK(counters.damaged);
+}
+
+/* Of a row with this state and these stamps. */
+static bool is_whole(const char *columns)
+{
+    sqlite3 *sqlite = NULL;
+    sqlite3_stmt *row = NULL;
+    cleanup_free char *sql = str_printf("SELECT %s", columns);
+    CHECK_INT(sqlite3_open(":memory:", &sqlite), SQLITE_OK);
+    CHECK_INT(sqlite3_prepare_v2(sqlite, sql, -1, &row, NULL), SQLITE_OK);
+    CHECK_INT(sqlite3_step(row), SQLITE_ROW);
+    bool whole = shadow_store_check.is_whole(row);
+    (void)sqlite3_finalize(row);
+    (void)sqlite3_close(sqlite);
+    return whole;
+}
+
+TEST(documents_with_garbage_in_them_are_told_from_whole_ones)
+{
+    CHECK(is_whole(
+        "1 AS id, '{\"reported\":{\"a\":1,\"b\":2}}' AS state, '1760000000x2' AS metadata, '' AS recent"));
+    CHECK(is_whole("NULL AS state, NULL AS metadata"));
+    CHECK(is_whole("1 AS id")); /* a table of another time */
+    CHECK(!is_whole("'{\"reported\":{\"a\":1,\"b\":2}}' AS state, '1760000000' AS metadata"));
+    CHECK(!is_whole("'{\"reported\":{\"a\":1,' AS state, '1760000000x2' AS metadata"));
+    CHECK(!is_whole("'{\"reported\":{\"a\":\"' || x'F8A7' || '\"}}' AS state, '1760000000' AS metadata"));
+    CHECK(!is_whole("'' AS state, '' AS metadata"));
+}
+
 TEST(a_shadow_that_could_not_be_read_is_read_again_for_the_next_request)
 {
     cleanup(shadow_rig_free_p) struct shadow_rig *rig = shadow_rig_new(NULL);
