@@ -15,9 +15,9 @@ static int open_door(struct house *house, const struct listener_uri *uri, struct
         return r;
     }
     const char *name = door_name(house->doors[house->door_count++]);
-    log_notice("listening on %s", name);
-    if (listener_has_psk(uri))
+    if (listener_has_psk(uri)) /* whoever reads the line below may ask at once where the gateway is */
         nodes_listen(house, uri, name);
+    log_notice("listening on %s", name);
     return 0;
 }
 
