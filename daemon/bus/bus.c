@@ -264,7 +264,7 @@ static void retain_message(struct bus *bus, struct msg *msg, struct receipt *rec
 static bool deliver_shared(struct bus *bus, struct share *share, struct msg *msg, struct receipt *receipt,
                            const struct subscriber *except, enum bus_readiness wanted)
 {
-    struct subscription *member = share_choose(share, except, wanted);
+    struct subscription *member = share_choose(share, msg, except, wanted);
     if (!member)
         return false;
     uint32_t id = member->id;

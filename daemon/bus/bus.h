@@ -30,17 +30,19 @@ struct delivery {
     struct share *share; /* the shared subscription this one was chosen for; NULL: an ordinary one */
 };
 
-/* Whether a subscriber can take a message now, for choosing among those who share a subscription. */
-enum bus_readiness { BUS_AWAY, BUS_BUSY, BUS_READY };
+/* Whether a subscriber can take a message now, for choosing among those who share a subscription. BUS_FORBIDDEN: never, so
+ * it is another's. */
+enum bus_readiness { BUS_FORBIDDEN, BUS_AWAY, BUS_BUSY, BUS_READY };
 
 struct subscriber {
     /* Called in ROUTE, and from bus_send_retained(). Refs the message to keep it; holds the receipt (which may be NULL)
      * to make the publisher's acknowledgement wait, and settles it later. */
     void (*deliver)(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
                     struct receipt *receipt);
-    enum bus_readiness (*readiness)(const struct subscriber *subscriber); /* NULL: always ready */
-    uint64_t origin; /* its own messages carry this; for No Local */
-    unsigned mark;   /* private */
+    enum bus_readiness (*readiness)(const struct subscriber *subscriber,
+                                    const struct msg *msg); /* NULL: always ready */
+    uint64_t origin;                                        /* its own messages carry this; for No Local */
+    unsigned mark;                                          /* private */
 };
 
 struct subscription {

@@ -1,5 +1,6 @@
 #include "bus/share.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const char prefix[] = "$share/";
@@ -57,22 +58,23 @@ struct share *bus_share_unref(struct share *share)
     return NULL;
 }
 
-static enum bus_readiness readiness_of(const struct subscription *member)
+static enum bus_readiness readiness_of(const struct subscription *member, const struct msg *msg)
 {
     const struct subscriber *subscriber = member->subscriber;
-    return subscriber->readiness ? subscriber->readiness(subscriber) : BUS_READY;
+    return subscriber->readiness ? subscriber->readiness(subscriber, msg) : BUS_READY;
 }
 
-struct subscription *share_choose(struct share *share, const struct subscriber *except,
+struct subscription *share_choose(struct share *share, const struct msg *msg, const struct subscriber *except,
                                   enum bus_readiness wanted)
 {
+    assert(wanted > BUS_FORBIDDEN);
     struct subscription *best = NULL;
     enum bus_readiness how = BUS_AWAY;
     list_for_each (link, &share->members) {
         struct subscription *member = list_entry(link, struct subscription, link);
         if (member->subscriber == except)
             continue;
-        enum bus_readiness readiness = readiness_of(member);
+        enum bus_readiness readiness = readiness_of(member, msg);
         if (readiness < wanted || (best && readiness <= how))
             continue;
         best = member;

@@ -5,7 +5,7 @@
  *
  * NAME and FILTER together are the group [MQTT 5, 4.8.2]. A member that is ready is chosen in turn; when none is, one
  * that is connected, then one that is away. Groups are counted: a route, a message that waits and the trie each hold
- * one; a group without members is out of the trie and serves nobody.
+ * one; a group without members is out of the trie and serves nobody. Who may not have a message is not chosen for it.
  */
 #pragma once
 
@@ -33,7 +33,7 @@ struct share *share_join(struct trie_node *node, struct list *shares, const char
 /* Takes a member out; a group without members leaves its node. */
 void share_leave(struct share *share, struct subscription *member);
 
-/* Who gets the next message: a member of another subscriber than `except` (which may be NULL) that is at least
+/* Who gets this message: a member of another subscriber than `except` (which may be NULL) that is at least
  * `wanted`, the most ready first; NULL: there is none. */
-struct subscription *share_choose(struct share *share, const struct subscriber *except,
+struct subscription *share_choose(struct share *share, const struct msg *msg, const struct subscriber *except,
                                   enum bus_readiness wanted);

@@ -172,7 +172,7 @@ void session_promise_again(struct session *session, uint8_t type, uint16_t packe
 bool session_may_send(const struct session *session);
 void session_on_deliver(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
                         struct receipt *receipt);
-enum bus_readiness session_how_ready(const struct subscriber *subscriber);
+enum bus_readiness session_how_ready(const struct subscriber *subscriber, const struct msg *msg);
 /* Takes a mail that is under way out of it; it is delivered, or given to somebody else. */
 void session_finish_mail(struct session *session, struct mail *mail);
 struct mail *session_take_from_mailbox(struct session *session, struct mail *mail);

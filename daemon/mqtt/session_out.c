@@ -156,6 +156,16 @@ static bool is_void(struct session *session, const struct mail *mail, int64_t no
     return true;
 }
 
+/* It came while the client was away, or its policies have changed: it is for another who shares the subscription. */
+static void pass_on_forbidden(struct session *session, struct mail *mail)
+{
+    if (!mail->share || peer_may_receive(session->peer, mail->msg))
+        return;
+    session->broker->passing_on = true;
+    (void)bus_share_again(session->broker->bus, mail->share, mail->msg, &session->subscriber, false);
+    session->broker->passing_on = false;
+}
+
 void session_pump(struct session *session)
 {
     struct traffic *traffic = session->traffic;
@@ -178,6 +188,7 @@ void session_pump(struct session *session)
             send_first(session, mail);
             continue;
         }
+        pass_on_forbidden(session, mail);
         if (mail->place)
             spool_done(spool_of(session), mail);
         (void)mail_free(mail);
@@ -186,11 +197,13 @@ void session_pump(struct session *session)
 
 /* ---- delivery ---------------------------------------------------------------------------------------------------- */
 
-enum bus_readiness session_how_ready(const struct subscriber *subscriber)
+enum bus_readiness session_how_ready(const struct subscriber *subscriber, const struct msg *msg)
 {
     const struct session *session = container_of(subscriber, struct session, subscriber);
     if (!session->peer)
         return BUS_AWAY;
+    if (!peer_may_receive(session->peer, msg))
+        return BUS_FORBIDDEN;
     bool waits = session->traffic && session->traffic->mailbox.count;
     return waits || !session_may_send(session) ? BUS_BUSY : BUS_READY;
 }

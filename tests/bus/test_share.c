@@ -13,6 +13,7 @@ struct member {
     uint32_t id;
     struct share *share; /* a reference, when it keeps one */
     bool keeps;
+    bool is_outsider; /* may have no secrets */
 };
 
 static void on_heard(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
@@ -27,8 +28,11 @@ static void on_heard(struct subscriber *subscriber, struct msg *msg, const struc
         member->share = bus_share_ref(delivery->share);
 }
 
-static enum bus_readiness how_ready(const struct subscriber *subscriber)
+static enum bus_readiness how_ready(const struct subscriber *subscriber, const struct msg *msg)
 {
+    if (strncmp(msg->topic, "secret", 6) == 0 &&
+        container_of(subscriber, struct member, subscriber)->is_outsider)
+        return BUS_FORBIDDEN;
     return container_of(subscriber, struct member, subscriber)->readiness;
 }
 
@@ -104,6 +108,26 @@ TEST(who_is_busy_or_away_is_passed_over_while_somebody_is_ready)
     bus_unsubscribe(rig->bus, &busy.subscription);
     publish(rig, "t", 5);
     CHECK_INT(away.heard, 5);
+}
+
+TEST(what_a_member_may_not_have_goes_to_one_who_may)
+{
+    cleanup(rig_free_p) struct rig *rig = rig_new();
+    struct member outsider = {.readiness = BUS_READY, .is_outsider = true}, away = {.readiness = BUS_AWAY};
+    join(rig, &outsider, "$share/g/#");
+    join(rig, &away, "$share/g/#");
+    publish(rig, "secret", 3);
+    CHECK_INT(outsider.heard, 0);
+    CHECK_INT(away.heard, 3);
+    publish(rig, "t", 2);
+    CHECK_INT(outsider.heard, 2);
+    bus_unsubscribe(rig->bus, &away.subscription);
+    publish(rig, "secret", 3); /* as if nobody had subscribed */
+    CHECK_INT(outsider.heard, 2);
+    int settled = 7;
+    rig_publish_receipt(rig, "secret", "x", &settled);
+    rig_turn(rig);
+    CHECK_INT(settled, 0);
 }
 
 TEST(each_member_hears_at_its_own_qos_with_its_own_identifier)
