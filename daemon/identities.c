@@ -34,14 +34,32 @@ static void on_server_changed(void *self)
     log_notice("the gateway's certificate is another one, and is shown from now on");
 }
 
+static const char *or_null(const char *text)
+{
+    return *text ? text : NULL;
+}
+
+enum { NAMES_MAX = 64 };
+
 int open_registrar(struct house *house)
 {
+    const char *names[NAMES_MAX];
+    size_t count = 0;
+    cleanup_free char *list = str_copy(house->config.names);
+    for (char *rest = list, *at; (at = strsep(&rest, " \t"));)
+        if (*at && count < NAMES_MAX)
+            names[count++] = at;
     cleanup_free char *folder = str_printf("%s/identity", house->state);
     const struct registrar_options options = {
         .registry = house->registry,
         .audit = house->audit,
         .folder = folder,
         .name = house->config.name,
+        .ca = or_null(house->config.ca),
+        .ca_key = or_null(house->config.ca_key),
+        .server_key = or_null(house->config.server_key),
+        .names = names,
+        .name_count = count,
         .server_changed = on_server_changed,
         .self = house,
     };

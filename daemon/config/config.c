@@ -56,6 +56,10 @@ static const struct key gateway_keys[] = {
     ROW(BYTES, "streams-reserve", config, streams_reserve_bytes, "16M", 0, GIB(64)),
     ROW(NUMBER, "connections-max", config, connections_max, "10000", 1, 1000000),
     ROW(SWITCH, "shadow", config, shadow, "yes", 0, 1),
+    ROW(TEXT, "names", config, names, "", 0, TEXT_MAX),
+    ROW(TEXT, "ca", config, ca, "", 0, TEXT_MAX),
+    ROW(TEXT, "ca-key", config, ca_key, "", 0, TEXT_MAX),
+    ROW(TEXT, "server-key", config, server_key, "", 0, TEXT_MAX),
     ROW(TIME, "node-key-age", config, node_key_age_s, "90d", 0, 315360000),
     ROW(TEXT, "mdns", config, mdns, "auto", 1, NAME_MAX_LEN),
 };
@@ -235,7 +239,9 @@ void config_fault_at(struct config *config, const struct ini_section *section, c
     va_end(args);
     cleanup_free char *where = title(section);
     cleanup_free char *key = ini_shown(entry->key, strlen(entry->key));
-    cleanup_free char *value = ini_shown(entry->value, strlen(entry->value));
+    cleanup_free char *value = strstr(entry->value, "pin-value") /* a PIN is not repeated */
+                                   ? str_copy("a PIN")
+                                   : ini_shown(entry->value, strlen(entry->value));
     config_add_fault(config, str_printf("%s:%d: %s %s: %s, found \"%s\"", entry->file, entry->line, where,
                                         key, sentence, value));
 }

@@ -74,6 +74,7 @@ struct config {
     bool shadow; /* of the gateway itself */
     int64_t node_key_age_s;
     char *mdns; /* auto, yes, no */
+    char *names, *ca, *ca_key, *server_key; /* of the gateway's own authority */
 
     int64_t shadow_cache_bytes, shadow_history_count, shadow_history_age_s, shadow_history_bytes;
     int64_t streams_disk_bytes, streams_reserve_bytes;

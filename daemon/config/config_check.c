@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "cloud/uplink_options.h"
+#include "keys/key_uri.h"
 #include "net/listener.h"
 #include "schedule/schedule_text.h"
 #include "services/shadowsync/sync_policy.h"
@@ -35,8 +36,27 @@ static void fault(struct config *config, const char *kind, const char *name, con
         config_fault_in(config, section, "expected a key \"%s\" with %s, found none", key, expected);
 }
 
+/* Where a key is; "": nobody has said. */
+static void check_key(struct config *config, const char *kind, const char *name, const char *key,
+                      const char *text)
+{
+    struct key_uri uri;
+    char *why = NULL;
+    if (!*text)
+        return;
+    if (key_uri_parse(&uri, text, &why) >= 0)
+        key_uri_done(&uri);
+    else
+        fault(config, kind, name, key, why + strlen("expected "));
+    free(why);
+}
+
 static void check_gateway(struct config *config)
 {
+    check_key(config, "gateway", "", "ca-key", config->ca_key);
+    check_key(config, "gateway", "", "server-key", config->server_key);
+    if (*config->ca && !*config->ca_key)
+        fault(config, "gateway", "", "ca-key", "where the key of ca is");
     if (log_level_from_text(config->log_level) < 0)
         fault(config, "gateway", "", "log", "error, warning, notice, info or debug");
     if (strcmp(config->queue_full, "refuse") != 0 && strcmp(config->queue_full, "wait") != 0)
@@ -137,6 +157,7 @@ static void check_uplink(struct config *config, struct config_uplink *uplink)
         fault(config, "uplink", uplink->name, "username", "the user whose password is in password-file");
     if (*uplink->key && !*uplink->cert)
         fault(config, "uplink", uplink->name, "cert", "the certificate that belongs to key");
+    check_key(config, "uplink", uplink->name, "key", uplink->key);
     check_uplink_way(config, uplink);
     if (strcmp(uplink->session, "clean") != 0 && strcmp(uplink->session, "persistent") != 0)
         fault(config, "uplink", uplink->name, "session", "clean or persistent");

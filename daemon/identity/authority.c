@@ -29,8 +29,10 @@ static const int64_t forever_s = 2524607999;     /* 2049-12-31T23:59:59Z, as AWS
 struct authority {
     char *folder, *name;
     char *ca, *server, *server_key, *ca_key, *crl; /* paths */
+    bool ca_given, ca_key_given, server_key_given; /* by the operator: they are not written */
     char *pem;                                     /* ca.pem */
     char id[X509_ID_BYTES];
+    int64_t ends_s; /* nothing that it signs is good for longer */
     struct x509_signer *signer;
     char *names[NAMES_MAX]; /* given, then the host's */
     size_t given, count;
@@ -103,9 +105,19 @@ static int sync_folder(const struct authority *authority, char **why)
     return fd < 0 || fsync(fd) < 0 ? cannot_write(authority->folder, -errno, why) : 0;
 }
 
+/* Its key is somewhere else. */
+static int write_certificate(const struct authority *authority, const char *certificate,
+                             const struct x509_issued *issued, char **why)
+{
+    int r = write_file(certificate, issued->pem, 0644, why);
+    return r < 0 ? r : sync_folder(authority, why);
+}
+
 static int write_pair(const struct authority *authority, const char *key, const char *certificate,
                       const struct x509_issued *issued, char **why)
 {
+    if (!issued->key_pem)
+        return write_certificate(authority, certificate, issued, why);
     cleanup_free char *late = beside_of(certificate);
     (void)unlink(late); /* first, or it would be taken for this key's */
     int r = write_beside(key, issued->key_pem, 0600, why);
@@ -197,6 +209,7 @@ static int make_ca(struct authority *authority, int64_t now_s, char **why)
     cleanup_free char *name = str_printf("Gatehouse CA %s", authority->name);
     const struct x509_wish wish = {.usage = X509_AUTHORITY,
                                    .key = X509_EC_P256,
+                                   .key_at = authority->ca_key_given ? authority->ca_key : NULL,
                                    .common_name = name,
                                    .organization = "Gatehouse",
                                    .not_before_s = begins(now_s),
@@ -212,17 +225,17 @@ static int make_ca(struct authority *authority, int64_t now_s, char **why)
     return r;
 }
 
-/* Reads ca.pem and ca.key. */
+/* Reads ca.pem, and opens its key. */
 static int take_ca(struct authority *authority, char **why)
 {
     char *reason = NULL;
-    char *pem = read_file(authority->ca), *key = read_file(authority->ca_key);
+    char *pem = read_file(authority->ca);
     struct x509_signer *signer = NULL;
     int r = -EINVAL;
-    if (!pem || !key)
-        reason = str_printf("expected both %s and %s to be readable", authority->ca, authority->ca_key);
+    if (!pem)
+        reason = str_printf("expected a certificate in PEM form: %s", strerror(errno));
     else
-        r = x509_signer_open(&signer, pem, key, &reason);
+        r = x509_signer_open(&signer, pem, authority->ca_key, &reason);
     if (r >= 0) {
         size_t len;
         const uint8_t *der = x509_signer_der(signer, &len);
@@ -230,12 +243,10 @@ static int take_ca(struct authority *authority, char **why)
         r = x509_facts(&facts, der, len, &reason);
         if (r >= 0) {
             memcpy(authority->id, facts.id, sizeof authority->id);
+            authority->ends_s = facts.not_after_s;
             x509_facts_done(&facts);
         }
     }
-    if (key)
-        explicit_bzero(key, strlen(key));
-    free(key);
     if (r < 0) {
         free(pem);
         (void)x509_signer_close(signer);
@@ -277,7 +288,7 @@ static bool server_is_good(const struct authority *authority, int64_t now_s)
     cleanup_free char *pem = read_file(authority->server);
     uint8_t *der;
     size_t len, ca_len;
-    if (!pem || access(authority->server_key, R_OK) < 0 ||
+    if (!pem || (!authority->server_key_given && access(authority->server_key, R_OK) < 0) ||
         x509_from_pem(&der, &len, pem, strlen(pem), NULL) < 0)
         return false;
     const uint8_t *ca = x509_signer_der(authority->signer, &ca_len);
@@ -287,7 +298,8 @@ static bool server_is_good(const struct authority *authority, int64_t now_s)
     if (good) {
         x509_each_field(der, len, on_field, &names);
         good = names.found == authority->count && !names.missing &&
-               (now_s < clock_floor_s || facts.not_after_s - now_s > RENEW_BEFORE_S);
+               (now_s < clock_floor_s || facts.not_after_s - now_s > RENEW_BEFORE_S ||
+                facts.not_after_s == authority->ends_s);
         x509_facts_done(&facts);
     }
     free(der);
@@ -295,19 +307,38 @@ static bool server_is_good(const struct authority *authority, int64_t now_s)
 }
 
 /* Until the clock has been set nobody knows when two years will be over. */
-static int64_t server_ends(int64_t now_s)
+static int64_t server_ends(const struct authority *authority, int64_t now_s)
 {
-    return now_s < clock_floor_s ? forever_s : now_s + SERVER_LIFE_S;
+    int64_t ends = now_s < clock_floor_s ? forever_s : now_s + SERVER_LIFE_S;
+    return ends < authority->ends_s ? ends : authority->ends_s;
+}
+
+/* It was made for another key, perhaps before this one was configured. */
+static int check_server_key(const struct authority *authority, char **why)
+{
+    cleanup_free char *pem = authority->server_key_given ? read_file(authority->server) : NULL;
+    uint8_t *der;
+    size_t len;
+    if (!pem || x509_from_pem(&der, &len, pem, strlen(pem), NULL) < 0)
+        return 0;
+    char *reason = NULL;
+    if (!x509_is_of_key(der, len, authority->server_key, &reason) && !reason)
+        (void)unlink(authority->server);
+    free(der);
+    if (reason)
+        *why = reason;
+    return reason ? -EINVAL : 0;
 }
 
 static int make_server(struct authority *authority, int64_t now_s, char **why)
 {
     const struct x509_wish wish = {.usage = X509_SERVER,
                                    .key = X509_EC_P256,
+                                   .key_at = authority->server_key_given ? authority->server_key : NULL,
                                    .common_name = authority->name,
                                    .organization = "Gatehouse",
                                    .not_before_s = begins(now_s),
-                                   .not_after_s = server_ends(now_s),
+                                   .not_after_s = server_ends(authority, now_s),
                                    .names = (const char *const *)authority->names,
                                    .name_count = authority->count};
     struct x509_issued issued;
@@ -328,15 +359,32 @@ static char *path_in(const struct authority *authority, const char *file)
     return str_printf("%s/%s", authority->folder, file);
 }
 
+static char *given_or(const struct authority *authority, const char *given, const char *file)
+{
+    return given ? str_copy(given) : path_in(authority, file);
+}
+
+/* What an earlier start has left half done. */
+static int finish_pairs(const struct authority *authority, char **why)
+{
+    int r = authority->ca_given || authority->ca_key_given
+                ? 0
+                : finish_pair(authority->ca_key, authority->ca, why);
+    return r < 0 || authority->server_key_given ? r
+                                                : finish_pair(authority->server_key, authority->server, why);
+}
+
 int authority_open(struct authority **ret, const struct authority_options *options, int64_t now_s, char **why)
 {
     cleanup(authority_close_p) struct authority *authority = mem_new(struct authority);
     authority->folder = str_copy(options->folder);
     authority->name = str_copy(options->name);
-    authority->ca = path_in(authority, "ca.pem");
-    authority->ca_key = path_in(authority, "ca.key");
+    authority->ca_given = options->ca, authority->ca = given_or(authority, options->ca, "ca.pem");
+    authority->ca_key_given = options->ca_key;
+    authority->ca_key = given_or(authority, options->ca_key, "ca.key");
     authority->server = path_in(authority, "server.pem");
-    authority->server_key = path_in(authority, "server.key");
+    authority->server_key_given = options->server_key;
+    authority->server_key = given_or(authority, options->server_key, "server.key");
     authority->crl = path_in(authority, "ca.crl");
     for (size_t i = 0; i < options->name_count; i++)
         add_name(authority, options->names[i]);
@@ -345,13 +393,13 @@ int authority_open(struct authority **ret, const struct authority_options *optio
         *why = str_printf("%s: %s", authority->folder, strerror(errno));
         return -errno;
     }
-    int r = finish_pair(authority->ca_key, authority->ca, why);
-    if (r >= 0)
-        r = finish_pair(authority->server_key, authority->server, why);
-    if (r >= 0 && access(authority->ca, F_OK) < 0)
+    int r = finish_pairs(authority, why);
+    if (r >= 0 && !authority->ca_given && access(authority->ca, F_OK) < 0)
         r = make_ca(authority, now_s, why);
     if (r >= 0)
         r = take_ca(authority, why);
+    if (r >= 0)
+        r = check_server_key(authority, why);
     if (r >= 0)
         r = authority_refresh(authority, now_s, why);
     if (r < 0)
@@ -390,6 +438,11 @@ int authority_refresh(struct authority *authority, int64_t now_s, char **why)
 
 int authority_rotate(struct authority *authority, int64_t now_s, char **why)
 {
+    if (authority->ca_given || authority->ca_key_given) {
+        *why = str_printf("expected an authority that the gateway has made: %s is configured",
+                          authority->ca_given ? authority->ca : authority->ca_key);
+        return -EPERM;
+    }
     /* The old one stays beside, for whoever must still look at what it signed. */
     cleanup_free char *old = str_printf("%s/ca-%.8s.pem", authority->folder, authority->id);
     int r = write_file(old, authority->pem, 0644, why);
@@ -410,8 +463,8 @@ int authority_issue(struct authority *authority, struct x509_issued *ret, const 
     struct x509_wish dated = *wish;
     if (!dated.not_before_s)
         dated.not_before_s = begins(now_s);
-    if (!dated.not_after_s)
-        dated.not_after_s = forever_s;
+    if (!dated.not_after_s || dated.not_after_s > authority->ends_s)
+        dated.not_after_s = authority->ends_s; /* nobody takes it when its authority has ended */
     return x509_issue(ret, authority->signer, &dated, why);
 }
 

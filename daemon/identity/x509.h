@@ -31,6 +31,9 @@ struct x509_facts {
 int x509_facts(struct x509_facts *ret, const uint8_t *der, size_t len, char **why) must_check;
 void x509_facts_done(struct x509_facts *facts);
 
+/* Is it the certificate of the key that is there (keys/key_uri.h)? *why is said when the key cannot be had. */
+bool x509_is_of_key(const uint8_t *der, size_t len, const char *key_at, char **why);
+
 /* Was it signed by that authority's key, whatever the dates? */
 bool x509_is_issued_by(const uint8_t *der, size_t len, const uint8_t *ca_der, size_t ca_len);
 
@@ -44,8 +47,8 @@ void x509_each_field(const uint8_t *der, size_t len, x509_found *found, void *se
 
 /* A certificate and its private key, for signing with. */
 struct x509_signer;
-/* cert: PEM text, of which the first certificate signs and all are its chain. key: PEM text without a passphrase, or where
- * OpenSSL's providers find one ("pkcs11:…", "handle:0x81000001"). */
+/* cert: PEM text, of which the first certificate signs and all are its chain. key: PEM text without a passphrase, or where it is
+ * (keys/key_uri.h). */
 int x509_signer_open(struct x509_signer **ret, const char *cert, const char *key, char **why) must_check;
 struct x509_signer *x509_signer_close(struct x509_signer *signer);
 define_cleanup(struct x509_signer *, x509_signer_close)
@@ -58,6 +61,7 @@ enum x509_key { X509_EC_P256, X509_RSA_2048 };
 struct x509_wish {
     enum x509_usage usage;
     enum x509_key key;   /* of a pair that is made */
+    const char *key_at;  /* where the key is that it is for (keys/key_uri.h); NULL: a pair is made */
     const char *request; /* PEM of a certificate signing request; NULL: a key pair is made */
     size_t request_len;
     const char *common_name;  /* NULL: the request's subject as it is */
@@ -71,7 +75,7 @@ struct x509_issued {
     size_t len;
     char id[X509_ID_BYTES];
     char *pem;                      /* the certificate, and the signer's chain if that is not itself a root */
-    char *key_pem, *key_public_pem; /* of a pair that was made; NULL with a request */
+    char *key_pem, *key_public_pem; /* of a pair that was made; NULL with a request or key_at */
 };
 /* signer NULL: it signs itself. A request is taken only if its own signature is good and its key strong enough. */
 int x509_issue(struct x509_issued *ret, const struct x509_signer *signer, const struct x509_wish *wish,

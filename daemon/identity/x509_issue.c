@@ -1,4 +1,5 @@
 #include "identity/x509_private.h"
+#include "keys/key.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -6,98 +7,27 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/store.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
-
-struct x509_signer {
-    X509 *certificate;
-    EVP_PKEY *key;
-    char *chain; /* PEM: the certificate and what came behind it; NULL: it is a root and clients have it */
-    uint8_t *der;
-    size_t der_len;
-};
-
-/* OpenSSL would ask for the passphrase at the terminal, and we would wait there. */
-static int no_passphrase(char *ret, int size, int writing, void *data)
-{
-    (void)ret, (void)size, (void)writing, (void)data;
-    return 0;
-}
-
-static EVP_PKEY *key_from_pem(const char *pem)
-{
-    BIO *bio = BIO_new_mem_buf(pem, (int)strlen(pem));
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-    BIO_free(bio);
-    return key;
-}
-
-/* A token's or a TPM's key: whoever provides that scheme is loaded by openssl.cnf. */
-static EVP_PKEY *key_from_store(const char *uri)
-{
-    EVP_PKEY *key = NULL;
-    OSSL_STORE_CTX *store = OSSL_STORE_open(uri, NULL, NULL, NULL, NULL);
-    while (store && !key && !OSSL_STORE_eof(store)) {
-        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
-        if (info && OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
-            key = OSSL_STORE_INFO_get1_PKEY(info);
-        OSSL_STORE_INFO_free(info);
-        if (!info && OSSL_STORE_error(store))
-            break;
-    }
-    OSSL_STORE_close(store);
-    return key;
-}
-
-int x509_signer_open(struct x509_signer **ret, const char *cert, const char *key, char **why)
-{
-    struct x509_signer *signer = mem_new(struct x509_signer);
-    int r = x509_from_pem(&signer->der, &signer->der_len, cert, strlen(cert), why);
-    if (r >= 0) {
-        signer->certificate = x509_parse(signer->der, signer->der_len);
-        if (!signer->certificate || X509_check_ca(signer->certificate) != 1)
-            r = x509_wrong(why, "the certificate of an authority (CA:TRUE)");
-    }
-    if (r >= 0) {
-        signer->key = strstr(key, "-----BEGIN") ? key_from_pem(key) : key_from_store(key);
-        if (!signer->key || X509_check_private_key(signer->certificate, signer->key) != 1)
-            r = x509_wrong(why, "the private key of the authority's certificate, without a passphrase");
-    }
-    if (r < 0) {
-        (void)x509_signer_close(signer);
-        return r;
-    }
-    if (X509_check_issued(signer->certificate, signer->certificate) != X509_V_OK)
-        signer->chain = str_copy(cert); /* an intermediate: clients need it to get to the root */
-    *ret = signer;
-    return 0;
-}
-
-struct x509_signer *x509_signer_close(struct x509_signer *signer)
-{
-    if (!signer)
-        return NULL;
-    X509_free(signer->certificate);
-    EVP_PKEY_free(signer->key);
-    free(signer->chain);
-    free(signer->der);
-    free(signer);
-    return NULL;
-}
-
-const uint8_t *x509_signer_der(const struct x509_signer *signer, size_t *len)
-{
-    *len = signer->der_len;
-    return signer->der;
-}
 
 /* ---- a certificate, part by part ----------------------------------------------------------------------------------------- */
 
 static EVP_PKEY *make_key(enum x509_key kind)
 {
     return kind == X509_RSA_2048 ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+}
+
+static EVP_PKEY *load_key(const char *at, char **why)
+{
+    char *reason = NULL;
+    EVP_PKEY *key = NULL;
+    if (key_load(&key, at, &reason) < 0)
+        key = NULL;
+    if (why)
+        *why = steal(reason);
+    free(reason);
+    return key;
 }
 
 /* Who asks for it, and has proved that he has the key. */
@@ -273,12 +203,14 @@ int x509_issue(struct x509_issued *ret, const struct x509_signer *signer, const 
     X509_REQ *request = wish->request ? read_request(wish, why) : NULL;
     if (wish->request && !request)
         return -EINVAL;
-    EVP_PKEY *own = request ? NULL : make_key(wish->key);
+    EVP_PKEY *own = request ? NULL : wish->key_at ? load_key(wish->key_at, why) : make_key(wish->key);
+    if (wish->key_at && !own)
+        return -EINVAL;
     X509 *certificate = X509_new();
     struct x509_issued issued = {0};
     bool good = certificate && (request || own) && (signer || own) &&
                 fill_in(certificate, signer, wish, request, own) &&
-                write_out(&issued, certificate, signer, own);
+                write_out(&issued, certificate, signer, wish->key_at ? NULL : own);
     X509_free(certificate);
     EVP_PKEY_free(own);
     X509_REQ_free(request);

@@ -12,3 +12,12 @@ int x509_wrong(char **why, const char *expected);
 int64_t x509_time(const ASN1_TIME *time);
 bool x509_key_is_weak(const EVP_PKEY *key);
 bool x509_id(const X509 *certificate, char ret[X509_ID_BYTES]);
+
+/* x509_signer.c */
+struct x509_signer {
+    X509 *certificate;
+    EVP_PKEY *key;
+    char *chain; /* PEM: the certificate and what came behind it; NULL: it is a root and clients have it */
+    uint8_t *der;
+    size_t der_len;
+};

@@ -29,7 +29,7 @@ struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context)
     return context ? part->context_free(context) : NULL;
 }
 
-int64_t tls_context_expires(const struct ssl_ctx_st *context)
+int64_t tls_context_expires(struct ssl_ctx_st *context)
 {
     return part->context_expires(context);
 }

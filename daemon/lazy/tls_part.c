@@ -26,6 +26,7 @@ LAZY_EXPORTED const struct tls_table gatehouse_tls = {
     .x509_to_pem = x509_to_pem,
     .x509_facts = x509_facts,
     .x509_is_issued_by = x509_is_issued_by,
+    .x509_is_of_key = x509_is_of_key,
     .x509_each_field = x509_each_field,
     .x509_signer_open = x509_signer_open,
     .x509_signer_close = x509_signer_close,

@@ -29,6 +29,7 @@ struct tls_table {
     __typeof__(x509_to_pem) *x509_to_pem;
     __typeof__(x509_facts) *x509_facts;
     __typeof__(x509_is_issued_by) *x509_is_issued_by;
+    __typeof__(x509_is_of_key) *x509_is_of_key;
     __typeof__(x509_each_field) *x509_each_field;
     __typeof__(x509_signer_open) *x509_signer_open;
     __typeof__(x509_signer_close) *x509_signer_close;

@@ -37,6 +37,12 @@ bool x509_is_issued_by(const uint8_t *der, size_t len, const uint8_t *ca_der, si
     return part && part->x509_is_issued_by(der, len, ca_der, ca_len);
 }
 
+bool x509_is_of_key(const uint8_t *der, size_t len, const char *key_at, char **why)
+{
+    const struct tls_table *part = lazy_tls(why);
+    return part && part->x509_is_of_key(der, len, key_at, why);
+}
+
 void x509_each_field(const uint8_t *der, size_t len, x509_found *found, void *self)
 {
     const struct tls_table *part = lazy_tls(NULL);

@@ -1,5 +1,6 @@
 #include "net/listener_query.h"
 
+#include "keys/key_uri.h"
 #include "net/websocket_upgrade.h"
 
 #include <errno.h>
@@ -66,6 +67,14 @@ static int take_cert(struct listener_uri *uri, struct listener_query *query, con
 static int take_key(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
 {
     (void)query;
+    struct key_uri where;
+    char *reason = NULL;
+    if (key_uri_parse(&where, value, &reason) < 0) {
+        int r = listener_uri_wrong(why, "key: %s", reason);
+        free(reason);
+        return r;
+    }
+    key_uri_done(&where);
     struct tls_files *pair = next_pair(uri, true);
     return pair ? take_file(&pair->key, "key", value, why) : too_many("key", why);
 }

@@ -16,7 +16,8 @@
 struct ssl_ctx_st;
 struct ssl_st;
 
-/* PEM files: a certificate with those that it takes to get to an authority, and its key. */
+/* A PEM file with a certificate and those that it takes to get to an authority; and its key, in a file or elsewhere
+ * (keys/key_uri.h). */
 struct tls_files {
     char *cert, *key;
 };
@@ -55,7 +56,8 @@ struct tls_options {
     const char
         *ca; /* PEM file; NULL: no client certificates are asked for; else they are required and must be
                            signed by one of these */
-    const char *crl; /* PEM file of lists of what the authorities revoked, one of each; NULL: nobody looks. Needs `ca` */
+    const char *
+        crl; /* PEM file of lists of what the authorities revoked, one of each; NULL: nobody looks. Needs `ca` */
     enum tls_speaks speaks;
     /* NULL: only the authorities count. With it and without `ca` client certificates are asked for and required, and it alone
      * decides. */
@@ -70,7 +72,7 @@ int tls_server_context(struct ssl_ctx_st **ret, const struct tls_options *option
                        char **why) must_check;
 struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context);
 /* When the first of its certificates expires, seconds since 1970; 0: that is not known. */
-int64_t tls_context_expires(const struct ssl_ctx_st *context);
+int64_t tls_context_expires(struct ssl_ctx_st *context);
 
 /* The accepting side of a connection; NULL: no memory. conn_new() gives it its descriptor. */
 struct ssl_st *tls_accept(struct ssl_ctx_st *context);

@@ -1,5 +1,6 @@
 #include "net/tls.h"
 
+#include "net/tls_certificate.h"
 #include "net/tls_psk.h"
 
 #include <dirent.h>
@@ -11,11 +12,11 @@
 #include <string.h>
 #include <time.h>
 
-/* A server's context, one for each certificate. The first is the listener's; it owns the others and hands a handshake to
- * the one whose certificate is for the name that the client asks for:
+/* A server's context, one for each set of names. The first is the listener's; it owns the others and hands a handshake to
+ * the one whose certificates are for the name that the client asks for:
  *
  *      context ── hosts ─┬─ plant1.example
- *                        └─ *.plant2.example
+ *                        └─ *.plant2.example      an ECDSA certificate, and an RSA one for clients that know no other
  *
  * OpenSSL takes tickets, ALPN and what is asked of the client from the first or from both, so all are set up alike.
  *
@@ -48,33 +49,7 @@ const char *tls_reason(unsigned long code)
     return text ? text : "unknown reason";
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------- */
-
-static int no_file(char **why, const char *path, const char *expected)
-{
-    *why =
-        str_printf("%s: expected %s: %s", path, expected, tls_reason(ERR_peek_error())); /* the deepest one */
-    ERR_clear_error();
-    return -EINVAL;
-}
-
-/* OpenSSL would ask for the passphrase at the terminal, and we would wait there. */
-static int no_passphrase(char *ret, int size, int writing, void *data)
-{
-    (void)ret, (void)size, (void)writing, (void)data;
-    return 0;
-}
-
-static int load_certificate(SSL_CTX *context, const char *cert, const char *key, char **why)
-{
-    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
-    if (SSL_CTX_use_certificate_chain_file(context, cert) != 1)
-        return no_file(why, cert, "a certificate chain in PEM form");
-    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(context) != 1) /* the first compares keys of the same kind only */
-        return no_file(why, key, "the certificate's private key in PEM form, without a passphrase");
-    return 0;
-}
+/* ---- authorities --------------------------------------------------------------------------------------------------- */
 
 /* What all authorities and their lists look like, in the order in which the store keeps them. */
 static bool digest_of(X509_STORE *store, unsigned char digest[EVP_MAX_MD_SIZE], unsigned *len)
@@ -113,14 +88,14 @@ static int load_authorities(SSL_CTX *context, const struct tls_options *options,
     if (ca) {
         STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca);
         if (!names)
-            return no_file(why, ca, expected);
+            return tls_certificate_wrong(why, ca, expected);
         SSL_CTX_set_client_CA_list(context, names);
         if (SSL_CTX_load_verify_file(context, ca) != 1)
-            return no_file(why, ca, expected);
+            return tls_certificate_wrong(why, ca, expected);
         if (options->crl && !load_revoked(SSL_CTX_get_cert_store(context), options->crl))
-            return no_file(why, options->crl, "lists of revoked certificates in PEM form");
+            return tls_certificate_wrong(why, options->crl, "lists of revoked certificates in PEM form");
         if (!digest_of(SSL_CTX_get_cert_store(context), digest, &len))
-            return no_file(why, ca, expected);
+            return tls_certificate_wrong(why, ca, expected);
     }
     if (options->ca || options->gate)
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
@@ -187,7 +162,7 @@ static int verify(X509_STORE_CTX *store, void *arg)
     return error == X509_V_OK;
 }
 
-static int context_new(SSL_CTX **ret, const struct tls_options *options, const char *cert, const char *key,
+static int context_new(SSL_CTX **ret, const struct tls_options *options, const struct tls_files *files,
                        char **why)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
@@ -203,7 +178,7 @@ static int context_new(SSL_CTX **ret, const struct tls_options *options, const c
     (void)SSL_CTX_set_num_tickets(context, 1); /* whoever comes back gets another */
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, (void *)&protocols[options->speaks]);
     SSL_CTX_set_cert_verify_callback(context, verify, options->gate);
-    int r = load_certificate(context, cert, key, why);
+    int r = tls_certificate_load(context, files, why);
     if (r >= 0)
         r = load_authorities(context, options, why);
     if (r < 0) {
@@ -266,12 +241,47 @@ static void give_hosts(SSL_CTX *first, struct hosts *hosts)
     (void)SSL_CTX_set_tlsext_servername_arg(first, hosts);
 }
 
-/* Adds a context for that certificate: the first one, or another host's. */
-static int add(SSL_CTX **first, struct hosts *hosts, const struct tls_options *options, const char *cert,
-               const char *key, char **why)
+static bool has_kind(SSL_CTX *context, int kind)
 {
-    SSL_CTX *context;
-    int r = context_new(&context, options, cert, key, why);
+    bool has = false;
+    for (long at = SSL_CERT_SET_FIRST; SSL_CTX_set_current_cert(context, at) == 1; at = SSL_CERT_SET_NEXT)
+        has = has || tls_certificate_kind(SSL_CTX_get0_certificate(context)) == kind;
+    (void)SSL_CTX_set_current_cert(context, SSL_CERT_SET_FIRST);
+    return has;
+}
+
+static bool fits_beside(SSL_CTX *context, const X509 *certificate)
+{
+    if (has_kind(context, tls_certificate_kind(certificate)))
+        return false;
+    cleanup_free char *names = tls_certificate_names(SSL_CTX_get0_certificate(context));
+    cleanup_free char *wanted = tls_certificate_names(certificate);
+    return *names && strcmp(names, wanted) == 0;
+}
+
+/* One of another kind for the same names goes beside the one that is there: OpenSSL shows the one that the client can check. */
+static SSL_CTX *beside(SSL_CTX *first, const struct hosts *hosts, const X509 *certificate)
+{
+    if (first && fits_beside(first, certificate))
+        return first;
+    for (size_t i = 0; i < hosts->count; i++)
+        if (fits_beside(hosts->contexts[i], certificate))
+            return hosts->contexts[i];
+    return NULL;
+}
+
+/* Adds a context for that certificate: the first one, or another host's. */
+static int add(SSL_CTX **first, struct hosts *hosts, const struct tls_options *options,
+               const struct tls_files *files, char **why)
+{
+    X509 *certificate = tls_certificate_read(files->cert, why);
+    if (!certificate)
+        return -EINVAL;
+    SSL_CTX *context = beside(*first, hosts, certificate);
+    X509_free(certificate);
+    if (context)
+        return tls_certificate_load(context, files, why);
+    int r = context_new(&context, options, files, why);
     if (r < 0)
         return r;
     if (!*first) {
@@ -310,7 +320,7 @@ static int add_folder(SSL_CTX **first, struct hosts *hosts, const struct tls_opt
             r = -EINVAL;
         }
         if (r >= 0)
-            r = add(first, hosts, options, cert, key, why);
+            r = add(first, hosts, options, &(struct tls_files){cert, key}, why);
         free(entries[i]);
     }
     free(entries);
@@ -336,7 +346,7 @@ int tls_server_context(struct ssl_ctx_st **ret, const struct tls_options *option
     struct hosts *hosts = mem_new(struct hosts);
     int r = 0;
     for (size_t i = 0; r >= 0 && i < options->count; i++)
-        r = add(&first, hosts, options, options->files[i].cert, options->files[i].key, why);
+        r = add(&first, hosts, options, &options->files[i], why);
     if (r >= 0 && options->folder)
         r = add_folder(&first, hosts, options, why);
     if (r < 0 || !hosts->count)
@@ -359,15 +369,20 @@ struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context)
     return NULL;
 }
 
-static int64_t expires(const SSL_CTX *context)
+static int64_t expires(SSL_CTX *context)
 {
-    struct tm at;
-    const X509 *certificate = SSL_CTX_get0_certificate(context);
-    return certificate && ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &at) == 1 ? (int64_t)timegm(&at)
-                                                                                     : 0;
+    int64_t first = 0;
+    for (long at = SSL_CERT_SET_FIRST; SSL_CTX_set_current_cert(context, at) == 1; at = SSL_CERT_SET_NEXT) {
+        struct tm end;
+        const X509 *certificate = SSL_CTX_get0_certificate(context);
+        int64_t one = ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) == 1 ? (int64_t)timegm(&end) : 0;
+        first = !first || one < first ? one : first;
+    }
+    (void)SSL_CTX_set_current_cert(context, SSL_CERT_SET_FIRST);
+    return first;
 }
 
-int64_t tls_context_expires(const struct ssl_ctx_st *context)
+int64_t tls_context_expires(struct ssl_ctx_st *context)
 {
     const struct hosts *hosts = hosts_index < 0 ? NULL : SSL_CTX_get_ex_data(context, hosts_index);
     int64_t first = expires(context);

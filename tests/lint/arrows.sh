@@ -9,12 +9,13 @@ allowed() {
     case $1 in
     base | wire) echo "" ;;
     schedule) echo "base" ;;
-    net) echo "base" ;;
+    keys) echo "base" ;;
+    net) echo "base keys" ;;
     store) echo "base" ;;
-    identity) echo "base store" ;;
+    identity) echo "base keys store" ;;
     bus) echo "base store" ;;
-    cloud) echo "base" ;;
-    config) echo "base schedule net wire cloud services/streams services/shadowsync services/uplink" ;; # their syntax checks
+    cloud) echo "base keys" ;;
+    config) echo "base schedule keys net wire cloud services/streams services/shadowsync services/uplink" ;; # their syntax checks
     mqtt) echo "base wire net bus identity store" ;;
     http) echo "base wire net bus identity" ;;
     services/streams | services/uplink) echo "base schedule bus store cloud identity" ;;

@@ -198,7 +198,7 @@ static const struct {
      "origin: expected * or SCHEME://HOST[:PORT] with commas between them, found \"a.example\""},
     {"ws://h:1?origin=http://a/page",
      "origin: expected * or SCHEME://HOST[:PORT] with commas between them, found \"http://a/page\""},
-    {"mqtts://h:1?key=", "key: expected a PEM file, found nothing"},
+    {"mqtts://h:1?key=", "key: expected a PEM file, pkcs11:… or handle:0x81……, found nothing"},
     {"unix:///x?mode=", "mode: expected permission bits in octal, for instance 0660, found \"\""},
     {"unix:///x?mode=rw", "mode: expected permission bits in octal, for instance 0660, found \"rw\""},
     {"unix:///x?mode=-1", "mode: expected permission bits in octal, for instance 0660, found \"-1\""},

@@ -137,7 +137,7 @@ TEST(a_folder_has_certificates_in_alphabetical_order)
     SSL_CTX *context = NULL;
     CHECK_INT(unlink(tls_world_file(scene.world, "certs/b.key")), 0);
     CHECK_INT(tls_server_context(&context, &(struct tls_options){.folder = folder}, NULL, &why), -EINVAL);
-    CHECK(strstr(why, "certs/b.key: expected the certificate's private key in PEM form"));
+    CHECK(strstr(why, "certs/b.key: expected a private key in PEM form"));
     free(why);
     CHECK_INT(tls_server_context(&context, &(struct tls_options){.folder = "/nowhere"}, NULL, &why), -EINVAL);
     CHECK_STR(why, "/nowhere: expected a folder with NAME.pem and NAME.key: No such file or directory");

@@ -339,7 +339,8 @@ static void put(const struct tls_world *world, const char *name, const char *tex
     CHECK_INT(fclose(file), 0);
 }
 
-#define KEY "expected the certificate's private key in PEM form, without a passphrase: "
+#define KEY "expected a private key in PEM form, without a passphrase: "
+#define MISMATCH "expected the certificate's private key: "
 
 TEST(a_file_that_will_not_do_is_named_with_what_was_expected)
 {
@@ -363,8 +364,8 @@ TEST(a_file_that_will_not_do_is_named_with_what_was_expected)
         {"server.pem", "rubbish", "ca.pem", "rubbish", KEY},
         {"server.pem", "server.pem", "ca.pem", "server.pem", KEY},
         {"server.pem", "locked.key", "ca.pem", "locked.key", KEY},
-        {"server.pem", "client.key", "ca.pem", "client.key", KEY},
-        {"server.pem", "rsa.key", "ca.pem", "rsa.key", KEY},
+        {"server.pem", "client.key", "ca.pem", "client.key", MISMATCH},
+        {"server.pem", "rsa.key", "ca.pem", "rsa.key", MISMATCH},
         {"server.pem", "server.key", "none", "none",
          "expected certificates of authorities in PEM form: No such file or directory"},
         {"server.pem", "server.key", "rubbish", "rubbish",

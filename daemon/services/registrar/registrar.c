@@ -177,6 +177,9 @@ struct authority *registrar_authority(struct registrar *registrar, char **why)
     }
     const struct authority_options options = {.folder = registrar->folder,
                                               .name = registrar->name,
+                                              .ca = registrar->options.ca,
+                                              .ca_key = registrar->options.ca_key,
+                                              .server_key = registrar->options.server_key,
                                               .names = (const char *const *)registrar->names,
                                               .name_count = registrar->options.name_count};
     int64_t now_s = registry_now(registrar->registry) / 1000;

@@ -17,9 +17,10 @@ struct registrar;
 struct registrar_options {
     struct registry *registry;
     struct audit *audit;
-    const char *folder;       /* of the authority: STATE/identity */
-    const char *name;         /* the gateway's */
-    const char *const *names; /* further names and addresses that clients know it by */
+    const char *folder;                   /* of the authority: STATE/identity */
+    const char *name;                     /* the gateway's */
+    const char *ca, *ca_key, *server_key; /* as in authority.h; as long as the registrar lives */
+    const char *const *names;             /* further names and addresses that clients know it by */
     size_t name_count;
     /* The certificate that it shows is another one: listeners are to read it. May be NULL. */
     void (*server_changed)(void *self);

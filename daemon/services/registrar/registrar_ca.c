@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "services/registrar/registrar_private.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum { PAGE = 64, REVOKED_MAX = 10000 };
@@ -70,8 +71,9 @@ static void on_rotate(struct asked *asked)
     char *why = NULL;
     if (!authority)
         return;
-    if (authority_rotate(authority, registry_now(registrar->registry) / 1000, &why) < 0) {
-        asked_refuse(asked, 500, "%s", why);
+    int r = authority_rotate(authority, registry_now(registrar->registry) / 1000, &why);
+    if (r < 0) {
+        asked_refuse(asked, r == -EPERM ? 409 : 500, "%s", why);
         free(why);
         return;
     }
