@@ -1,5 +1,6 @@
 #include "base/worker.h"
 
+#include "base/gather.h"
 #include "base/log.h"
 
 #include <assert.h>
@@ -10,11 +11,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Three lists and one mutex. `fresh` is the loop's alone: what this turn submitted. HAND_OVER moves it to `queue` with
  * one lock and one wake-up, however many items there are. The thread takes all of `queue` as its batch and appends it to
- * `finished`; an eventfd tells the loop, once, until the loop has taken the list.
+ * `finished`; an eventfd tells the loop, once, until the loop has taken the list. Before that it may wait for more (gather.h).
  *
  * The thread begins with the first HAND_OVER. What is quiesced before that runs where it is waited for: the daemon reads
  * what it has stored before its loop turns, and would else wake a thread and wait for it a dozen times; and a worker that
@@ -29,6 +31,7 @@ struct worker {
     bool running;  /* the thread is there; the loop's */
     char name[16]; /* the kernel's limit */
     struct list fresh;
+    uint64_t fresh_bytes;
     size_t pending;
     struct task hand_over;
     struct watch watch;
@@ -36,6 +39,10 @@ struct worker {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work_came, work_done;
     struct list queue, finished;
+    uint64_t queue_bytes;
+    struct gather gather;
+    bool gathering; /* the thread waits for more than there is */
+    bool hurried;   /* somebody waits for what there is */
     bool ending;
 };
 
@@ -71,6 +78,34 @@ static void wake_loop(struct worker *worker)
     (void)n; /* EAGAIN: the counter is full, so the loop is being woken anyway */
 }
 
+static int64_t nanoseconds(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static bool waits_for_more(const struct worker *worker)
+{
+    return !worker->ending && !worker->hurried && worker->gather.wanted && /* else no clock is asked */
+           gather_waits(&worker->gather, worker->queue_bytes, nanoseconds());
+}
+
+/* The thread has something to do, and the lock. */
+static void wait_for_more(struct worker *worker)
+{
+    if (!waits_for_more(worker))
+        return;
+    int64_t until = worker->gather.until_ns;
+    const struct timespec ts = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
+    worker->gathering = true;
+    do
+        (void)pthread_cond_timedwait(&worker->work_came, &worker->lock, &ts);
+    while (waits_for_more(worker));
+    worker->gathering = false;
+    gather_waited(&worker->gather, worker->queue_bytes);
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
@@ -94,12 +129,17 @@ static void *worker_main(void *arg)
                 (void)pthread_cond_wait(&worker->work_came, &worker->lock);
             continue;
         }
+        wait_for_more(worker);
         struct list batch;
         list_init(&batch);
         list_splice(&batch, &worker->queue);
+        uint64_t bytes = worker->queue_bytes;
+        worker->queue_bytes = 0;
         (void)pthread_mutex_unlock(&worker->lock);
+        int64_t began = nanoseconds();
         run_batch(worker, &batch);
         (void)pthread_mutex_lock(&worker->lock);
+        gather_ended(&worker->gather, bytes, worker->queue_bytes, began, nanoseconds());
         bool wake = list_is_empty(&worker->finished);
         list_splice(&worker->finished, &batch);
         (void)pthread_cond_signal(&worker->work_done);
@@ -142,6 +182,7 @@ static void run_here(struct worker *worker)
     struct list batch;
     list_init(&batch);
     list_splice(&batch, &worker->fresh);
+    worker->fresh_bytes = 0;
     run_batch(worker, &batch);
     while (worker->mode == WORKER_INLINE && worker->ops.rest && worker->ops.rest(worker->resource))
         ;
@@ -159,7 +200,10 @@ static void hand_over(struct worker *worker)
     }
     (void)pthread_mutex_lock(&worker->lock);
     list_splice(&worker->queue, &worker->fresh);
-    (void)pthread_cond_signal(&worker->work_came);
+    worker->queue_bytes += worker->fresh_bytes;
+    worker->fresh_bytes = 0;
+    if (!worker->gathering || worker->queue_bytes >= worker->gather.wanted || worker->hurried)
+        (void)pthread_cond_signal(&worker->work_came);
     (void)pthread_mutex_unlock(&worker->lock);
 }
 
@@ -205,7 +249,12 @@ int worker_new(struct worker **ret, struct loop *loop, const char *name, const s
     list_init(&worker->queue);
     list_init(&worker->finished);
     (void)pthread_mutex_init(&worker->lock, NULL);
-    (void)pthread_cond_init(&worker->work_came, NULL);
+    worker->gather.enough = worker->ops.enough;
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&worker->work_came, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     (void)pthread_cond_init(&worker->work_done, NULL);
 
     worker->watch.ready = on_finished;
@@ -247,12 +296,24 @@ void worker_submit(struct worker *worker, struct work *work)
 {
     assert(!list_is_linked(&work->link));
     list_append(&worker->fresh, &work->link);
+    worker->fresh_bytes += work->bytes;
     worker->pending++;
     loop_at(worker->loop, LOOP_HAND_OVER, &worker->hand_over);
 }
 
+static void hurry(struct worker *worker, bool hurried)
+{
+    (void)pthread_mutex_lock(&worker->lock);
+    worker->hurried = hurried;
+    (void)pthread_cond_signal(&worker->work_came);
+    (void)pthread_mutex_unlock(&worker->lock);
+}
+
 void worker_quiesce(struct worker *worker)
 {
+    if (!worker->pending)
+        return;
+    hurry(worker, true);
     while (worker->pending) {
         hand_over(worker);
         if (worker->running) {
@@ -263,6 +324,7 @@ void worker_quiesce(struct worker *worker)
         }
         take_finished(worker);
     }
+    hurry(worker, false);
 }
 
 size_t worker_pending(const struct worker *worker)

@@ -22,16 +22,22 @@ struct work {
     /* On the loop. The item is the owner's again; it may be submitted anew from here. */
     void (*done)(struct work *work);
     int r;
+    unsigned bytes;   /* that it adds to what the batch stores: worth waiting for, if ops.enough says so */
     struct list link; /* private */
 };
 
 /* What a worker does around a batch, on its thread; each may be NULL. */
 struct worker_ops {
-    int (*begin)(void *resource);  /* a fault is every item's; none is run */
-    void (*run)(void *resource, struct work *work); /* surrounds work->run() when an item needs that; NULL: just it */
-    int (*commit)(void *resource); /* 0 or −errno: nothing of the batch was kept */
-    void (*idle)(void *resource);  /* the queue went empty: time for what can wait */
-    bool (*rest)(void *resource);  /* the same, in small pieces: called until it says that there is no more, and work comes first */
+    int (*begin)(void *resource); /* a fault is every item's; none is run */
+    void (*run)(void *resource,
+                struct work *work); /* surrounds work->run() when an item needs that; NULL: just it */
+    int (*commit)(void *resource);  /* 0 or −errno: nothing of the batch was kept */
+    void (*idle)(void *resource);   /* the queue went empty: time for what can wait */
+    bool (*rest)(
+        void *
+            resource); /* the same, in small pieces: called until it says that there is no more, and work comes first */
+    uint64_t
+        enough; /* bytes of a batch for whose like nobody waits (gather.h); 0: a batch begins with what there is */
 };
 
 enum worker_mode {
@@ -45,7 +51,7 @@ int worker_new(struct worker **ret, struct loop *loop, const char *name, const s
 struct worker *worker_free(struct worker *worker);
 define_cleanup(struct worker *, worker_free)
 
-    void worker_submit(struct worker *worker, struct work *work);
+void worker_submit(struct worker *worker, struct work *work);
 
 /* Waits until everything submitted has run and calls every done, including those of work that a done submits. The only
  * waiting there is; for shutdown. */
@@ -63,6 +69,7 @@ struct note {
 struct inbox;
 int inbox_new(struct inbox **ret, struct loop *loop) must_check;
 struct inbox *inbox_free(struct inbox *inbox);
-define_cleanup(struct inbox *, inbox_free) void inbox_post(struct inbox *inbox, struct note *note);
+define_cleanup(struct inbox *, inbox_free)
+void inbox_post(struct inbox *inbox, struct note *note);
 /* Runs what has been posted, now; on the loop's thread. */
 void inbox_drain(struct inbox *inbox);

@@ -21,6 +21,8 @@ enum {
     SEGMENT_MAX = 64 * 1024 * 1024,
     SEGMENTS_MIN = 4, /* of a log with a limit: at most so much of it may be released and still on disk */
     NAME_MAX_LEN = 64,
+    ENOUGH = 512 * 1024, /* of a batch this large a sync is a small part */
+    HEAD_ABOUT = 16,
 };
 
 /* ---- shared ------------------------------------------------------------------------------------------------------ */
@@ -134,7 +136,7 @@ static void free_logs(struct seglogs *logs)
 
 int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum worker_mode mode)
 {
-    static const struct worker_ops ops = {.commit = seglogs_commit, .rest = seglogs_rest};
+    static const struct worker_ops ops = {.commit = seglogs_commit, .rest = seglogs_rest, .enough = ENOUGH};
 
     struct seglogs *logs = mem_new(struct seglogs);
     logs->folder = logs->reader.fd = -1;
@@ -248,8 +250,7 @@ static void on_changed(struct work *work)
 
 void seglog_change(struct seglog *log, const struct seglog_options *options)
 {
-    struct change change = {
-        .work = {.run = change_run, .done = on_changed}, .log = log, .options = options};
+    struct change change = {.work = {.run = change_run, .done = on_changed}, .log = log, .options = options};
     worker_submit(log->logs->worker, &change.work);
     seglogs_quiesce(log->logs);
 }
@@ -437,6 +438,7 @@ void seglog_append(struct seglog *log, struct seglog_append *append)
 {
     append->log = log;
     append->work.run = seglog_append_run;
+    append->work.bytes = (unsigned)(append->record.topic_len + append->record.payload_len + HEAD_ABOUT);
     list_init(&append->link);
     worker_submit(log->logs->worker, &append->work);
     if (log->sync_every && !timer_is_running(&log->sync_timer))

@@ -142,6 +142,33 @@ TEST(a_thread_does_everything_once_and_quiesce_waits_for_what_done_submits)
     CHECK_INT(counter.run, 2 * JOBS);
 }
 
+static const struct worker_ops gathering_ops = {.begin = on_begin, .commit = on_commit, .enough = 4096};
+
+TEST(what_waits_for_more_that_never_comes_is_done_all_the_same)
+{
+    enum { ROUNDS = 300 };
+    cleanup(loop_free_p) struct loop *loop = NULL;
+    CHECK_INT(loop_new(&loop, NULL), 0);
+    struct counter counter = {0};
+    cleanup(worker_free_p) struct worker *worker = NULL;
+    CHECK_INT(worker_new(&worker, loop, "test", &gathering_ops, &counter, WORKER_THREAD), 0);
+
+    for (int i = 0; i < ROUNDS; i++) {
+        struct job large = job(0), small = job(0);
+        large.work.bytes = 1000;
+        small.work.bytes = 1;
+        worker_submit(worker, &large.work);
+        while (!large.dones)
+            CHECK(loop_turn(loop, -1) >= 0);
+        worker_submit(worker, &small.work); /* while 1000 are waited for */
+        if (i % 2)
+            worker_quiesce(worker);
+        while (!small.dones)
+            CHECK(loop_turn(loop, -1) >= 0);
+    }
+    CHECK_INT(counter.run, 2 * ROUNDS);
+}
+
 TEST(a_finished_batch_wakes_a_sleeping_loop)
 {
     cleanup(loop_free_p) struct loop *loop = NULL;

@@ -236,6 +236,12 @@ static int on_ack(struct client *client, const struct frame *frame)
         return 0;
     }
     client->ids[ack.id] = ID_FREE;
+    if (frame->type == PUBACK && client->acked &&
+        ack.id != (client->acked_id == 65535 ? 1 : client->acked_id + 1))
+        die("client %u: packet id %u was acknowledged directly after %u", client->number,
+            ack.id, /* [MQTT-4.6.0-2] */
+            client->acked_id);
+    client->acked_id = ack.id;
     if (!client->echo) {
         client->acked++;
         traffic->acked++;

@@ -33,7 +33,7 @@ struct client {
     unsigned flow; /* of its next message */
     uint64_t sent, acked;
     uint64_t arrived; /* deliveries, counted as if none before them was missing */
-    uint16_t last_id;
+    uint16_t last_id, acked_id;
     uint8_t *ids; /* enum id_state of every packet id */
 };
 

@@ -59,9 +59,9 @@ static void print_idle(const struct plan *plan, const struct outcome *o)
             (double)(o->pss_open - o->pss_before) / plan->clients);
 }
 
-static void print_queued(const struct outcome *o)
+static void print_queued(const struct plan *plan, const struct outcome *o)
 {
-    printf("{\"work\":\"offline\"");
+    printf("{\"work\":\"%s\"", plan->work);
     print_number("sent", o->sent);
     print_number("acked", o->acked);
     print_number("unacked", o->unacked);
@@ -194,8 +194,13 @@ static int run(const struct plan *plan)
 
     struct traffic *traffic = traffic_new(plan, &outcome);
     traffic_run(traffic);
+    if (plan->shape == APPEND) {
+        print_queued(plan, &outcome);
+        traffic_free(traffic);
+        return outcome.unacked ? FOUND_FAULTS : CLEAN;
+    }
     if (plan->away) {
-        print_queued(&outcome);
+        print_queued(plan, &outcome);
         if (!ask_where(uri, sizeof(uri), &pid)) {
             fputs("bench_load: \"URI PID\" was expected on the standard input\n", stderr);
             traffic_free(traffic);

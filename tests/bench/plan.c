@@ -25,6 +25,7 @@ static const struct plan works[] = {
      .qos = 1,
      .durable = true,
      .away = true},
+    {.work = "append", .shape = APPEND, .clients = 1, .window = 1000, .size = 64, .qos = 1},
 };
 
 enum { WORKS = sizeof(works) / sizeof(works[0]) };
@@ -58,6 +59,8 @@ const char *plan_lay_out(struct plan *plan)
         return "QoS is 0, 1 or 2";
     if (plan->away && plan->qos == 0)
         return "nothing is kept for those who are away at QoS 0";
+    if (plan->shape == APPEND && plan->qos == 0)
+        return "nothing is acknowledged at QoS 0";
     if (address_is_secure(plan->uri) && !plan->tls)
         return "mqtts:// needs --tls";
     if (plan->shape != IDLE && (plan->window > 0) == (plan->rate > 0))
@@ -85,6 +88,7 @@ const char *plan_lay_out(struct plan *plan)
             return "a topic has three filters, and every publisher needs a topic of its own";
         break;
     case IDLE: plan->publishers = plan->flows = 0; break;
+    case APPEND: plan->fan = plan->subscribers = 0; break;
     }
     return NULL;
 }
@@ -99,6 +103,7 @@ void plan_topic(const struct plan *plan, unsigned flow, char ret[PLAN_TOPIC_MAX]
     case WILDCARDS:
         (void)snprintf(ret, PLAN_TOPIC_MAX, "plant/%u/line/%u/temp", flow / 100, flow % 100);
         return;
+    case APPEND: (void)snprintf(ret, PLAN_TOPIC_MAX, "$gatehouse/streams/bench/append"); return;
     case IDLE: ret[0] = '\0'; return;
     }
 }
@@ -150,6 +155,7 @@ bool plan_filter(const struct plan *plan, unsigned client, unsigned i, char ret[
             return false;
         (void)snprintf(ret, PLAN_TOPIC_MAX, "bench/idle/%u/%u", client, i);
         return true;
+    case APPEND: return false;
     }
     return false;
 }
@@ -162,7 +168,8 @@ unsigned plan_first_receiver(const struct plan *plan, unsigned flow)
     case WILDCARDS: return flow % LANES * MATCHES;
     case FAN_IN:
     case FAN_OUT:
-    case IDLE: break;
+    case IDLE:
+    case APPEND: break;
     }
     return 0;
 }

@@ -9,6 +9,7 @@
  *      round-trip   as pairs; an echo answers, and the publisher itself is the receiver
  *      wildcards   10 publishers, a flow a topic, 3 of 99 receivers         flow f  →  receivers 3(f mod 33)…+2
  *      idle         nobody publishes
+ *      append       to a stream of the broker's, so that nobody receives: what counts is what is acknowledged
  *      offline      as pairs, 10 of them; the receivers have subscribed and left, and come back for all of it in the end
  *
  * Clients are numbered publishers first, then subscribers.
@@ -20,7 +21,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum shape { FAN_IN, FAN_OUT, PAIRS, ROUND_TRIP, WILDCARDS, IDLE };
+enum shape { FAN_IN, FAN_OUT, PAIRS, ROUND_TRIP, WILDCARDS, IDLE, APPEND };
 
 enum { PLAN_TOPIC_MAX = 64, PAYLOAD_MIN = 16, PAYLOAD_MAX = 65536 };
 

@@ -69,6 +69,18 @@ TEST(pairs_arrive_whole_with_mqtt_5)
     check_clean_through_floor("pairs --mqtt 5 --qos 2 --messages 4000", 4000);
 }
 
+TEST(what_nobody_receives_is_counted_by_its_acknowledgements)
+{
+    struct floor floor;
+    char line[LINE_MAX_LEN];
+
+    floor_start(&floor, "");
+    CHECK_INT(load_says(floor.uri, "append --messages 70000", STDOUT_FILENO, line), 0);
+    CHECK_INT(field(line, "acked"), 70000);
+    CHECK_INT(field(line, "unacked"), 0);
+    floor_end(&floor);
+}
+
 TEST(packet_ids_are_used_again_after_65535_messages)
 {
     check_clean_through_floor("pairs --clients 1 --window 1000 --size 16 --qos 1 --messages 70000", 70000);

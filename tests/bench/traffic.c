@@ -45,7 +45,7 @@ static bool may_send_more(const struct traffic *traffic)
 
 static bool is_quiet(const struct traffic *traffic, double now)
 {
-    bool disk = traffic->plan->durable && !traffic->returned;
+    bool disk = (traffic->plan->durable && !traffic->returned) || traffic->plan->shape == APPEND;
 
     return now > traffic->last_arrival + (disk ? quiet_disk_s : quiet_s);
 }
@@ -117,7 +117,7 @@ static void start_publishing(struct traffic *traffic, double now)
 /* Is all that can be waited for acknowledgements? */
 static bool is_queueing(const struct traffic *traffic)
 {
-    return traffic->plan->away && !traffic->returned;
+    return traffic->plan->shape == APPEND || (traffic->plan->away && !traffic->returned);
 }
 
 static bool has_all(const struct traffic *traffic)
