@@ -63,6 +63,7 @@ int broker_new(struct broker **ret, struct bus *bus, const struct broker_options
         (struct conn_limits){.tail_max = options->packet_max + TAIL_SLACK, .high_water = HIGH_WATER};
     list_init(&broker->peers);
     list_init(&broker->last_words);
+    slab_init(&broker->acks, sizeof(struct ack));
 
     list_init(&broker->doors);
     peak_init(&broker->peak, broker->loop);
@@ -128,7 +129,7 @@ struct broker *broker_free(struct broker *broker)
     registry_unwatch(&broker->registry);
     broker_status_close(broker);
     peak_done(&broker->peak);
-
+    slab_done(&broker->acks);
     free(broker);
     return NULL;
 }

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "base/slab.h"
 #include "identity/registry.h"
 #include "mqtt/alias.h"
 #include "mqtt/auth.h"
@@ -83,6 +84,7 @@ struct broker {
 
     struct list peers, doors;
     struct list last_words; /* wills that are being published */
+    struct slab acks;
 
     uint64_t connections;             /* ever accepted by CONNECT */
     uint64_t seed;                    /* of session identifiers */

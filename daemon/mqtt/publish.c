@@ -51,7 +51,7 @@ static void less_under_way(struct peer *peer)
 static void ack_done(struct ack *ack)
 {
     list_remove(&ack->link);
-    free(ack);
+    slab_give(ack);
 }
 
 /* Sends what is settled at the front of the list. */
@@ -105,7 +105,7 @@ static void on_settled(struct receipt *receipt, int r)
     struct ack *ack = container_of(receipt, struct ack, receipt);
     struct session *session = ack->session;
     if (!session) {
-        free(ack);
+        slab_give(ack);
         return;
     }
     if (ack->r == 0)
@@ -138,7 +138,7 @@ static struct ack *find_ack(struct session *session, uint16_t packet_id)
 static struct ack *ack_new(struct session *session, struct list *list, enum wire_type type,
                            uint16_t packet_id, void (*settled)(struct receipt *receipt, int r))
 {
-    struct ack *ack = mem_new(struct ack);
+    struct ack *ack = slab_take(&session->broker->acks);
     receipt_init(&ack->receipt, settled);
     ack->session = session;
     ack->peer = session->peer;

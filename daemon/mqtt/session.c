@@ -178,7 +178,7 @@ static void drop_acks(struct list *acks)
         ack->session = NULL;
         ack->peer = NULL;
         if (ack->settled)
-            free(ack);
+            slab_give(ack);
     }
 }
 
@@ -290,7 +290,7 @@ static void leave_acks(struct list *acks)
         ack->peer = NULL;
         if (ack->settled) {
             list_remove(link);
-            free(ack);
+            slab_give(ack);
         }
     }
 }

@@ -24,6 +24,7 @@
  */
 #pragma once
 
+#include "base/slab.h"
 #include "cloud/backoff.h"
 #include "cloud/link_window.h"
 #include "services/streams/stream_definition.h"
@@ -87,6 +88,8 @@ struct stream {
     /* taking */
     struct subscriber direct; /* $gatehouse/streams/NAME/append */
     struct subscription direct_subscription;
+    char *direct_topic; /* of the records that came by it, as it is stored */
+    size_t direct_topic_len;
     size_t appending, appending_bytes; /* with the log's thread */
     uint64_t appending_size;           /* of their records */
     uint64_t appended, refused, faults;
@@ -236,6 +239,7 @@ struct streams {
     struct list leaving; /* exporters that wait for what they have under way */
     struct task sweep;   /* frees them */
     char *scratch;       /* STREAM_SCRATCH bytes, for a topic */
+    struct slab takings; /* messages that become records */
     int64_t started;
 
     /* the cursors' way into state.db */
@@ -277,6 +281,7 @@ void stream_free(struct stream *stream);
 /* stream_append.c: appends the message, whose receipt waits for that. The pattern makes its topic at the cloud. */
 void stream_take(struct stream *stream, const char *pattern, struct msg *msg, struct receipt *receipt,
                  bool answers);
+void stream_taking_init(struct streams *streams);
 /* There is room again, or there will be none: what waits is appended, or refused. */
 void stream_admit(struct stream *stream, bool none);
 /* The log has got smaller or larger. */

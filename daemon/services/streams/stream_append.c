@@ -37,8 +37,13 @@ struct taking {
     struct list link; /* in stream->waiting */
     size_t size;      /* of its record */
     bool answers;     /* who asks is told the number */
-    char topic[];
+    char *topic;      /* NULL: the record's is the message's or the stream's own */
 };
+
+void stream_taking_init(struct streams *streams)
+{
+    slab_init(&streams->takings, sizeof(struct taking));
+}
 
 static bool may_complain(struct stream *stream)
 {
@@ -60,7 +65,8 @@ static void refuse(struct stream *stream, struct receipt *receipt, int reason, c
 static void taking_free(struct taking *taking)
 {
     (void)msg_unref(taking->msg);
-    free(taking);
+    free(taking->topic);
+    slab_give(taking);
 }
 
 /* ---- room -------------------------------------------------------------------------------------------------------- */
@@ -179,6 +185,22 @@ static bool is_too_much(const struct stream *stream, size_t cost)
            stream->appending_bytes + stream->waiting_size + cost > APPENDING_BYTES_MAX;
 }
 
+static bool is_text(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    return a_len == b_len && memcmp(a, b, a_len) == 0;
+}
+
+/* A topic that stays until the record is written: a copy only if nobody has the same. */
+static const char *keep_topic(struct taking *taking, const char *topic, size_t len)
+{
+    const struct stream *stream = taking->stream;
+    if (is_text(topic, len, stream->direct_topic, stream->direct_topic_len))
+        return stream->direct_topic;
+    if (is_text(topic, len, taking->msg->topic, taking->msg->topic_len))
+        return taking->msg->topic;
+    return taking->topic = str_copy_n(topic, len);
+}
+
 void stream_take(struct stream *stream, const char *pattern, struct msg *msg, struct receipt *receipt,
                  bool answers)
 {
@@ -212,8 +234,7 @@ void stream_take(struct stream *stream, const char *pattern, struct msg *msg, st
         refuse(stream, receipt, QUOTA_EXCEEDED, why);
         return;
     }
-    struct taking *taking = mem_new_bytes(sizeof *taking + (size_t)len);
-    memcpy(taking->topic, streams->scratch, (size_t)len);
+    struct taking *taking = slab_take(&streams->takings);
     taking->stream = stream;
     taking->msg = msg_ref(msg);
     taking->receipt = receipt;
@@ -222,7 +243,7 @@ void stream_take(struct stream *stream, const char *pattern, struct msg *msg, st
     taking->append.work.done = on_appended;
     taking->append.record = (struct seglog_record){
         .wall = loop_wall(stream_loop(stream)),
-        .topic = taking->topic,
+        .topic = keep_topic(taking, streams->scratch, (size_t)len),
         .topic_len = (size_t)len,
         .payload = msg->payload,
         .payload_len = msg->payload_len,

@@ -7,13 +7,19 @@
 
 enum word { WORD_NONE, WORD_TOPIC, WORD_STREAM, WORD_SEQ };
 
-static const char *const words[] = {
-    [WORD_TOPIC] = "${topic}", [WORD_STREAM] = "${stream}", [WORD_SEQ] = "${seq}"};
+static const struct {
+    const char *text;
+    size_t len;
+} words[] = {
+    [WORD_TOPIC] = {"${topic}", sizeof "${topic}" - 1},
+    [WORD_STREAM] = {"${stream}", sizeof "${stream}" - 1},
+    [WORD_SEQ] = {"${seq}", sizeof "${seq}" - 1},
+};
 
 static enum word word_at(const char *text)
 {
-    for (enum word word = WORD_TOPIC; word <= WORD_SEQ; word++)
-        if (strncmp(text, words[word], strlen(words[word])) == 0)
+    for (enum word word = WORD_TOPIC; word < array_size(words); word++)
+        if (strncmp(text, words[word].text, words[word].len) == 0)
             return word;
     return WORD_NONE;
 }
@@ -52,14 +58,16 @@ int stream_topic_make(char *buffer, size_t size, const char *pattern, const char
 {
     struct text text = {buffer, buffer + size_min(size, STREAM_TOPIC_MAX), false};
     for (const char *p = pattern; *p;) {
-        enum word word = word_at(p);
+        enum word word = *p == '$' ? word_at(p) : WORD_NONE;
+        /* What is no word goes on up to where one may begin. */
+        size_t len = word == WORD_NONE ? 1 + strcspn(p + 1, "$") : words[word].len;
         switch (word) {
-        case WORD_NONE: add(&text, p++, 1); continue;
+        case WORD_NONE: add(&text, p, len); break;
         case WORD_TOPIC: add(&text, topic, topic_len); break;
         case WORD_STREAM: add(&text, stream, strlen(stream)); break;
         case WORD_SEQ: add(&text, "", 1); break;
         }
-        p += strlen(words[word]);
+        p += len;
     }
     return text.overrun ? -EMSGSIZE : (int)(text.at - buffer);
 }

@@ -102,6 +102,9 @@ int stream_add(struct streams *streams, const struct stream_definition *definiti
     stream->direct.deliver = on_direct;
     cleanup_free char *topic = str_printf(TOPIC_STREAM_APPEND_FORMAT, stream->name);
     bus_subscribe_to(streams->bus, &stream->direct_subscription, &stream->direct, topic);
+    int len = stream_topic_make(streams->scratch, STREAM_SCRATCH, DIRECT_PATTERN, "", 0, stream->name);
+    stream->direct_topic_len = (size_t)len; /* names are short */
+    stream->direct_topic = str_copy_n(streams->scratch, (size_t)len);
     stream_weigh(stream);
     *ret = stream;
     return 0;
@@ -121,6 +124,7 @@ void stream_free(struct stream *stream)
     stream_deletion_done(stream);
     list_remove(&stream->link);
     free(stream->own.name);
+    free(stream->direct_topic);
     free(stream->alarm);
     free(stream);
 }
@@ -212,6 +216,7 @@ int streams_new(struct streams **ret, struct bus *bus, struct seglogs *logs, str
     streams->started = loop_now(bus_loop(bus));
     list_init(&streams->all);
     list_init(&streams->leaving);
+    stream_taking_init(streams);
     streams->sweep.run = exporters_sweep;
     streams->routes = mem_new_bytes((route_count + 1) * sizeof *streams->routes);
     streams->scratch = mem_new_bytes(STREAM_SCRATCH);
@@ -274,6 +279,7 @@ struct streams *streams_free(struct streams *streams)
     free(streams->row_readers);
     free(streams->allowances);
     free(streams->scratch);
+    slab_done(&streams->takings);
     free(streams);
     return NULL;
 }
