@@ -176,6 +176,8 @@ struct registry_data *registry_data_free(struct registry_data *data)
         map_for_each(i, key, &data->maps[kind]) free_object((enum registry_kind)kind, key);
         map_done(&data->maps[kind]);
     }
+    if (data)
+        registry_revoked_done(data);
     free(data);
     return NULL;
 }

@@ -171,9 +171,20 @@ int registry_user_put(struct registry *registry, const char *user, const char *h
 /* Of all kinds. Whoever is not ACTIVE any more is disconnected at once. PENDING_ACTIVATION cannot be set. */
 int registry_principal_set_status(struct registry *registry, const char *name, enum registry_status status,
                                   const struct registry_by *by) must_check;
-/* Not an ACTIVE one (REGISTRY_STATE), and not one that is attached to something (REGISTRY_IN_USE) unless `force`. */
+/* A certificate that was revoked stays revoked when it is deleted (registry_revoked()), until it is registered once more.
+ * Not an ACTIVE one (REGISTRY_STATE), and not one that is attached to something (REGISTRY_IN_USE) unless `force`. */
 int registry_principal_delete(struct registry *registry, const char *name, bool force,
                               const struct registry_by *by) must_check;
+
+/* What an authority has to list as revoked. */
+struct registry_revoked {
+    struct map_key key; /* the certificate's id */
+    char *ca, *serial;
+    int64_t at_s, not_after_s;
+};
+/* At most max, in no order; the texts are the registry's, until it changes. Deleted ones until they would have ended. */
+size_t registry_revoked(const struct registry *registry, const char *ca, struct registry_revoked *ret,
+                        size_t max);
 
 /* A certificate's DER form from disk: r is REGISTRY_NOT_FOUND or −errno when there is none; der is done()'s to free. */
 struct registry_der {

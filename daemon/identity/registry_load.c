@@ -240,6 +240,17 @@ static void on_attachment(struct loading *loading, sqlite3_stmt *st)
         loading->dangling++;
 }
 
+static void on_revoked(struct loading *loading, sqlite3_stmt *st)
+{
+    const struct registry_revoked revoked = {.key.text = (const char *)sqlite3_column_text(st, 0),
+                                             .ca = (char *)sqlite3_column_text(st, 1),
+                                             .serial = (char *)sqlite3_column_text(st, 2),
+                                             .at_s = sqlite3_column_int64(st, 3),
+                                             .not_after_s = sqlite3_column_int64(st, 4)};
+    if (revoked.key.text && revoked.ca && revoked.serial)
+        registry_revoked_put(loading->data, &revoked);
+}
+
 static int each(struct loading *loading, struct store_db *db, sqlite3_stmt *st,
                 void (*on_row)(struct loading *loading, sqlite3_stmt *st))
 {
@@ -299,6 +310,9 @@ static int read_tables(struct loading *loading, struct store_db *db)
     if (r == 0)
         r = each(loading, db, store_statement(db, "SELECT target, policy FROM policy_attachment"),
                  on_attachment);
+    if (r == 0)
+        r = each(loading, db, store_statement(db, "SELECT id, ca, serial, at_s, not_after_s FROM revoked"),
+                 on_revoked);
     return r;
 }
 

@@ -119,6 +119,7 @@ struct registry_principal {
     size_t policy_count;
     /* A certificate: */
     char *ca, *subject, *serial; /* NULL: not known */
+    bool was_revoked;            /* and deleted, until it was registered once more */
     int64_t not_before_s, not_after_s;
     /* A key, or a user's hash: */
     uint8_t *secret;

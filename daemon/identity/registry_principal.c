@@ -80,6 +80,7 @@ int registry_certificate_register(struct registry *registry, const struct regist
     struct registry_write *write = registry_write_new();
     registry_write_principal(write, principal);
     registry_write_der(write, certificate->id, certificate->der, certificate->der_len);
+    principal->was_revoked = registry_forget_revoked(registry, write, certificate->id);
     registry_submit(registry, write, by);
     registry_decide_anew(registry);
     tell(registry, principal, REGISTRY_CREATED, by);
@@ -183,6 +184,7 @@ int registry_principal_delete(struct registry *registry, const char *name, bool 
     map_remove(&registry->data->maps[REGISTRY_PRINCIPAL], &principal->key);
     struct registry_write *write = registry_write_new();
     registry_write_gone(write, REGISTRY_PRINCIPAL, name);
+    registry_remember_revoked(registry, write, principal);
     registry_submit(registry, write, by);
     registry_decide_anew(registry);
     tell(registry, principal, REGISTRY_DELETED, by);

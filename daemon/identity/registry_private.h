@@ -3,6 +3,7 @@
  *      registry.c             what there is, who hears of changes, what happens when the disk says no
  *      registry_thing.c       things and their attributes         registry_principal.c   principals and authorities
  *      registry_group.c       types and groups                    registry_policy.c      policies and what they are attached to
+ *      registry_revoked.c     what was revoked, and is deleted
  *      registry_store.c       rows of state.db                    registry_load.c        … read back
  */
 #pragma once
@@ -14,6 +15,7 @@
 /* Everything in memory, by kind and name. */
 struct registry_data {
     struct map maps[REGISTRY_KINDS];
+    struct map revoked; /* by certificate id: revoked ones that are no principals any more */
 };
 
 struct registry_reading {
@@ -78,9 +80,21 @@ int registry_attributes_check(struct registry *registry, const struct registry_a
 /* Compiles the default version; logs what cannot be compiled. */
 void registry_policy_compile(struct registry_policy *policy);
 
+struct registry_write;
+
+/* ---- registry_revoked.c --------------------------------------------------------------------------------------------- */
+
+void registry_revoked_done(struct registry_data *data);
+/* Copies it. One of that id is not there yet. */
+void registry_revoked_put(struct registry_data *data, const struct registry_revoked *revoked);
+/* Of a principal that is being deleted, if it was revoked. */
+void registry_remember_revoked(struct registry *registry, struct registry_write *write,
+                               const struct registry_principal *principal);
+/* It is registered once more: then its row says what it is. Was it there? */
+bool registry_forget_revoked(struct registry *registry, struct registry_write *write, const char *id);
+
 /* ---- registry_store.c: rows of state.db ------------------------------------------------------------------------------- */
 
-struct registry_write;
 struct registry_write *registry_write_new(void);
 /* Hands over what was gathered; the receipt settles when it is on disk. */
 void registry_submit(struct registry *registry, struct registry_write *write, const struct registry_by *by);
@@ -101,6 +115,8 @@ void registry_write_version(struct registry_write *write, const char *policy,
 void registry_write_no_version(struct registry_write *write, const char *policy, uint32_t version);
 void registry_write_attachment(struct registry_write *write, const char *target, const char *policy,
                                bool attached);
+void registry_write_revoked(struct registry_write *write, const struct registry_revoked *revoked);
+void registry_write_not_revoked(struct registry_write *write, const char *id);
 /* The row of an object and what hangs on it. */
 void registry_write_gone(struct registry_write *write, enum registry_kind kind, const char *name);
 

@@ -307,6 +307,22 @@ void registry_write_attachment(struct registry_write *write, const char *target,
     row_text(row, policy);
 }
 
+void registry_write_revoked(struct registry_write *write, const struct registry_revoked *revoked)
+{
+    struct row *row = row_new(write, "INSERT OR REPLACE INTO revoked (id, ca, serial, at_s, not_after_s) "
+                                     "VALUES (?1, ?2, ?3, ?4, ?5)");
+    row_text(row, revoked->key.text);
+    row_text(row, revoked->ca);
+    row_text(row, revoked->serial);
+    row_int(row, revoked->at_s);
+    row_int(row, revoked->not_after_s);
+}
+
+void registry_write_not_revoked(struct registry_write *write, const char *id)
+{
+    row_text(row_new(write, "DELETE FROM revoked WHERE id = ?1"), id);
+}
+
 void registry_write_gone(struct registry_write *write, enum registry_kind kind, const char *name)
 {
     static const struct gone {

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import random
+import re
 import ssl
 import subprocess
 import threading
@@ -251,9 +252,9 @@ def revoking_closes_at_once_and_keeps_out(stage):
     check(stage.gw.logged("refused: its certificate is REVOKED"), "the log says why")
     crl = os.path.join(stage.gw.state, "identity", "ca.crl")
     wait_for(lambda: os.path.exists(crl), "the list of revoked certificates is written")
-    text = subprocess.run([gateway.find_tool("openssl"), "crl", "-in", crl, "-noout", "-text"], capture_output=True, text=True,
-                          check=True).stdout
-    check("Revoked Certificates" in text, text)
+    serial = subprocess.run([gateway.find_tool("openssl"), "x509", "-in", identity[0], "-noout", "-serial"], capture_output=True,
+                             text=True, check=True).stdout.split("=")[1]
+    check(serial.strip() in listed_in(crl), "and it is in there")
     stage.ctl("cert/status", id=cert, status="ACTIVE")
     check(stage.try_raw(identity, "thief") == 0, "active again, it comes in")
     stage.ctl("cert/status", id=cert, status="INACTIVE")
@@ -263,6 +264,31 @@ def revoking_closes_at_once_and_keeps_out(stage):
     stage.ctl("cert/delete", id=cert, force=True)
     check(stage.try_raw(identity, "thief") == "closed", "deleted, it does not")
     stage.audited("refused/handshake", "is not registered, though its authority is")
+
+
+def listed_in(crl):
+    text = subprocess.run([gateway.find_tool("openssl"), "crl", "-in", crl, "-noout", "-text"], capture_output=True, text=True,
+                          check=True).stdout
+    return re.findall(r"Serial Number: (\w+)", text)
+
+
+def what_was_revoked_is_in_every_list_when_it_is_deleted(stage):
+    crl = os.path.join(stage.gw.state, "identity", "ca.crl")
+    (gone, _), cert = stage.issue("gone")
+    _, other = stage.issue("other")
+    serial = subprocess.run([gateway.find_tool("openssl"), "x509", "-in", gone, "-noout", "-serial"], capture_output=True, text=True,
+                            check=True).stdout.strip().split("=")[1]
+    stage.ctl("cert/status", id=cert, status="REVOKED")
+    wait_for(lambda: serial in listed_in(crl), "it is listed")
+    stage.ctl("cert/delete", id=cert, force=True)
+    stage.ctl("cert/status", id=other, status="REVOKED")
+    wait_for(lambda: len(listed_in(crl)) == 2 and serial in listed_in(crl), "and is, deleted, in the next list")
+    stage.gw.restart()
+    stage.ctl("cert/status", id=other, status="ACTIVE")
+    wait_for(lambda: listed_in(crl) == [serial], "and after a restart")
+    with open(gone, encoding="ascii") as file:
+        stage.ctl("cert/register", pem=file.read())
+    wait_for(lambda: listed_in(crl) == [], "until it is registered once more")
 
 
 def a_foreign_certificate_is_refused_until_it_is_registered(stage):
@@ -559,6 +585,7 @@ def main():
         for test in (a_node_of_the_own_authority_uses_its_own_topics, policies_of_several_kinds_decide,
                      another_ones_client_id_is_refused, a_will_needs_its_permission,
                      a_policy_that_changes_holds_for_who_is_connected, revoking_closes_at_once_and_keeps_out,
+                     what_was_revoked_is_in_every_list_when_it_is_deleted,
                      a_foreign_certificate_is_refused_until_it_is_registered, dates_count, groups_types_and_searching,
                      who_is_there_is_known, commands_do_it, rest_asks_policies, another_authority_takes_over, restarted_it_is_all_there):
             suite.run(test.__name__.replace("_", " "), test, stage)

@@ -10,6 +10,7 @@
 
 #define ID_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define ID_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define ID_C "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
 #define ANY                                                                                                  \
     "{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"iot:*\",\"Resource\":\"*\"}}"
 #define NONE                                                                                                 \
@@ -216,6 +217,62 @@ TEST(a_certificate_is_deleted_when_it_is_not_active_and_not_attached)
     CHECK_INT(registry_principal_delete(scene.registry, ID_A, false, NULL), REGISTRY_IN_USE);
     CHECK_INT(registry_principal_delete(scene.registry, ID_A, true, NULL), 0);
     CHECK_INT(registry_policy_delete(scene.registry, "any", NULL), 0);
+    scene_done(&scene);
+}
+
+static size_t revoked_of(struct scene *scene, const char *ca, struct registry_revoked *ret)
+{
+    struct registry_revoked room[10];
+    size_t count = registry_revoked(scene->registry, ca, room, array_size(room));
+    *ret = room[0];
+    return count;
+}
+
+TEST(what_was_revoked_is_listed_when_it_is_deleted_until_it_would_have_ended)
+{
+    cleanup(folder_free_p) char *folder = folder_new();
+    cleanup_free char *db = str_printf("%s/state.db", folder);
+    struct scene scene = scene_new(db);
+    int64_t now_s = registry_now(scene.registry) / 1000;
+    const struct registry_certificate certificate = {.der = (const uint8_t *)"der",
+                                                     .der_len = 3,
+                                                     .id = ID_A,
+                                                     .ca = ID_B,
+                                                     .serial = "0A17",
+                                                     .not_after_s = now_s + 100};
+    struct registry_revoked found;
+    CHECK_INT(registry_certificate_register(scene.registry, &certificate, REGISTRY_ACTIVE, NULL), 0);
+    add_certificate(&scene, ID_C); /* nobody here has signed it */
+    CHECK_INT((int64_t)revoked_of(&scene, ID_B, &found), 0);
+    CHECK_INT(registry_principal_set_status(scene.registry, ID_A, REGISTRY_REVOKED, NULL), 0);
+    CHECK_INT(registry_principal_set_status(scene.registry, ID_C, REGISTRY_REVOKED, NULL), 0);
+    CHECK_INT((int64_t)revoked_of(&scene, ID_B, &found), 1);
+    CHECK_INT(registry_principal_delete(scene.registry, ID_A, false, NULL), 0);
+    CHECK_INT(registry_principal_delete(scene.registry, ID_C, false, NULL), 0);
+    CHECK_INT((int64_t)revoked_of(&scene, ID_A, &found), 0); /* another authority's list */
+    rig_turn(scene.rig);
+    scene_done(&scene);
+
+    scene = scene_new(db);
+    CHECK_INT((int64_t)revoked_of(&scene, ID_B, &found), 1);
+    CHECK_STR(found.serial, "0A17");
+    CHECK_STR(found.key.text, ID_A);
+    scene.rig->clock.wall += 101 * 1000;
+    CHECK_INT((int64_t)revoked_of(&scene, ID_B, &found), 0);
+    scene.rig->clock.wall -= 101 * 1000;
+    CHECK_INT((int64_t)revoked_of(&scene, ID_B, &found), 1);
+
+    CHECK_INT(registry_certificate_register(scene.registry, &certificate, REGISTRY_ACTIVE, NULL), 0);
+    CHECK(registry_principal(scene.registry, ID_A)->was_revoked);
+    CHECK_INT((int64_t)revoked_of(&scene, ID_B, &found), 0);
+    rig_turn(scene.rig);
+    scene_done(&scene);
+    scene = scene_new(db);
+    CHECK_INT((int64_t)revoked_of(&scene, ID_B, &found), 0);
+    CHECK(!registry_principal(scene.registry, ID_A)->was_revoked);
+    CHECK_INT(registry_principal_set_status(scene.registry, ID_A, REGISTRY_INACTIVE, NULL), 0);
+    CHECK_INT(registry_principal_delete(scene.registry, ID_A, false, NULL), 0); /* not revoked, not listed */
+    CHECK_INT((int64_t)revoked_of(&scene, ID_B, &found), 0);
     scene_done(&scene);
 }
 

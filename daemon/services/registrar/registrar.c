@@ -115,11 +115,16 @@ static void on_request(struct subscriber *subscriber, struct msg *msg, const str
 /* Writing the list takes the disk's time: not for each device that is provisioned. */
 static bool concerns_list(const struct registrar *registrar, const struct registry_change *change)
 {
-    if (change->kind != REGISTRY_PRINCIPAL || change->event != REGISTRY_UPDATED || !registrar->authority)
+    if (change->kind != REGISTRY_PRINCIPAL || !registrar->authority)
         return false;
     const struct registry_principal *principal = change->object;
-    return principal->ca && strcmp(principal->ca, authority_id(registrar->authority)) == 0 &&
-           (principal->status == REGISTRY_REVOKED || !registrar->nobody_revoked);
+    bool is_own = principal->ca && strcmp(principal->ca, authority_id(registrar->authority)) == 0;
+    switch (change->event) {
+    case REGISTRY_CREATED: return is_own && principal->was_revoked;
+    case REGISTRY_UPDATED:
+        return is_own && (principal->status == REGISTRY_REVOKED || !registrar->nobody_revoked);
+    default: return false; /* who is deleted stays as revoked as he is */
+    }
 }
 
 static void on_changed(struct registry_watcher *watcher, const struct registry_change *change)

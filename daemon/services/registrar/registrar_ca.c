@@ -170,15 +170,14 @@ static void on_issue(struct asked *asked)
 void registrar_write_crl(struct task *task)
 {
     struct registrar *registrar = container_of(task, struct registrar, crl);
-    size_t all_count = registry_count(registrar->registry, REGISTRY_PRINCIPAL), count = 0;
-    struct registry_principal **all = mem_new_bytes((all_count + 1) * sizeof *all);
+    struct registry_revoked *found = mem_new_bytes(REVOKED_MAX * sizeof *found);
+    size_t count =
+        registry_revoked(registrar->registry, authority_id(registrar->authority), found, REVOKED_MAX);
     struct x509_revoked *revoked = mem_new_bytes(REVOKED_MAX * sizeof *revoked);
-    const char *own = authority_id(registrar->authority);
-    all_count = registry_principals(registrar->registry, NULL, all, all_count);
-    for (size_t i = 0; i < all_count && count < REVOKED_MAX; i++)
-        if (all[i]->status == REGISTRY_REVOKED && all[i]->serial && all[i]->ca &&
-            strcmp(all[i]->ca, own) == 0)
-            revoked[count++] = (struct x509_revoked){all[i]->serial, all[i]->modified_ms / 1000};
+    for (size_t i = 0; i < count; i++)
+        revoked[i] = (struct x509_revoked){found[i].serial, found[i].at_s};
+    if (count == REVOKED_MAX)
+        log_error("the list of revoked certificates is full: it has the first %d", REVOKED_MAX);
     registrar->nobody_revoked = !count;
     char *why = NULL;
     if (authority_write_crl(registrar->authority, revoked, count, registry_now(registrar->registry) / 1000,
@@ -186,7 +185,7 @@ void registrar_write_crl(struct task *task)
         log_error("the list of revoked certificates: %s", why);
     free(why);
     free(revoked);
-    free(all);
+    free(found);
 }
 
 /* ---- authorities of others ----------------------------------------------------------------------------------------------------- */
