@@ -147,13 +147,14 @@ static const char *template_of(struct provision *provision, const struct registr
     return *why ? NULL : template->body;
 }
 
-static int register_newcomer(struct provision *provision, const struct newcomer *newcomer,
-                             const struct registry_by *by)
+/* NULL: registered; else why not. */
+static const char *register_newcomer(struct provision *provision, const struct newcomer *newcomer,
+                                     const struct registry_by *by)
 {
     struct x509_facts facts;
     int r = x509_facts(&facts, newcomer->der, newcomer->der_len, NULL);
     if (r < 0)
-        return r;
+        return strerror(-r);
     const struct registry_certificate certificate = {
         .der = newcomer->der,
         .der_len = newcomer->der_len,
@@ -164,9 +165,15 @@ static int register_newcomer(struct provision *provision, const struct newcomer 
         .not_before_s = facts.not_before_s,
         .not_after_s = facts.not_after_s,
     };
-    r = registry_certificate_register(provision->registry, &certificate, REGISTRY_PENDING_ACTIVATION, by);
+    const char *why = NULL;
+    if (facts.key_is_weak)
+        why =
+            "expected a key of RSA 2048 or more, P-256, P-384 or P-521, and a signature with SHA-256 or better";
+    else if (registry_certificate_register(provision->registry, &certificate, REGISTRY_PENDING_ACTIVATION,
+                                           by))
+        why = registry_why(provision->registry);
     x509_facts_done(&facts);
-    return r;
+    return why;
 }
 
 static void on_came(struct newcomer_handler *handler, const struct newcomer *newcomer)
@@ -184,13 +191,11 @@ static void on_came(struct newcomer_handler *handler, const struct newcomer *new
     list_append(&provision->arrivals, &arrival->link);
     const struct registry_by by = {.who = arena_printf(&arena, "authority:%s", ca->key.text),
                                    .receipt = &arrival->receipt};
-    const char *why = NULL;
-    int r = newcomer->principal ? 0 : register_newcomer(provision, newcomer, &by);
-    if (r != 0)
-        why = r < 0 ? strerror(-r) : registry_why(provision->registry);
-    else
+    const char *why = newcomer->principal ? NULL : register_newcomer(provision, newcomer, &by), *body = NULL;
+    if (!why) {
         arrival->event = event_text(provision, &arena, newcomer->id, ca->key.text);
-    const char *body = r == 0 ? template_of(provision, ca, &why) : NULL;
+        body = template_of(provision, ca, &why);
+    }
     if (body)
         why = provision_by(provision, &arena, newcomer, body, &by);
     if (why) {

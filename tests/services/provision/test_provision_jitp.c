@@ -1,6 +1,10 @@
 /* Foreign authorities, and certificates of theirs that come for the first time. */
 #include "provision_rig.h"
 
+#include "base/log.h"
+
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 
 static const int64_t start_s = 1760000000;
@@ -118,6 +122,64 @@ TEST(a_certificate_of_a_registered_authority_is_registered_when_it_comes_and_tol
     CHECK_INT(registry_principal_set_status(house->registry, device.id, REGISTRY_REVOKED, NULL), 0);
     CHECK(!come(house, &device));
     CHECK_INT((int64_t)rig_count(house->rig, topic), 2);
+    x509_issued_done(&device);
+    foreign_done(&foreign);
+}
+
+static char logged[1000];
+
+static void keep_log(enum log_level level, const char *line)
+{
+    (void)level;
+    (void)snprintf(logged, sizeof logged, "%s", line);
+}
+
+/* The same certificate with another key, signed by the same authority. */
+static struct x509_issued with_key(const struct foreign *foreign, const struct x509_issued *like,
+                                   EVP_PKEY *key, const EVP_MD *digest)
+{
+    const uint8_t *at = like->der;
+    X509 *certificate = d2i_X509(NULL, &at, (long)like->len);
+    BIO *pem = BIO_new_mem_buf(foreign->ca.key_pem, -1);
+    EVP_PKEY *signer = PEM_read_bio_PrivateKey(pem, NULL, NULL, NULL);
+    struct x509_issued issued = {0};
+    if (key)
+        CHECK_INT(X509_set_pubkey(certificate, key), 1);
+    CHECK(X509_sign(certificate, signer, digest) > 0);
+    issued.len = (size_t)i2d_X509(certificate, &issued.der);
+    struct x509_facts facts;
+    CHECK_INT(x509_facts(&facts, issued.der, issued.len, NULL), 0);
+    memcpy(issued.id, facts.id, sizeof issued.id);
+    x509_facts_done(&facts);
+    EVP_PKEY_free(signer);
+    BIO_free(pem);
+    X509_free(certificate);
+    return issued;
+}
+
+TEST(a_newcomer_with_a_weak_key_or_signature_is_not_registered_and_it_is_said_why)
+{
+    cleanup(house_free_p) struct house *house = house_new(NULL);
+    struct foreign foreign = foreign_new("plant");
+    struct x509_issued device = sign(&foreign, "press-7", start_s + 1000);
+    CHECK(strstr(register_ca(house, foreign.ca.pem, ",\"unverified\":true"), foreign.ca.id));
+    EVP_PKEY *weak = EVP_RSA_gen(1024);
+    struct x509_issued bad[] = {with_key(&foreign, &device, weak, EVP_sha256()),
+                                with_key(&foreign, &device, NULL, EVP_sha1())};
+    EVP_PKEY_free(weak);
+    for (size_t i = 0; i < array_size(bad); i++) {
+        *logged = '\0';
+        log_capture(keep_log);
+        CHECK(!come(house, &bad[i]));
+        log_capture(NULL);
+        CHECK(strstr(logged, "is not provisioned: expected a key of RSA 2048 or more"));
+        CHECK(!registry_principal(house->registry, bad[i].id));
+        OPENSSL_free(bad[i].der);
+    }
+    cleanup_free char *topic = str_printf("$aws/events/certificates/registered/%s", foreign.ca.id);
+    CHECK_NO_MESSAGE(house->rig, topic);
+    CHECK(!come(house, &device));
+    CHECK_INT(status_of(house, &device), REGISTRY_PENDING_ACTIVATION);
     x509_issued_done(&device);
     foreign_done(&foreign);
 }
