@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import random
+import ssl
 import subprocess
 import threading
 import time
@@ -138,6 +139,26 @@ def a_key_is_made_for_who_has_none_and_only_he_hears_of_it(stage):
         while "$aws/end" not in heard:
             heard.append(listener.message().topic)
         check(not any(t.endswith("/accepted") for t in heard), f"nor the operator: {heard}")
+
+
+def a_key_is_on_no_disk(stage):
+    """Though the claimant's session is kept, and subscribed with QoS 1: there when it is answered, or away."""
+    topic, context = "$aws/certificates/create/json", ssl.create_default_context(cafile=stage.ca)
+    context.load_cert_chain(*stage.claim)
+    with raw.Client(stage.gw.port("mqtts"), "kept", tls=context, clean=False) as device:
+        device.subscribe(topic + "/accepted")
+        device.publish(topic, "{}")
+        check("privateKey" in json.loads(device.message().payload), "who is there has it")
+        device.send(raw.publish(topic, b"{}", 1, 100) + raw.packet(raw.DISCONNECT, 0, b""))
+    with raw.Client(stage.gw.port("mqtts"), "kept", tls=context, clean=False) as device:
+        check(device.connack.session_present, "the session was kept")
+        device.publish("$aws/certificates/create-from-csr/json", "{}")
+        device.ping()
+        check(not device.messages, f"who was not there has not: {device.messages}")
+    for folder, _, names in os.walk(stage.gw.state):
+        for name in names:
+            with open(os.path.join(folder, name), "rb") as file:
+                check(name.endswith(".key") or b"PRIVATE KEY" not in file.read(), f"a key is in {folder}/{name}")
 
 
 def what_is_wrong_is_said_and_noted(stage):
@@ -372,7 +393,7 @@ def main():
     suite = gateway.Suite(options.build)
     with gateway.Gateway(options.build, listen=(POLICY,)) as gw:
         stage = Floor(gw)
-        for test in (from_unknown_to_telemetry_from_a_request, a_key_is_made_for_who_has_none_and_only_he_hears_of_it,
+        for test in (from_unknown_to_telemetry_from_a_request, a_key_is_made_for_who_has_none_and_only_he_hears_of_it, a_key_is_on_no_disk,
                      what_is_wrong_is_said_and_noted, a_claim_may_do_nothing_else,
                      a_device_is_refused_with_another_ones_client_id, a_hook_decides, a_foreign_authority_brings_its_devices):
             suite.run(test.__name__.replace("_", " "), test, stage)

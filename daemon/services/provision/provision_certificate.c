@@ -70,6 +70,8 @@ static void hand_out(struct provision_request *request, struct arena *arena, con
         (void)provision_put_text(arena, document, "privateKey", issued->key_pem);
     (void)provision_put_text(arena, document, "certificateOwnershipToken", token->key.text);
     request->accepted = provision_answer(request, "accepted", arena, document);
+    if (request->accepted && issued->key_pem)
+        request->accepted->qos = 0; /* or the queue of a session that outlives its connection would have the key on disk */
     provision_finish(request);
 }
 
