@@ -14,6 +14,14 @@ void *mem_new_bytes(size_t size)
     return p;
 }
 
+void *mem_new_buffer(size_t size)
+{
+    void *p = malloc(size ? size : 1);
+    if (!p)
+        abort();
+    return p;
+}
+
 char *str_copy(const char *s)
 {
     return s ? str_copy_n(s, strlen(s)) : NULL;

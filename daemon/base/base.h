@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define must_check                 __attribute__((warn_unused_result))
+#define must_check               __attribute__((warn_unused_result))
 #define printf_like(text, first) __attribute__((format(printf, text, first)))
 
 /* cleanup(x_free_p) struct x *x = NULL;   calls x_free_p(&x) when the scope ends. */
@@ -49,6 +49,9 @@ static inline size_t size_max(size_t a, size_t b)
  * and what was acknowledged is on disk. Sizes that a peer chose go through malloc() and are refused politely. */
 void *mem_new_bytes(size_t size);
 #define mem_new(type) ((type *)mem_new_bytes(sizeof(type)))
+
+/* Same rule, with anything in it: a large buffer's pages cost nothing before they are used. */
+void *mem_new_buffer(size_t size);
 
 /* Copies of strings, same rule as mem_new(). NULL stays NULL. */
 char *str_copy(const char *s);

@@ -251,69 +251,45 @@ static void on_revoked(struct loading *loading, sqlite3_stmt *st)
         registry_revoked_put(loading->data, &revoked);
 }
 
-static int each(struct loading *loading, struct store_db *db, sqlite3_stmt *st,
-                void (*on_row)(struct loading *loading, sqlite3_stmt *st))
-{
-    int r;
-    while ((r = store_step(db, st)) > 0)
-        on_row(loading, st);
-    return r;
-}
+/* In the order in which they refer to each other. What only ties others together is not asked for when there are none. */
+static const struct table {
+    const char *sql;
+    void (*on_row)(struct loading *loading, sqlite3_stmt *st);
+    bool is_tie;
+    enum registry_kind of;
+} tables[] = {
+    {"SELECT name, id, description, searchable, created, deprecated FROM thing_type", on_type},
+    {"SELECT name, id, description, query, attributes, version, created FROM thing_group", on_group},
+    {"SELECT name, parent FROM thing_group WHERE parent IS NOT NULL", on_parent, true, REGISTRY_GROUP},
+    {"SELECT name, id, type, attributes, version, created FROM thing", on_thing},
+    {"SELECT thing, thing_group FROM thing_group_member", on_member, true, REGISTRY_GROUP},
+    {"SELECT name, kind, status, created, modified, ca, subject, serial, not_before_s, not_after_s, secret "
+     "FROM principal",
+     on_principal},
+    {"SELECT principal, thing, exclusive FROM thing_principal", on_link, true, REGISTRY_PRINCIPAL},
+    {"SELECT id, active, auto_registration, subject, template_name, template_body, not_before_s, "
+     "not_after_s, created, modified, der FROM authority",
+     on_ca},
+    {"SELECT name, default_version, last_version, created FROM policy", on_policy},
+    {"SELECT policy, version, created, document FROM policy_version ORDER BY policy, version", on_version,
+     true, REGISTRY_POLICY},
+    {"SELECT target, policy FROM policy_attachment", on_attachment, true, REGISTRY_POLICY},
+    {"SELECT id, ca, serial, at_s, not_after_s FROM revoked", on_revoked},
+};
 
 static int read_tables(struct loading *loading, struct store_db *db)
 {
-    int r = each(
-        loading, db,
-        store_statement(db, "SELECT name, id, description, searchable, created, deprecated FROM thing_type"),
-        on_type);
-    if (r == 0)
-        r = each(
-            loading, db,
-            store_statement(
-                db, "SELECT name, id, description, query, attributes, version, created FROM thing_group"),
-            on_group);
-    if (r == 0)
-        r = each(loading, db,
-                 store_statement(db, "SELECT name, parent FROM thing_group WHERE parent IS NOT NULL"),
-                 on_parent);
-    if (r == 0)
-        r = each(loading, db,
-                 store_statement(db, "SELECT name, id, type, attributes, version, created FROM thing"),
-                 on_thing);
-    if (r == 0)
-        r = each(loading, db, store_statement(db, "SELECT thing, thing_group FROM thing_group_member"),
-                 on_member);
-    if (r == 0)
-        r = each(loading, db,
-                 store_statement(
-                     db, "SELECT name, kind, status, created, modified, ca, subject, serial, not_before_s, "
-                         "not_after_s, secret FROM principal"),
-                 on_principal);
-    if (r == 0)
-        r = each(loading, db, store_statement(db, "SELECT principal, thing, exclusive FROM thing_principal"),
-                 on_link);
-    if (r == 0)
-        r = each(loading, db,
-                 store_statement(
-                     db, "SELECT id, active, auto_registration, subject, template_name, template_body, "
-                         "not_before_s, not_after_s, created, modified, der FROM authority"),
-                 on_ca);
-    if (r == 0)
-        r = each(loading, db,
-                 store_statement(db, "SELECT name, default_version, last_version, created FROM policy"),
-                 on_policy);
-    if (r == 0)
-        r = each(loading, db,
-                 store_statement(db, "SELECT policy, version, created, document FROM policy_version "
-                                     "ORDER BY policy, version"),
-                 on_version);
-    if (r == 0)
-        r = each(loading, db, store_statement(db, "SELECT target, policy FROM policy_attachment"),
-                 on_attachment);
-    if (r == 0)
-        r = each(loading, db, store_statement(db, "SELECT id, ca, serial, at_s, not_after_s FROM revoked"),
-                 on_revoked);
-    return r;
+    for (size_t i = 0; i < array_size(tables); i++) {
+        if (tables[i].is_tie && loading->data->maps[tables[i].of].count == 0)
+            continue;
+        sqlite3_stmt *st = store_statement(db, tables[i].sql);
+        int r;
+        while ((r = store_step(db, st)) > 0)
+            tables[i].on_row(loading, st);
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 int registry_load(struct registry_data **ret, struct store_db *db)

@@ -142,8 +142,8 @@ int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum 
     logs->folder = logs->reader.fd = -1;
     logs->loop = loop;
     logs->path = str_copy(dir);
-    logs->out = mem_new_bytes(OUT_SIZE);
-    logs->writer = mem_new_bytes(sizeof *logs->writer);
+    logs->out = mem_new_buffer(OUT_SIZE);
+    logs->writer = mem_new_buffer(sizeof *logs->writer); /* each block begins it */
     list_init(&logs->logs);
     list_init(&logs->dirty);
     list_init(&logs->to_pack);

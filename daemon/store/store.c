@@ -92,7 +92,10 @@ struct run_now {
 static void run_now(struct work *work, void *resource)
 {
     struct run_now *now = container_of(work, struct run_now, work);
-    work->r = now->run(resource, now->arg);
+    struct store_db *db = resource;
+    db->is_for_once = true;
+    work->r = now->run(db, now->arg);
+    db->is_for_once = false;
 }
 
 static void on_run_now_done(struct work *work)
@@ -105,6 +108,7 @@ int store_run_now(struct store *store, int (*run)(struct store_db *db, void *arg
     struct run_now now = {.work = {.run = run_now, .done = on_run_now_done}, .run = run, .arg = arg};
     store_submit(store, &now.work);
     store_quiesce(store);
+    store_db_forget(&store->db);
     return now.work.r;
 }
 

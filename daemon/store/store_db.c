@@ -32,49 +32,6 @@ enum {
 
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
-/* What the system said to SQLite about the file and about its WAL. SQLite itself takes only ENOSPC for a full disk. */
-static bool disk_is_full(sqlite3 *sqlite)
-{
-    static const int which[] = {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER};
-    for (size_t i = 0; i < array_size(which); i++) {
-        sqlite3_file *file = NULL;
-        int e = 0;
-        (void)sqlite3_file_control(sqlite, "main", which[i], &file);
-        if (file && file->pMethods)
-            (void)file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &e);
-        if (e == ENOSPC || e == EDQUOT || e == EFBIG)
-            return true;
-    }
-    return false;
-}
-
-int store_fault(sqlite3 *sqlite, int rc)
-{
-    switch (rc & 0xff) {
-    case SQLITE_OK:
-    case SQLITE_ROW:
-    case SQLITE_DONE: return 0;
-    case SQLITE_FULL: return -ENOSPC;
-    case SQLITE_IOERR:
-        if (rc == SQLITE_IOERR_NOMEM)
-            return -ENOMEM;
-        return rc == SQLITE_IOERR_WRITE && disk_is_full(sqlite) ? -ENOSPC : -EIO;
-    case SQLITE_CANTOPEN: return -EIO;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return -EUCLEAN;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED: return -EBUSY;
-    case SQLITE_CONSTRAINT: return -EEXIST;
-    case SQLITE_NOMEM: return -ENOMEM;
-    case SQLITE_READONLY: return -EROFS;
-    case SQLITE_PERM:
-    case SQLITE_AUTH: return -EACCES;
-    case SQLITE_TOOBIG: return -EMSGSIZE;
-    case SQLITE_INTERRUPT: return -EINTR;
-    default: return -EINVAL; /* SQLITE_ERROR, _MISUSE, _MISMATCH, _RANGE: the statement is wrong */
-    }
-}
-
 void store_db_distrust(struct store_db *db)
 {
     if (!atomic_exchange_explicit(&db->is_damaged, true, memory_order_relaxed) && db->fd >= 0)
@@ -112,11 +69,11 @@ static size_t slot_of(const struct store_db *db, const char *sql)
     return i;
 }
 
-static void grow(struct store_db *db)
+static void rehash(struct store_db *db, size_t capacity)
 {
     struct kept_statement **old = db->slots;
     size_t old_capacity = db->capacity;
-    db->capacity = size_max(64, old_capacity * 2);
+    db->capacity = capacity;
     db->slots = mem_new_bytes(db->capacity * sizeof *db->slots);
     for (size_t i = 0; i < old_capacity; i++)
         if (old[i])
@@ -128,13 +85,29 @@ static void grow(struct store_db *db)
 static struct kept_statement *keep(struct store_db *db, const char *sql, sqlite3_stmt *statement)
 {
     if (db->count * 2 >= db->capacity)
-        grow(db);
+        rehash(db, size_max(64, db->capacity * 2));
     struct kept_statement *kept = mem_new(struct kept_statement);
     kept->sql = sql;
+    kept->is_for_once = db->is_for_once;
     kept->statement = statement;
     db->slots[slot_of(db, sql)] = kept;
     db->count++;
     return kept;
+}
+
+void store_db_forget(struct store_db *db)
+{
+    for (size_t i = 0; i < db->capacity; i++) {
+        struct kept_statement *kept = db->slots[i];
+        if (!kept || !kept->is_for_once)
+            continue;
+        (void)sqlite3_finalize(kept->statement);
+        free(kept);
+        db->slots[i] = NULL;
+        db->count--;
+    }
+    if (db->capacity)
+        rehash(db, db->capacity);
 }
 
 static void use(struct store_db *db, struct kept_statement *kept)

@@ -14,6 +14,7 @@ struct store_check;
 struct kept_statement {
     const char *sql; /* the literal's address is the key */
     sqlite3_stmt *statement;
+    bool is_for_once;
     struct kept_statement *next_used;
 };
 
@@ -26,6 +27,7 @@ struct store_db {
 
     struct kept_statement **slots; /* open addressing, a power of two */
     size_t capacity, count;
+    bool is_for_once;            /* new ones are forgotten by store_db_forget() */
     struct kept_statement *used; /* those the current item asked for */
     int prepare_fault;           /* of the last statement that could not be prepared */
 
@@ -60,6 +62,9 @@ void store_db_distrust(struct store_db *db);
 
 /* Before the first write of a start. -errno, logged: it is still to be done. */
 int store_db_sync_file(struct store_db *db) must_check;
+
+/* Statements that were needed at the start only: their memory serves what comes next. Between items. */
+void store_db_forget(struct store_db *db);
 
 /* The worker's operations. */
 int store_db_begin(void *resource);

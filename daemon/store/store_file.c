@@ -3,10 +3,9 @@
  * A clean close leaves one file and no WAL, and the header's page count is the file's size. Only when that is not so is
  * the file looked through (quick_check): a start after a clean stop does not depend on how much is stored.
  *
- * A new file is made whole beside its place and moved there, and nothing of it is synced: nobody has been promised anything
- * yet, and a start should not wait for the disk. The first write syncs it before itself, at every start, since the one
- * before may have ended before it wrote. What a power cut leaves before that is no file, an empty one, or all of it, and
- * never a WAL.
+ * A new file (store_new.h) is not synced: nobody has been promised anything yet, and a start should not wait for the disk.
+ * The first write syncs it before itself, at every start, since the one before may have ended before it wrote. What a power
+ * cut leaves before that is no file, an empty one, or all of it, and never a WAL.
  *
  * Whoever finds damage changes nothing. Even closing would copy the WAL back and remove it, so SQLite is told not to
  * until everything is known to be good. Then what can be read is saved (store_salvage.h), if there is anything.
@@ -15,6 +14,7 @@
 #include "store/migration.h"
 #include "store/store_check.h"
 #include "store/store_db.h"
+#include "store/store_new.h"
 #include "store/store_salvage.h"
 
 #include <errno.h>
@@ -71,41 +71,6 @@ static bool has_wal(const struct store_db *db)
     return stat(wal, &st) == 0 && st.st_size > 0;
 }
 
-/* Writes the schema to a file that is there and empty. */
-static int build(const char *path)
-{
-    static const char *const begin[] = {"PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = OFF",
-                                        "PRAGMA synchronous = OFF", "BEGIN"};
-    sqlite3 *sqlite = NULL;
-    int rc = sqlite3_open_v2(path, &sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    for (size_t i = 0; rc == SQLITE_OK && i < array_size(begin); i++)
-        rc = sqlite3_exec(sqlite, begin[i], NULL, NULL, NULL);
-    int r = store_fault(sqlite, rc);
-    if (r == 0)
-        r = migrations_apply(sqlite, path, migrations, migrations_count);
-    if (r == 0) /* the file remembers the mode */
-        r = store_fault(sqlite, sqlite3_exec(sqlite, "COMMIT; PRAGMA journal_mode = WAL", NULL, NULL, NULL));
-    (void)sqlite3_close(sqlite);
-    return r;
-}
-
-/* The file's name is that of a whole one from the beginning. With nobody else's rights. */
-static int create(const char *path)
-{
-    cleanup_free char *beside = str_printf("%s.new", path);
-    (void)unlink(beside); /* of a start that was cut short */
-    int fd = open(beside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
-    if (fd < 0)
-        return -errno;
-    (void)close(fd);
-    int r = build(beside);
-    if (r == 0 && rename(beside, path) < 0)
-        r = -errno;
-    if (r < 0)
-        (void)unlink(beside);
-    return r;
-}
-
 int store_db_sync_file(struct store_db *db)
 {
     int r = fsync(db->fd) < 0 ? -errno : sync_folder_of(db->path);
@@ -124,7 +89,7 @@ static int take_file(struct store_db *db)
     if (fd < 0 && errno == ENOENT && has_wal(db))
         return hopeless(db, "it is gone, but there is a WAL with data");
     if (fd < 0 && errno == ENOENT) {
-        r = create(db->path);
+        r = store_new(db->path);
         fd = r < 0 ? -1 : open(db->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
     }
     db->fd = fd;

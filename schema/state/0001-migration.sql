@@ -4,5 +4,5 @@
 CREATE TABLE migration (
     number  INTEGER PRIMARY KEY,
     name    TEXT    NOT NULL,
-    applied INTEGER NOT NULL            -- seconds since 1970, as the clock stood then
+    applied INTEGER NOT NULL            -- seconds since 1970, as the clock stood then; 0: the file began with it
 ) STRICT;

@@ -219,7 +219,7 @@ int streams_new(struct streams **ret, struct bus *bus, struct seglogs *logs, str
     stream_taking_init(streams);
     streams->sweep.run = exporters_sweep;
     streams->routes = mem_new_bytes((route_count + 1) * sizeof *streams->routes);
-    streams->scratch = mem_new_bytes(STREAM_SCRATCH);
+    streams->scratch = mem_new_buffer(STREAM_SCRATCH);
 
     int r = 0;
     for (size_t i = 0; i < stream_count && r == 0; i++)
