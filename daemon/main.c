@@ -7,6 +7,7 @@
  * rooms are freed in reverse order.
  */
 #include "beside.h"
+#include "certificates.h"
 #include "house.h"
 #include "notify.h"
 
@@ -239,8 +240,9 @@ int main(int argc, char **argv)
         return EXIT_BAD_CONFIG;
     }
     if (options.check) {
+        bool good = certificates_are_good(&house.config, &options);
         config_done(&house.config);
-        return EXIT_STOPPED;
+        return good ? EXIT_STOPPED : EXIT_BAD_CONFIG;
     }
     log_set_level((enum log_level)log_level_from_text(house.config.log_level));
 

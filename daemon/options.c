@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void usage(FILE *out)
 {
@@ -64,7 +65,8 @@ bool options_listeners_are_good(const struct options *options)
         struct listener_uri uri;
         char *why = NULL;
         if (listener_uri_parse(&uri, options->listen[i], &why) < 0) {
-            (void)fprintf(stderr, "gatehoused: --listen: %s, found \"%s\"\n", why, options->listen[i]);
+            (void)fprintf(stderr, "gatehoused: --listen: %s, found \"%s\"\n", why,
+                          strstr(options->listen[i], "pin-value") ? "a PIN" : options->listen[i]);
             free(why);
             good = false;
         } else {

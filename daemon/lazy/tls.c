@@ -34,6 +34,16 @@ int64_t tls_context_expires(struct ssl_ctx_st *context)
     return part->context_expires(context);
 }
 
+size_t tls_check(const struct tls_options *options, int64_t now_s, tls_found *found, void *self)
+{
+    char *why = NULL;
+    if (lazy_tls(&why))
+        return part->check(options, now_s, found, self);
+    found(self, why);
+    free(why);
+    return 1;
+}
+
 struct ssl_st *tls_accept(struct ssl_ctx_st *context)
 {
     return part->accept_context(context);

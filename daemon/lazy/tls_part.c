@@ -8,6 +8,7 @@ LAZY_EXPORTED const struct tls_table gatehouse_tls = {
     .server_context = tls_server_context,
     .context_free = tls_context_free,
     .context_expires = tls_context_expires,
+    .check = tls_check,
     .accept_context = tls_accept,
     .free = tls_free,
     .set_fd = tls_set_fd,

@@ -10,6 +10,7 @@ struct tls_table {
     __typeof__(tls_server_context) *server_context;
     __typeof__(tls_context_free) *context_free;
     __typeof__(tls_context_expires) *context_expires;
+    __typeof__(tls_check) *check;
     __typeof__(tls_accept) *accept_context;
     __typeof__(tls_free) *free;
     __typeof__(tls_set_fd) *set_fd;

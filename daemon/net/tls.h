@@ -50,7 +50,8 @@ struct tls_psk {
 
 struct tls_options {
     const struct tls_files
-        *files; /* the first certificate is shown unless another is for the name that is asked for */
+        *files; /* the first certificate is shown unless another is for the name that is asked for. One of ECDSA and one of
+                 * RSA for the same names are shown to clients that can check them, ECDSA first */
     size_t count;
     const char *folder; /* further NAME.pem and NAME.key, in alphabetical order; NULL: none */
     const char
@@ -73,6 +74,11 @@ int tls_server_context(struct ssl_ctx_st **ret, const struct tls_options *option
 struct ssl_ctx_st *tls_context_free(struct ssl_ctx_st *context);
 /* When the first of its certificates expires, seconds since 1970; 0: that is not known. */
 int64_t tls_context_expires(struct ssl_ctx_st *context);
+
+/* What is wrong with certificates and keys, all of it: files that cannot be read, keys that belong to others, what is not valid now,
+ * two with the same kind of key for a name, authorities. Returns how much was found. */
+typedef void tls_found(void *self, const char *sentence);
+size_t tls_check(const struct tls_options *options, int64_t now_s, tls_found *found, void *self);
 
 /* The accepting side of a connection; NULL: no memory. conn_new() gives it its descriptor. */
 struct ssl_st *tls_accept(struct ssl_ctx_st *context);

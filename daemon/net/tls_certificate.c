@@ -2,6 +2,7 @@
 
 #include "keys/key.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -60,6 +61,50 @@ X509 *tls_certificate_read(const char *path, char **why)
 int tls_certificate_kind(const X509 *certificate)
 {
     return EVP_PKEY_get_base_id(X509_get0_pubkey(certificate));
+}
+
+/* ---- a folder ------------------------------------------------------------------------------------------------------------- */
+
+static int is_certificate(const struct dirent *entry)
+{
+    const char *end = strrchr(entry->d_name, '.');
+    return end && end != entry->d_name && strcmp(end, ".pem") == 0;
+}
+
+int tls_certificate_folder(struct tls_files **ret, size_t *count, const char *folder, char **why)
+{
+    struct dirent **entries;
+    int n = scandir(folder, &entries, is_certificate, alphasort);
+    if (n <= 0) {
+        *why = str_printf("%s: expected a folder with NAME.pem and NAME.key: %s", folder,
+                          n ? strerror(errno) : "there is no NAME.pem");
+        return -EINVAL;
+    }
+    struct tls_files *files = mem_new_bytes((size_t)n * sizeof *files);
+    for (int i = 0; i < n; i++) {
+        files[i].cert = str_printf("%s/%s", folder, entries[i]->d_name);
+        files[i].key =
+            str_printf("%.*skey", (int)(strlen(files[i].cert) - 3), files[i].cert); /* beside NAME.pem */
+        free(entries[i]);
+    }
+    free(entries);
+    if (n > TLS_CERTIFICATES_MAX) {
+        tls_certificate_folder_free(files, (size_t)n);
+        *why = str_printf("%s: expected at most %d certificates", folder, TLS_CERTIFICATES_MAX);
+        return -EINVAL;
+    }
+    *ret = files;
+    *count = (size_t)n;
+    return 0;
+}
+
+void tls_certificate_folder_free(struct tls_files *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(files[i].cert);
+        free(files[i].key);
+    }
+    free(files);
 }
 
 /* ---- names -------------------------------------------------------------------------------------------------------------- */

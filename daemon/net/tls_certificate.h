@@ -12,6 +12,11 @@ int tls_certificate_load(struct ssl_ctx_st *context, const struct tls_files *fil
 /* The first certificate of a PEM file; NULL: *why. X509_free() it. */
 X509 *tls_certificate_read(const char *path, char **why) must_check;
 
+/* NAME.pem and NAME.key of a folder, in alphabetical order, at most so many. -EINVAL: *why. */
+enum { TLS_CERTIFICATES_MAX = 256 };
+int tls_certificate_folder(struct tls_files **ret, size_t *count, const char *folder, char **why) must_check;
+void tls_certificate_folder_free(struct tls_files *files, size_t count);
+
 /* All the names and addresses that it is for, sorted, each with a blank behind it; free it. */
 char *tls_certificate_names(const X509 *certificate) must_check;
 /* What kind of key it has, as OpenSSL counts them: one of each fits in a context. */

@@ -3,7 +3,6 @@
 #include "net/tls_certificate.h"
 #include "net/tls_psk.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -24,7 +23,7 @@
  * session id context, so that tickets can outlive a reload and yet nobody resumes who would not be let in any more
  * because his authority is not listed. */
 
-enum { TICKET_KEYS_BYTES = 128, HOSTS_MAX = 256 };
+enum { TICKET_KEYS_BYTES = 128 };
 
 struct hosts {
     SSL_CTX **contexts;
@@ -295,35 +294,16 @@ static int add(SSL_CTX **first, struct hosts *hosts, const struct tls_options *o
     return 0;
 }
 
-static int is_certificate(const struct dirent *entry)
-{
-    const char *end = strrchr(entry->d_name, '.');
-    return end && end != entry->d_name && strcmp(end, ".pem") == 0;
-}
-
 static int add_folder(SSL_CTX **first, struct hosts *hosts, const struct tls_options *options, char **why)
 {
-    struct dirent **entries;
-    int count = scandir(options->folder, &entries, is_certificate, alphasort);
-    if (count <= 0) {
-        *why = str_printf("%s: expected a folder with NAME.pem and NAME.key: %s", options->folder,
-                          count ? strerror(errno) : "there is no NAME.pem");
-        return -EINVAL;
-    }
-    int r = 0;
-    for (int i = 0; i < count; i++) {
-        cleanup_free char *cert = str_printf("%s/%s", options->folder, entries[i]->d_name);
-        cleanup_free char *key =
-            str_printf("%.*skey", (int)(strlen(cert) - 3), cert); /* beside NAME.pem is NAME.key */
-        if (r >= 0 && hosts->count == HOSTS_MAX) {
-            *why = str_printf("%s: expected at most %d certificates", options->folder, HOSTS_MAX);
-            r = -EINVAL;
-        }
-        if (r >= 0)
-            r = add(first, hosts, options, &(struct tls_files){cert, key}, why);
-        free(entries[i]);
-    }
-    free(entries);
+    struct tls_files *files;
+    size_t count;
+    int r = tls_certificate_folder(&files, &count, options->folder, why);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; r >= 0 && i < count; i++)
+        r = add(first, hosts, options, &files[i], why);
+    tls_certificate_folder_free(files, count);
     return r;
 }
 
