@@ -4,11 +4,24 @@
 #include "settings.h"
 
 #include "base/log.h"
+#include "identity/aead.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Where the device key is: the state's own, unless somebody else gives it. */
+static char *streams_key(const struct house *house)
+{
+    static const char credentials[] = "$CREDENTIALS_DIRECTORY/";
+    const char *key = house->config.streams_key, *folder = getenv("CREDENTIALS_DIRECTORY");
+    if (!*key)
+        return str_printf("%s/device.key", house->state);
+    if (strncmp(key, credentials, sizeof credentials - 1) != 0 || !folder)
+        return str_copy(key); /* which is then said to be missing */
+    return str_printf("%s/%s", folder, key + sizeof credentials - 1);
+}
 
 int open_stores(struct house *house)
 {
@@ -23,6 +36,10 @@ int open_stores(struct house *house)
     if (r < 0)
         return house_fault("cannot open", logs, r);
     seglogs_set_reserve(house->logs, (uint64_t)house->config.streams_reserve_bytes);
+    cleanup_free char *key = streams_key(house);
+    seglogs_set_seal(
+        house->logs,
+        &(struct seal_source){.file = key, .may_make = !*house->config.streams_key, .load = aead_functions});
     r = seglogs_open(&house->queues, house->loop, queues, WORKER_THREAD);
     return r < 0 ? house_fault("cannot open", queues, r) : 0;
 }

@@ -86,6 +86,7 @@ struct stream_options settings_stream(const struct config_stream *stream)
         .memory = texts.memory != 0,
         .sync_ms = (unsigned)texts.sync_ms,
         .compress = stream->compress,
+        .encrypt = stream->encrypt,
         .dead_letter = stream->dead_letter,
         .rules = stream->rules,
     };

@@ -54,6 +54,7 @@ static const struct key gateway_keys[] = {
 
     ROW(BYTES, "streams-disk", config, streams_disk_bytes, "0", 0, TIB(64)),
     ROW(BYTES, "streams-reserve", config, streams_reserve_bytes, "16M", 0, GIB(64)),
+    ROW(TEXT, "streams-key", config, streams_key, "", 0, TEXT_MAX),
     ROW(NUMBER, "connections-max", config, connections_max, "10000", 1, 1000000),
     ROW(SWITCH, "shadow", config, shadow, "yes", 0, 1),
     ROW(TEXT, "names", config, names, "", 0, TEXT_MAX),
@@ -131,6 +132,7 @@ static const struct key stream_keys[] = {
     ROW(TEXT, "dead-letter", config_stream, dead_letter, "dead-letters", 1, NAME_MAX_LEN),
     ROW(SWITCH, "keep", config_stream, keep, "no", 0, 1),
     ROW(SWITCH, "compress", config_stream, compress, "no", 0, 1),
+    ROW(SWITCH, "encrypt", config_stream, encrypt, "no", 0, 1),
     ROW(TEXT, "weight", config_stream, weight, "10", 1, NAME_MAX_LEN),
     ROW(TEXT, "deadline", config_stream, deadline, "0", 1, NAME_MAX_LEN),
     ROW(TEXT, "day-budget", config_stream, day_budget, "0", 1, NAME_MAX_LEN),

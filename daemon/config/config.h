@@ -39,7 +39,7 @@ struct config_stream {
     int64_t ttl_s;                                    /* 0: for ever */
     char *on_full, *persistence, *sync, *dead_letter; /* as services/streams/stream_definition.h reads them */
     bool keep;                                        /* after export, until it is full */
-    bool compress;
+    bool compress, encrypt;
     char *weight, *deadline, *day_budget, *window, *live_share; /* schedule/schedule_text.h */
     struct schedule_rules rules;                                /* made of them and priority */
 };
@@ -78,6 +78,7 @@ struct config {
 
     int64_t shadow_cache_bytes, shadow_history_count, shadow_history_age_s, shadow_history_bytes;
     int64_t streams_disk_bytes, streams_reserve_bytes;
+    char *streams_key; /* "": the gateway makes one */
 
     struct config_listener *listeners;
     struct config_uplink *uplinks;

@@ -241,6 +241,9 @@ static void check_stream(struct config *config, struct config_stream *stream)
         fault(config, "stream", stream->name, "max-size", "at most 64M for a stream in memory");
     if (definition.memory && definition.sync_ms)
         fault(config, "stream", stream->name, "sync", "always: a stream in memory has none");
+    if (definition.memory && stream->encrypt)
+        fault(config, "stream", stream->name, "encrypt",
+              "no: a stream in memory leaves nothing to be encrypted");
 }
 
 static void check_route(struct config *config, const struct config_route *route)

@@ -35,4 +35,5 @@ LAZY_EXPORTED const struct tls_table gatehouse_tls = {
     .x509_issue = x509_issue,
     .x509_issued_done = x509_issued_done,
     .x509_revocation_list = x509_revocation_list,
+    .aead_functions = aead_functions,
 };

@@ -1,6 +1,7 @@
-/* The table of gatehouse-tls.so: the functions of net/tls.h and identity/x509.h. */
+/* The table of gatehouse-tls.so: the functions of net/tls.h, identity/x509.h and identity/aead.h. */
 #pragma once
 
+#include "identity/aead.h"
 #include "identity/x509.h"
 #include "lazy/lazy.h"
 #include "net/tls.h"
@@ -38,6 +39,8 @@ struct tls_table {
     __typeof__(x509_issue) *x509_issue;
     __typeof__(x509_issued_done) *x509_issued_done;
     __typeof__(x509_revocation_list) *x509_revocation_list;
+
+    __typeof__(aead_functions) *aead_functions;
 };
 
 /* Loaded with the first call; NULL: *why (free it) says what is wrong. */

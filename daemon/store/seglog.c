@@ -127,6 +127,7 @@ static int open_folder(int parent, const char *path, int *ret)
 static void free_logs(struct seglogs *logs)
 {
     segment_reader_done(&logs->reader);
+    seal_vault_done(&logs->vault);
     fd_close_p(&logs->folder);
     free(logs->out);
     free(logs->writer);
@@ -139,7 +140,7 @@ int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum 
     static const struct worker_ops ops = {.commit = seglogs_commit, .rest = seglogs_rest, .enough = ENOUGH};
 
     struct seglogs *logs = mem_new(struct seglogs);
-    logs->folder = logs->reader.fd = -1;
+    logs->folder = logs->reader.fd = logs->pack_reader.fd = -1;
     logs->loop = loop;
     logs->path = str_copy(dir);
     logs->out = mem_new_buffer(OUT_SIZE);
@@ -178,6 +179,55 @@ void seglogs_set_reserve(struct seglogs *logs, uint64_t bytes)
     logs->reserve = bytes;
 }
 
+void seglogs_set_seal(struct seglogs *logs, const struct seal_source *source)
+{
+    seal_vault_init(&logs->vault, source);
+}
+
+/* Has anything been sealed in the folder of all logs? */
+static bool is_any_sealed(const struct seglogs *logs)
+{
+    int fd = openat(logs->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        fd_close_p(&fd);
+        return true; /* as far as one knows */
+    }
+    bool found = false;
+    for (struct dirent *entry; !found && (entry = readdir(dir));) {
+        cleanup_free char *mark = str_printf("%s/.sealed", entry->d_name);
+        found = *entry->d_name != '.' && faccessat(logs->folder, mark, F_OK, 0) == 0;
+    }
+    (void)closedir(dir);
+    return found;
+}
+
+int seglogs_need_key(struct seglogs *logs, const char *name)
+{
+    if (seal_vault_is_ready(&logs->vault))
+        return 0;
+    char *why = NULL;
+    int r = seal_vault_load(&logs->vault, is_any_sealed(logs), &why);
+    if (r < 0)
+        log_error("stream log %s: it is encrypted, or is to be: %s", name, why);
+    free(why);
+    return r;
+}
+
+/* The key that the folder's mark names, or that what comes will be sealed with. If the mark is damaged or lost, the blocks say themselves
+ * which key they want. */
+static int find_key(struct seglog *log, int *marked)
+{
+    uint8_t id[SEAL_ID];
+    *marked = log->memory ? 0 : sealed_mark_read(log->folder, id);
+    if (*marked < 0 && *marked != -EUCLEAN)
+        return *marked;
+    if (!*marked && !log->encrypt)
+        return 0;
+    int r = seglogs_need_key(log->logs, log->name);
+    return r == 0 && *marked > 0 && memcmp(id, log->logs->vault.id, SEAL_ID) != 0 ? -EKEYREJECTED : r;
+}
+
 void seglogs_quiesce(struct seglogs *logs)
 {
     worker_quiesce(logs->worker);
@@ -206,6 +256,7 @@ static void free_log(struct seglog *log)
         fd_close_p(&log->segments[i].fd);
     fd_close_p(&log->fd);
     fd_close_p(&log->folder);
+    seal_done(&log->seal);
     free(log->segments);
     free(log->torn);
     free(log->name);
@@ -216,6 +267,7 @@ static void set_limits(struct seglog *log, const struct seglog_options *options)
 {
     log->memory = options && options->memory;
     log->compress = log->wants_packing = options && options->compress && !log->memory;
+    log->encrypt = options && options->encrypt && !log->memory;
     log->sync_every = options && !log->memory ? options->sync_every : 0;
     log->max_bytes = options ? options->max_bytes : 0;
     log->segment_bytes = options && options->segment_bytes ? options->segment_bytes : SEGMENT_BYTES;
@@ -234,6 +286,13 @@ struct change {
     const struct seglog_options *options;
 };
 
+static void begin_encrypting(struct seglog *log)
+{
+    int r = log->encrypt ? sealed_mark_make(log->folder, log->logs->vault.id) : 0;
+    if (r < 0) /* the blocks say it, too */
+        log_warning("stream log %s: .sealed: %s", log->name, strerror(-r));
+}
+
 static void change_run(struct work *work, void *resource)
 {
     (void)resource;
@@ -241,6 +300,7 @@ static void change_run(struct work *work, void *resource)
     struct seglog_options options = *change->options;
     options.memory = change->log->memory;
     set_limits(change->log, &options);
+    begin_encrypting(change->log);
 }
 
 static void on_changed(struct work *work)
@@ -253,6 +313,24 @@ void seglog_change(struct seglog *log, const struct seglog_options *options)
     struct change change = {.work = {.run = change_run, .done = on_changed}, .log = log, .options = options};
     worker_submit(log->logs->worker, &change.work);
     seglogs_quiesce(log->logs);
+    log->encrypts = options->encrypt;
+}
+
+static void encrypt_run(struct work *work, void *resource)
+{
+    (void)resource;
+    struct seglog *log = container_of(work, struct seglog, encrypting);
+    log->encrypt = !log->memory;
+    begin_encrypting(log);
+}
+
+void seglog_encrypt(struct seglog *log)
+{
+    if (log->encrypts)
+        return;
+    log->encrypts = true;
+    log->encrypting = (struct work){.run = encrypt_run, .done = on_changed};
+    worker_submit(log->logs->worker, &log->encrypting);
 }
 
 static void on_time_synced(struct work *work)
@@ -295,10 +373,19 @@ int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
     list_init(&log->to_pack);
     log->sync_timer.fire = on_sync_time;
     set_limits(log, options);
+    log->encrypts = log->encrypt;
 
     r = log->memory ? 0 : open_folder(logs->folder, name, &log->folder);
+    int marked = 0;
+    if (r == 0)
+        r = find_key(log, &marked);
     if (r == 0)
         r = seglog_recover(log);
+    if (r == 0 && log->encrypt && !marked) /* before anything is sealed */
+        r = sealed_mark_make(log->folder, logs->vault.id);
+    if (r == -EKEYREJECTED)
+        log_error("stream log %s: it was encrypted with another key than %s; nothing was changed", name,
+                  logs->vault.file);
     if (r < 0) {
         log_error("stream log %s: open %s/%s: %s", name, logs->path, name, strerror(-r));
         free_log(log);

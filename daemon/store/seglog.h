@@ -19,6 +19,7 @@
 #pragma once
 
 #include "base/worker.h"
+#include "store/seal.h"
 
 struct seglogs; /* the thread and the directory */
 struct seglog;  /* one log */
@@ -32,6 +33,7 @@ struct seglog_options {
     uint64_t max_bytes; /* 0: unlimited. An append beyond it is refused with SEGLOG_FULL, nothing is lost */
     bool memory;        /* in memory: nothing is written to disk, and it is empty when it is opened */
     bool compress;      /* segments that are full */
+    bool encrypt;       /* segments from now on, with the device key (seal.h); older ones stay as they are */
     unsigned
         sync_every; /* ms: an append is done when it is written, and synced so much later; 0: synced first */
 };
@@ -59,15 +61,24 @@ void seglogs_quiesce(struct seglogs *logs);
  * database beside the logs can go on. Before the first work. */
 void seglogs_set_reserve(struct seglogs *logs, uint64_t bytes);
 
+/* Where the key for logs that are encrypted comes from, when it is needed. Before the first log is opened. */
+void seglogs_set_seal(struct seglogs *logs, const struct seal_source *source);
+/* Is there a key, now? Blocks the first time. 0; −errno, logged for `name`. What is sealed in no log yet may have one made. */
+int seglogs_need_key(struct seglogs *logs, const char *name) must_check;
+
 /* Opens or creates a log; blocks, so at start-up or by a control command only. NAME: 1 to 64 of [a-zA-Z0-9_-]. Closing
  * quiesces. Faults have been logged; besides the system's own: -EINVAL, the name; -EBUSY, open already;
- * -EPROTONOSUPPORT, written by a newer program. */
+ * -EPROTONOSUPPORT, written by a newer program; -ENOKEY, -EKEYREJECTED and others of seglogs_need_key(): it is encrypted, or is to be, and the
+ * key is missing or another one. Then nothing has been changed. */
 int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
                 const struct seglog_options *options) must_check;
 struct seglog *seglog_close(struct seglog *log);
-/* Other limits from now on; what is in memory stays there. Blocks for what the thread has to do. What was to be synced later is
+/* Other limits from now on; what is in memory stays there. To encrypt needs seglogs_need_key() before. Blocks for what the thread has to do. What was to be synced later is
  * synced with the next append, or by seglog_sync(). */
 void seglog_change(struct seglog *log, const struct seglog_options *options);
+
+/* To encrypt what comes, without waiting; seglogs_need_key() was before. */
+void seglog_encrypt(struct seglog *log);
 
 /* On the loop, no later than the done() of what changed them: first record kept, next number to be given (all below it
  * are synced), bytes in the files. */

@@ -305,10 +305,19 @@ bool seglog_block_add(struct seglog_block_writer *writer, const struct seglog_re
     return true;
 }
 
+static size_t size_of_head(const struct seglog_block_writer *writer)
+{
+    return fixed_size(writer, writer->count, writer->topic_count) + writer->topics_len + writer->entries_len;
+}
+
+size_t seglog_block_content(const struct seglog_block_writer *writer)
+{
+    return size_of_head(writer) + writer->data_size;
+}
+
 uint64_t seglog_block_length(const struct seglog_block_writer *writer)
 {
-    size_t head =
-        fixed_size(writer, writer->count, writer->topic_count) + writer->topics_len + writer->entries_len;
+    size_t head = size_of_head(writer);
     uint64_t size = head + writer->data_size;
     size += seglog_block_padding(size);
     return writer->count > 1 ? size + head + seglog_block_padding(head) : size;

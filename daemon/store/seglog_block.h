@@ -107,6 +107,8 @@ void seglog_block_begin(struct seglog_block_writer *writer, uint64_t first, uint
 bool seglog_block_add(struct seglog_block_writer *writer, const struct seglog_record *record, uint64_t room);
 /* The bytes of the block in the file, as it is now. */
 uint64_t seglog_block_length(const struct seglog_block_writer *writer);
+/* The same without the head's copy and zeros: what is sealed. */
+size_t seglog_block_content(const struct seglog_block_writer *writer);
 /* Its head for this place in the file: at most SEGLOG_BLOCK_HEAD_MAX bytes; how many. */
 size_t seglog_block_head(struct seglog_block_writer *writer, uint64_t offset, uint8_t *bytes);
 /* After it: what is written before the payload of record `i`. */

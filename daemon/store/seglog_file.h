@@ -8,6 +8,7 @@
 #include "store/seglog_block.h"
 #include "store/seglog_packed.h"
 #include "store/seglog_record.h"
+#include "store/seglog_sealed.h"
 
 enum {
     SEGMENT_NAME_SIZE = 25,
@@ -35,6 +36,12 @@ int segment_read_head(int fd, struct seglog_head *ret) must_check;
 struct iovec;
 int segment_write(int fd, struct iovec *parts, int count, uint64_t offset) must_check;
 
+/* A block whose head is intact, and none of its records. */
+struct bare_block {
+    uint64_t first, next; /* numbers; next = 0: there was none */
+    uint64_t end;         /* in the file */
+};
+
 struct segment_reader {
     int fd; /* the caller's */
     uint64_t length;
@@ -49,16 +56,21 @@ struct segment_reader {
     bool knows_version;
     uint32_t version;           /* 0: its head does not say */
     struct seglog_block *block; /* that was looked at last */
-    uint8_t *head;              /* its head's bytes */
+    uint8_t *head;              /* its head's bytes, and all of its content if it was sealed */
     size_t head_room;
-    uint64_t block_begin;
-    bool loaded;
+    uint64_t block_begin, block_size;
+    bool loaded, sealed;
+    struct seal seal;
+    struct bare_block bare;
 };
 
 /* Another file: a new window. */
 void segment_reader_set(struct segment_reader *reader, int fd, uint64_t length);
 /* The same for a packed one of that size; `length` is then the plain file's. */
 int segment_reader_set_packed(struct segment_reader *reader, int fd, uint64_t size) must_check;
+/* After one of them: with what sealed blocks are opened. The name is the caller's. */
+void segment_reader_unseal(struct segment_reader *reader, const struct seal_vault *vault, const char *log,
+                           uint64_t segment);
 void segment_reader_done(struct segment_reader *reader);
 
 struct segment_found {
@@ -72,9 +84,14 @@ struct segment_found {
 };
 
 /* The next intact record from `offset` on, where a block begins, that can be number `expected` or, when bytes were skipped to find
- * it, a later one below `end`. 1; 0 when there is none; -ENOMEM; -EIO and the like when the medium could not be read just there. */
+ * it, a later one below `end`. 1; 0 when there is none; -ENOMEM; -ENOKEY and -EKEYREJECTED; -EIO and the like when the medium could not
+ * be read just there. What stands in reader->bare from then on was passed. */
 int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expected, uint64_t end,
                  struct segment_found *ret) must_check;
+
+/* A part of the file with its sealed blocks opened (seglog_sealed.h), each part behind the one before. The count, less at the end; −errno. */
+ssize_t segment_read_opened(struct segment_reader *reader, uint8_t *bytes, size_t len, uint64_t offset)
+    must_check;
 
 /* What a segment holds, for the one that was last written. */
 struct segment_scan {
@@ -84,6 +101,7 @@ struct segment_scan {
     uint64_t batch;                /* first number of the batch that the last record belongs to */
     uint64_t length;               /* end of the last block with a record; the file may be shorter */
     uint32_t version;              /* of the last record; 0: there is none */
+    struct bare_block bare;        /* behind the last record */
 };
 int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *scan) must_check;
 /* The same from a place on where that number is expected. */

@@ -36,10 +36,16 @@ void segment_reader_set(struct segment_reader *reader, int fd, uint64_t length)
     packed_done(&reader->packed);
     reader->is_packed = false;
     reader->loaded = reader->knows_version = false;
+    seal_init(&reader->seal, NULL, "", 0, "");
     if (reader->buffer_size > WINDOW) { /* one huge record should not be remembered for ever */
         free(reader->buffer);
         reader->buffer = NULL;
         reader->buffer_size = 0;
+    }
+    if (reader->head_room > SEGLOG_BLOCK_HEAD_MAX + SEGLOG_BLOCK_BYTES) {
+        free(reader->head);
+        reader->head = NULL;
+        reader->head_room = 0;
     }
 }
 
@@ -52,9 +58,19 @@ int segment_reader_set_packed(struct segment_reader *reader, int fd, uint64_t si
     return r;
 }
 
+void segment_reader_unseal(struct segment_reader *reader, const struct seal_vault *vault, const char *log,
+                           uint64_t segment)
+{
+    if (reader->is_packed)
+        seal_init(&reader->packed.seal, vault, log, segment, SEALED_PURPOSE_PACKED);
+    else
+        seal_init(&reader->seal, vault, log, segment, SEALED_PURPOSE);
+}
+
 void segment_reader_done(struct segment_reader *reader)
 {
     packed_done(&reader->packed);
+    seal_done(&reader->seal);
     free(reader->buffer);
     free(reader->block);
     free(reader->head);
@@ -80,7 +96,7 @@ static size_t read_at(struct segment_reader *reader, uint8_t *bytes, size_t len,
             continue;
         if (n == 0)
             break;
-        if (n < 0 && (!reader->give_up || n == -ENOMEM)) {
+        if (n < 0 && (!reader->give_up || n == -ENOMEM || seal_is_key_fault((int)n))) {
             *r = (int)n;
             break;
         }
@@ -178,19 +194,9 @@ static int find_record(struct segment_reader *reader, const struct search *searc
     return 1;
 }
 
-/* Makes the block of the head, or the copy of one, at `at` the reader's. 1; 0 when there is none; −errno. */
-static int load_block(struct segment_reader *reader, uint64_t at)
+static int make_room(struct segment_reader *reader, size_t size)
 {
-    if (reader->loaded && reader->block_begin == at)
-        return 1;
-    int r = 0;
-    size_t size = 0;
-    const uint8_t *bytes = bytes_at(reader, at, SEGLOG_BLOCK_PEEK, &r);
-    if (!bytes || seglog_block_peek(bytes, &size) == SEGLOG_BLOCK_NONE)
-        return r;
-    bytes = bytes_at(reader, at, size, &r);
-    if (!bytes)
-        return r;
+    reader->loaded = false;
     if (!reader->block)
         reader->block = malloc(sizeof *reader->block);
     if (size > reader->head_room) {
@@ -198,33 +204,100 @@ static int load_block(struct segment_reader *reader, uint64_t at)
         reader->head_room = size_max(size, 4096);
         reader->head = malloc(reader->head_room);
     }
-    reader->loaded = false;
-    if (!reader->block || !reader->head) {
-        reader->head_room = reader->head ? reader->head_room : 0;
-        return -ENOMEM;
-    }
-    if (seglog_block_decode(bytes, size, at, reader->block, &reader->block_begin) < 0)
+    if (reader->block && reader->head)
         return 0;
+    reader->head_room = reader->head ? reader->head_room : 0;
+    return -ENOMEM;
+}
+
+enum load { LOAD_NONE, LOAD_DONE, LOAD_BARE };
+
+/* Is what was opened the block that the head says it is? */
+static bool decode_opened(struct segment_reader *reader, uint64_t at, const struct sealed_head *head)
+{
+    size_t size;
+    uint64_t begin;
+    struct seglog_block *block = reader->block;
+    return head->len > SEGLOG_BLOCK_PEEK && seglog_block_peek(reader->head, &size) == SEGLOG_BLOCK_HEAD &&
+           size <= head->len &&
+           seglog_block_decode(reader->head, size, at + SEALED_HEAD, block, &begin) == 0 &&
+           block->first == head->first && block->count == head->records &&
+           block->head_size + block->data_size == head->len;
+}
+
+/* The same as load_block() for one that is sealed, or was. */
+static int load_sealed(struct segment_reader *reader, uint64_t at)
+{
+    int r = 0;
+    struct sealed_head head;
+    const uint8_t *bytes = bytes_at(reader, at, SEALED_HEAD, &r);
+    if (!bytes || sealed_head_decode(bytes, at, &head) < 0 || head.opened != reader->is_packed)
+        return r;
+    bytes = bytes_at(reader, at, SEALED_HEAD + head.len, &r);
+    if (!bytes || sealed_head_decode(bytes, at, &head) < 0)
+        return r;
+    r = make_room(reader, head.len);
+    if (r == 0 && head.opened)
+        memcpy(reader->head, bytes + SEALED_HEAD, head.len);
+    else if (r == 0)
+        r = sealed_open(&reader->seal, bytes, at, &head, reader->head);
+    if (r < 0 && r != -EUCLEAN)
+        return r;
+    reader->block_begin = at;
+    reader->block_size = sealed_size(head.len);
+    if (r < 0 || !decode_opened(reader, at, &head)) {
+        reader->block->first = head.first;
+        reader->block->count = head.records;
+        return LOAD_BARE;
+    }
+    reader->loaded = reader->sealed = true;
+    return LOAD_DONE;
+}
+
+/* Makes the block of the head, or the copy of one, at `at` the reader's; of a bare one only what its head says. −errno. */
+static int load_block(struct segment_reader *reader, uint64_t at)
+{
+    if (reader->loaded && reader->block_begin == at)
+        return LOAD_DONE;
+    int r = 0;
+    size_t size = 0;
+    uint32_t version = version_of(reader);
+    const uint8_t *bytes = bytes_at(reader, at, SEGLOG_BLOCK_PEEK, &r);
+    if (bytes && version != SEGLOG_VERSION && sealed_head_is_possible(bytes))
+        return load_sealed(reader, at);
+    if (!bytes || version == SEGLOG_VERSION_SEALED || seglog_block_peek(bytes, &size) == SEGLOG_BLOCK_NONE)
+        return r;
+    bytes = bytes_at(reader, at, size, &r);
+    if (!bytes)
+        return r;
+    r = make_room(reader, size);
+    if (r < 0)
+        return r;
+    if (seglog_block_decode(bytes, size, at, reader->block, &reader->block_begin) < 0)
+        return LOAD_NONE;
     memcpy(reader->head, bytes, size);
+    reader->block_size = seglog_block_size(reader->block);
+    reader->sealed = false;
     reader->loaded = true;
-    return 1;
+    return LOAD_DONE;
 }
 
 /* The record `i` of the reader's block. */
 static int record_of(struct segment_reader *reader, unsigned i, struct segment_found *ret)
 {
     const struct seglog_block *block = reader->block;
-    uint64_t offset = reader->block_begin + block->head_size + block->entries[i].offset;
+    size_t within = block->head_size + block->entries[i].offset;
+    uint64_t offset = reader->block_begin + (reader->sealed ? SEALED_HEAD : 0) + within;
     size_t size = SEGLOG_BLOCK_RECORD_HEAD + block->entries[i].len;
     int r = 0;
-    const uint8_t *bytes = bytes_at(reader, offset, size, &r);
+    const uint8_t *bytes = reader->sealed ? reader->head + within : bytes_at(reader, offset, size, &r);
     if (!bytes)
         return r;
     struct seglog_record record;
     if (seglog_block_record(block, reader->head, i, bytes, &record) < 0)
         return 0;
-    uint64_t end = reader->block_begin + seglog_block_size(block);
-    *ret = (struct segment_found){.version = SEGLOG_VERSION,
+    uint64_t end = reader->block_begin + reader->block_size;
+    *ret = (struct segment_found){.version = reader->sealed ? SEGLOG_VERSION_SEALED : SEGLOG_VERSION,
                                   .offset = offset,
                                   .size = size,
                                   .record = record,
@@ -244,18 +317,21 @@ static int find_in_block(struct segment_reader *reader, struct search *search, u
     if (r <= 0)
         return r;
     const struct seglog_block *block = reader->block;
-    uint64_t first = block->first, expected = search->expected;
-    if (reader->block_begin < search->offset || (!search->in_chain && first + block->count <= expected) ||
+    uint64_t first = block->first, expected = search->expected, next = first + block->count;
+    if (reader->block_begin < search->offset || (!search->in_chain && next <= expected) ||
         !is_possible(search, reader->block_begin, first, SEGLOG_BLOCK_RECORD_HEAD))
         return 0;
-    for (uint64_t i = expected > first ? expected - first : 0; i < block->count; i++) {
+    for (uint64_t i = expected > first ? expected - first : 0; r == LOAD_DONE && i < block->count; i++) {
         if (first + i >= search->end)
             break;
-        r = record_of(reader, (unsigned)i, ret);
-        if (r != 0)
-            return r;
+        int found = record_of(reader, (unsigned)i, ret);
+        if (found != 0)
+            return found;
     }
-    *at = reader->block_begin + seglog_block_size(block) - 8;
+    uint64_t end = reader->block_begin + reader->block_size;
+    if (first >= expected && next <= search->end)
+        reader->bare = (struct bare_block){first, next, end};
+    *at = end - 8;
     return 0;
 }
 
@@ -264,9 +340,10 @@ int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expect
 {
     uint32_t version = version_of(reader);
     struct search search = {offset, expected, end, true};
+    reader->bare.next = 0;
     for (uint64_t at = offset; at < reader->length; at += 8) {
         uint64_t before = at;
-        int r = version == SEGLOG_VERSION ? 0 : find_record(reader, &search, at, ret);
+        int r = version >= SEGLOG_VERSION ? 0 : find_record(reader, &search, at, ret);
         if (r == 0 && version != SEGLOG_VERSION_RECORDS)
             r = find_in_block(reader, &search, &at, ret);
         if (r != 0)
@@ -274,6 +351,63 @@ int segment_find(struct segment_reader *reader, uint64_t offset, uint64_t expect
         search.in_chain = at != before;
     }
     return 0;
+}
+
+static bool is_in_sealed(const struct segment_reader *reader, uint64_t at)
+{
+    return reader->loaded && reader->sealed && at >= reader->block_begin &&
+           at - reader->block_begin < reader->block_size;
+}
+
+/* Bytes of the reader's sealed block from `at` on, as they are when it is opened. */
+static ssize_t read_block(struct segment_reader *reader, uint8_t *bytes, size_t len, uint64_t at)
+{
+    size_t within = (size_t)(at - reader->block_begin);
+    size_t content = reader->block->head_size + reader->block->data_size;
+    if (within >= SEALED_HEAD + content) { /* zeros */
+        len = size_min(len, (size_t)reader->block_size - within);
+        memset(bytes, 0, len);
+    } else if (within >= SEALED_HEAD) {
+        len = size_min(len, SEALED_HEAD + content - within);
+        memcpy(bytes, reader->head + within - SEALED_HEAD, len);
+    } else {
+        int r = -EIO;
+        uint8_t head[SEALED_HEAD];
+        const uint8_t *sealed = bytes_at(reader, reader->block_begin, SEALED_HEAD, &r);
+        if (!sealed)
+            return r;
+        memcpy(head, sealed, sizeof head);
+        sealed_mark_opened(head, reader->block_begin);
+        len = size_min(len, SEALED_HEAD - within);
+        memcpy(bytes, head + within, len);
+    }
+    return (ssize_t)len;
+}
+
+ssize_t segment_read_opened(struct segment_reader *reader, uint8_t *bytes, size_t len, uint64_t offset)
+{
+    size_t done = 0;
+    while (done < len && offset + done < reader->length) {
+        uint64_t at = offset + done;
+        int r = is_in_sealed(reader, at) || at < SEGLOG_HEAD_SIZE || at % 8 ? 0 : load_block(reader, at);
+        if (r < 0)
+            return r;
+        ssize_t n;
+        if (is_in_sealed(reader, at)) {
+            n = read_block(reader, bytes + done, len - done, at);
+        } else {
+            r = -EIO;
+            n = (ssize_t)size_min(size_min(len - done, 8 - at % 8), (size_t)(reader->length - at));
+            const uint8_t *raw = bytes_at(reader, at, (size_t)n, &r);
+            if (!raw)
+                return r;
+            memcpy(bytes + done, raw, (size_t)n);
+        }
+        if (n < 0)
+            return n;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
 }
 
 int segment_scan(struct segment_reader *reader, uint64_t first, struct segment_scan *scan)
@@ -310,5 +444,6 @@ int segment_scan_from(struct segment_reader *reader, uint64_t offset, uint64_t n
         tell_hole(scan, found.block_next, found.block_end);
         scan->next = found.block_next;
     }
+    scan->bare = reader->bare;
     return r;
 }

@@ -59,6 +59,10 @@ struct seglog {
     uint64_t segment_bytes, segment_max, max_bytes;
     uint64_t limit; /* of the active segment, for the batch that is being written */
     bool memory, compress;
+    bool encrypt;     /* what begins from now on */
+    bool sealed;      /* the active segment is */
+    struct seal seal; /* for its blocks, from here on; without a key: none was written yet */
+    uint32_t seal_count;
     bool wants_packing;  /* since it was opened: the thread has not heard of it yet */
     struct list to_pack; /* in seglogs->to_pack */
     unsigned sync_every;
@@ -104,6 +108,8 @@ struct seglog {
     struct timer sync_timer;
     struct seglog_sync sync;
     bool syncing;
+    struct work encrypting;
+    bool encrypts;
 };
 
 struct seglogs {
@@ -111,6 +117,7 @@ struct seglogs {
     struct worker *worker;
     int folder; /* holds the lock */
     char *path;
+    struct seal_vault vault;
     uint64_t reserve; /* free bytes of the file system that are not for us */
     struct list logs;
 
@@ -118,6 +125,8 @@ struct seglogs {
     struct list dirty;
     struct list to_pack; /* logs with sealed segments that are not packed */
     struct packer packer;
+    struct segment_reader pack_reader; /* of what is packed, when it is sealed */
+    struct seal pack_seal;
     struct seglog *pack_log; /* whose segment is being packed; NULL: none is */
     uint64_t pack_segment;
     uint8_t *out; /* of what will be written next, to the log that is being written: what is not elsewhere */
@@ -126,6 +135,7 @@ struct seglogs {
     int part_count;
     size_t pending; /* bytes of all that */
     struct seglog_block_writer *writer;
+    uint8_t *box; /* a sealed block that is too large for `out` */
     struct segment_reader reader;
     struct seglog *reader_log; /* whose segment the reader is at; NULL for none */
     uint64_t reader_segment;
@@ -158,6 +168,11 @@ bool seglog_note_hole(struct seglog *log, uint64_t from, uint64_t to);
 bool seglog_report_hole(struct seglog *log, uint64_t from, uint64_t to);
 /* How many numbers just before a segment were never acknowledged; looks into its head once. */
 uint64_t seglog_unused_before(struct seglog *log, size_t segment);
+/* The version that a segment which begins now has. */
+static inline uint32_t seglog_version(const struct seglog *log)
+{
+    return log->encrypt ? SEGLOG_VERSION_SEALED : SEGLOG_VERSION;
+}
 /* Gives back what was preallocated behind the end of the active segment. */
 void seglog_trim(struct seglog *log);
 /* The reader must not keep a file that goes away. */

@@ -35,6 +35,8 @@ static void remove_tmp(struct seglogs *logs)
 static void end(struct seglogs *logs)
 {
     packer_done(&logs->packer);
+    segment_reader_done(&logs->pack_reader);
+    seal_done(&logs->pack_seal);
     logs->pack_log = NULL;
 }
 
@@ -47,6 +49,23 @@ void seglog_stop_packing(struct seglog *log, uint64_t segment)
     end(logs);
 }
 
+static ssize_t read_opened(void *self, uint8_t *bytes, size_t len, uint64_t offset)
+{
+    return segment_read_opened(self, bytes, len, offset);
+}
+
+/* What is packed are blocks that have been opened, and what is written is sealed again. */
+static int begin_sealed(struct seglogs *logs, struct seglog *log, const struct segment *segment)
+{
+    segment_reader_set(&logs->pack_reader, logs->packer.from, segment->length);
+    segment_reader_unseal(&logs->pack_reader, &logs->vault, log->name, segment->first);
+    logs->packer.read = read_opened;
+    logs->packer.self = &logs->pack_reader;
+    logs->packer.seal = &logs->pack_seal;
+    seal_init(&logs->pack_seal, &logs->vault, log->name, segment->first, SEALED_PURPOSE_PACKED);
+    return seal_renew(&logs->pack_seal);
+}
+
 static int begin(struct seglogs *logs, struct seglog *log, const struct segment *segment)
 {
     char name[SEGMENT_PACKED_NAME_SIZE + 4];
@@ -56,6 +75,7 @@ static int begin(struct seglogs *logs, struct seglog *log, const struct segment 
     int r = from < 0 ? -errno : segment_read_head(from, &head.plain);
     if (r < 0)
         return r;
+    head.sealed = log->encrypt || head.plain.version == SEGLOG_VERSION_SEALED;
     segment_packed_name(name, segment->first);
     memcpy(name + SEGMENT_PACKED_NAME_SIZE - 1, ".tmp", 5);
     int to = openat(log->folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -66,6 +86,8 @@ static int begin(struct seglogs *logs, struct seglog *log, const struct segment 
     int taken = from;
     from = -1;
     r = packer_begin(&logs->packer, taken, to, &head);
+    if (r == 0 && head.sealed)
+        r = begin_sealed(logs, log, segment);
     if (r < 0)
         seglog_stop_packing(log, UINT64_MAX);
     return r;

@@ -59,9 +59,11 @@ static int point_reader(struct seglog *log, struct segment *segment)
     logs->reader_segment = segment->first;
     if (!segment->packed) {
         segment_reader_set(&logs->reader, fd, segment->length);
+        segment_reader_unseal(&logs->reader, &logs->vault, log->name, segment->first);
         return 0;
     }
     int r = segment_reader_set_packed(&logs->reader, fd, segment->disk);
+    segment_reader_unseal(&logs->reader, &logs->vault, log->name, segment->first);
     segment->length = logs->reader.length;
     if (r < 0)
         seglog_forget_reader(log);
@@ -122,12 +124,12 @@ static int find(struct seglog *log, const struct place *place, uint64_t end, boo
     struct segment_reader *reader = &log->logs->reader;
     uint64_t segment = log->segments[place->segment].first;
     int r = segment_find(reader, place->offset, place->seq, end, ret);
-    while (r < 0 && r != -ENOMEM && !is_given_up(log, segment, place->seq))
+    while (r < 0 && r != -ENOMEM && !seal_is_key_fault(r) && !is_given_up(log, segment, place->seq))
         if (patient)
             return r;
         else
             r = segment_find(reader, place->offset, place->seq, end, ret);
-    if (r >= 0 || r == -ENOMEM)
+    if (r >= 0 || r == -ENOMEM || seal_is_key_fault(r))
         return r;
     reader->give_up = true;
     r = segment_find(reader, place->offset, place->seq, end, ret);

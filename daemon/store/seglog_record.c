@@ -39,7 +39,7 @@ int seglog_head_decode(const uint8_t *bytes, size_t len, struct seglog_head *ret
         get(bytes + 28, 4) != crc32c(0, bytes, 28))
         return -EUCLEAN;
     uint32_t version = (uint32_t)get(bytes + 8, 4);
-    if (version != SEGLOG_VERSION && version != SEGLOG_VERSION_RECORDS)
+    if (version < SEGLOG_VERSION_RECORDS || version > SEGLOG_VERSION_SEALED)
         return -EPROTONOSUPPORT;
     *ret = (struct seglog_head){.first = get(bytes + 16, 8),
                                 .unused = (uint32_t)get(bytes + 12, 4),

@@ -1,7 +1,7 @@
 /* The bytes of a segment file: its head, then blocks of records. Pure: pointers and lengths, no files.
  *
  *      head    0  "GHSEGLOG"
- *              8  u32 version: 2; 1 for files of older programs, which hold single records, not blocks
+ *              8  u32 version: 2; 3 when its blocks are sealed; 1 for files of older programs, which hold single records, not blocks
  *             12  u32 unused numbers before it
  *             16  u64 first sequence number
  *             24  u32 those of all the log so far
@@ -30,6 +30,7 @@
 enum {
     SEGLOG_VERSION = 2,
     SEGLOG_VERSION_RECORDS = 1, /* without blocks */
+    SEGLOG_VERSION_SEALED = 3,  /* its blocks are sealed: seglog_sealed.h */
     SEGLOG_HEAD_SIZE = 32,
     SEGLOG_RECORD_HEAD_SIZE = 32,
     SEGLOG_TOPIC_MAX = UINT16_MAX,

@@ -14,7 +14,11 @@
  *                              may reach the medium in any order
  *      head damaged            damage                                   left as it is; a new segment, beyond all numbers
  *                                                                       that the rest of the file may have used
+ *      a whole block at the    damage, if the power cannot have gone    it stays and is counted; else it is cut off like rubbish
+ *      end without a record
  *      version 1               an older program wrote it                read for ever; the first append begins a new segment
+ *      version 3               it is encrypted                          the same if the log is not, any more, and the other way round
+ *      another key, or none    somebody lost or changed it              nothing is touched, the log is not opened
  */
 #include "store/seglog_log.h"
 
@@ -88,7 +92,8 @@ static int list_segments(struct seglog *log)
 static int create(struct seglog *log, uint64_t first, uint64_t unused)
 {
     log->unused += unused;
-    const struct seglog_head head = {first, (uint32_t)unused, (uint32_t)log->unused};
+    const struct seglog_head head = {first, (uint32_t)unused, (uint32_t)log->unused, seglog_version(log)};
+    log->sealed = log->encrypt;
     int r = log->memory ? segment_create_in_memory(&head, &log->fd)
                         : segment_create_lazily(log->folder, &head, &log->fd);
     if (r < 0)
@@ -189,6 +194,7 @@ static int end_of_segment(struct seglog *log, const struct segment *segment, uin
         r = segment_reader_set_packed(&reader, fd, segment->disk);
     else
         segment_reader_set(&reader, fd, segment->length);
+    segment_reader_unseal(&reader, &log->logs->vault, log->name, segment->first);
     if (r == 0)
         r = segment_scan(&reader, segment->first, &scan);
     segment_reader_done(&reader);
@@ -198,7 +204,7 @@ static int end_of_segment(struct seglog *log, const struct segment *segment, uin
 
 /* If a failed sync had used up numbers just before this file was made, they are those behind the last record of the file
  * before. */
-static int write_again(struct seglog *log)
+static int write_again(struct seglog *log, uint32_t version)
 {
     struct segment *last = seglog_active(log);
     uint64_t end = last->first;
@@ -209,7 +215,7 @@ static int write_again(struct seglog *log)
     }
     last->unused = end < last->first ? (uint32_t)(last->first - end) : 0;
     log->unused += last->unused;
-    const struct seglog_head head = {last->first, last->unused, (uint32_t)log->unused};
+    const struct seglog_head head = {last->first, last->unused, (uint32_t)log->unused, version};
     return segment_write_head(log->fd, &head);
 }
 
@@ -220,9 +226,9 @@ static int scan_patiently(struct seglog *log, struct segment_reader *reader, str
     (void)seglog_find_tail(log, reader, &offset, &number);
     enum { TRIES = 5 };
     int r = -EIO;
-    for (unsigned i = 0; i < TRIES && r < 0 && r != -ENOMEM; i++)
+    for (unsigned i = 0; i < TRIES && r < 0 && r != -ENOMEM && !seal_is_key_fault(r); i++)
         r = segment_scan_from(reader, offset, number, scan);
-    if (r >= 0 || r == -ENOMEM)
+    if (r >= 0 || r == -ENOMEM || seal_is_key_fault(r))
         return r;
     reader->give_up = true;
     return segment_scan_from(reader, offset, number, scan);
@@ -237,13 +243,30 @@ static bool head_is_missing(const struct seglog *log)
            memcmp(bytes, zeros, sizeof bytes) == 0;
 }
 
-/* Nothing is added to a file of an older version. */
-static void retire(struct seglog *log)
+/* Nothing is added to a file of another version: an older one, or one that is encrypted where the log is not any more, or is not where
+ * it is to be. */
+static void retire(struct seglog *log, uint32_t version)
 {
     fd_close_p(&log->fd);
-    log_info("stream log %s: segment %" PRIu64
-             " was written by an older gatehoused; what comes now begins another one",
-             log->name, seglog_active(log)->first);
+    log_info("stream log %s: segment %" PRIu64 " %s; what comes now begins another one", log->name,
+             seglog_active(log)->first,
+             version < SEGLOG_VERSION ? "was written by an older gatehoused"
+             : log->encrypt           ? "is not encrypted"
+                                      : "is encrypted");
+}
+
+/* A block whose records are all damaged, at the end of a file in which the power cannot have torn anything since: it was
+ * acknowledged. It stays, and its numbers are not given again. */
+static void keep_bare(struct seglog *log, struct segment_scan *scan)
+{
+    const struct segment *last = seglog_active(log);
+    const struct bare_block *bare = &scan->bare;
+    if (bare->next <= scan->next || bare->end > last->length || !seglog_is_same_boot(log))
+        return;
+    if (seglog_report_hole(log, scan->next, bare->next))
+        seglog_quarantine(log, last, log->fd, scan->length, bare->end);
+    scan->next = bare->next;
+    scan->length = bare->end;
 }
 
 static int mend_last(struct seglog *log)
@@ -271,15 +294,24 @@ static int mend_last(struct seglog *log)
         return head_r;
     }
 
+    if (head.version == SEGLOG_VERSION_SEALED) {
+        int r = seglogs_need_key(log->logs, log->name);
+        if (r < 0)
+            return r;
+    }
+
     struct segment_reader reader = {.fd = -1};
     struct log_scan log_scan = {.scan.on_hole = on_hole, .log = log};
     const struct segment_scan *scan = &log_scan.scan;
     segment_reader_set(&reader, log->fd, last->length);
+    segment_reader_unseal(&reader, &log->logs->vault, log->name, last->first);
     int r = scan_patiently(log, &reader, &log_scan.scan);
     bool unreadable = reader.unreadable;
     segment_reader_done(&reader);
     if (r == 0 && !unreadable)
         r = judge_holes(&log_scan);
+    if (r == 0 && !unreadable)
+        keep_bare(log, &log_scan.scan);
     if (r < 0)
         return r;
     bool torn = head_r == -EUCLEAN && (last->length <= SEGLOG_HEAD_SIZE ||
@@ -288,8 +320,9 @@ static int mend_last(struct seglog *log)
         return set_aside(log, scan, "parts of it cannot be read");
     if (head_r < 0 && !torn)
         return set_aside(log, scan, "its head is damaged");
+    uint32_t version = head_r == 0 ? head.version : scan->version ? scan->version : seglog_version(log);
     if (torn)
-        r = write_again(log);
+        r = write_again(log, version);
     else if (scan->length < last->length)
         log_info("stream log %s: %" PRIu64 " bytes after record %" PRIu64 " are no record and were cut off",
                  log->name, last->length - scan->length, scan->next - 1);
@@ -301,8 +334,9 @@ static int mend_last(struct seglog *log)
         r = -errno;
     last->length = log->written = scan->length;
     log->next = scan->next;
-    if (r == 0 && head_r == 0 && head.version != SEGLOG_VERSION)
-        retire(log);
+    log->sealed = version == SEGLOG_VERSION_SEALED;
+    if (r == 0 && version != seglog_version(log))
+        retire(log, version);
     return r;
 }
 

@@ -5,6 +5,8 @@
  *                  sealed, followed by a new one
  *               2. every dirty log: fdatasync (or later, if that is so agreed), move `length` and `next`, settle
  *
+ * The blocks of an encrypted log are built whole and sealed in their place (seglog_sealed.h).
+ *
  * A batch that would not fit into its segment begins a new one, so that it needs one sync and not two. The new file's head and name
  * are synced with its first records; nothing else depends on them.
  *
@@ -60,7 +62,8 @@ static int complain(struct seglog *log, const char *doing, int r)
 static uint64_t share_of(struct seglog *log, const struct seglog_record *record)
 {
     enum { AND_MORE = 32 }; /* so that a block of very small records is not thought to be without end */
-    uint64_t share = seglog_block_share(record->topic_len, record->payload_len);
+    uint64_t share =
+        seglog_block_share(record->topic_len, record->payload_len) + (log->encrypt ? SEALED_HEAD : 0);
     if (!list_is_empty(&log->waiting) && log->asked_block + share <= SEGLOG_BLOCK_BYTES / 2)
         share = seglog_block_part(&list_entry(log->waiting.prev, struct seglog_append, link)->record, record);
     else
@@ -281,7 +284,8 @@ static int roll(struct seglog *log)
     int fd;
     uint64_t unused =
         log->next_write - log->next; /* used up by a failed sync, never acknowledged: not damage */
-    const struct seglog_head head = {log->next_write, (uint32_t)unused, (uint32_t)(log->unused + unused)};
+    const struct seglog_head head = {log->next_write, (uint32_t)unused, (uint32_t)(log->unused + unused),
+                                     seglog_version(log)};
     /* Numbers that were used up are told to others before a record is behind them, so that head must not be lost. */
     int r = log->memory ? segment_create_in_memory(&head, &fd)
             : unused    ? segment_create(log->folder, &head, &fd)
@@ -295,9 +299,13 @@ static int roll(struct seglog *log)
     else
         fd_close_p(&log->fd);
     log->fd = fd;
+    log->sealed = log->encrypt;
+    seal_done(&log->seal); /* each segment has a key of its own */
     log->unused += unused;
     if (log->compress && !list_is_linked(&log->to_pack))
         list_append(&log->logs->to_pack, &log->to_pack);
+    if (seglog_active(log)->first == log->next_write) /* nothing was in it, and it is made anew */
+        log->bytes -= seglog_active(log)->length;
     struct segment *active = seglog_add_segment(log, log->next_write, SEGLOG_HEAD_SIZE);
     active->unused = (uint32_t)unused;
     active->wall = list_is_empty(&log->waiting)
@@ -337,11 +345,22 @@ static uint64_t choose(struct seglog *log, uint64_t end)
 {
     struct seglog_block_writer *writer = log->logs->writer;
     uint64_t room = end < log->limit ? log->limit - end : 0;
+    if (log->sealed)
+        room = room > SEALED_HEAD ? room - SEALED_HEAD : 0;
     seglog_block_begin(writer, log->next_write, log->next_write - log->synced);
     list_for_each (link, &log->waiting)
         if (!seglog_block_add(writer, &list_entry(link, struct seglog_append, link)->record, room))
             break;
-    return seglog_block_length(writer);
+    return log->sealed ? sealed_size(seglog_block_content(writer)) : seglog_block_length(writer);
+}
+
+static struct seglog_append *take_record(struct seglog *log)
+{
+    struct seglog_append *append = list_entry(list_pop(&log->waiting), struct seglog_append, link);
+    append->record.seq = log->next_write++;
+    append->record.batch = append->record.seq - log->synced;
+    list_append(&log->written_list, &append->link);
+    return append;
 }
 
 /* The block of the chosen records, behind what is to be written already. */
@@ -353,14 +372,10 @@ static void take_block(struct seglog *log, uint64_t at)
     size_t head_size = seglog_block_head(writer, at, head);
     (void)grow(logs, head_size);
     for (unsigned i = 0; i < writer->count; i++) {
-        struct seglog_append *append = list_entry(list_pop(&log->waiting), struct seglog_append, link);
-        struct seglog_record *record = &append->record;
-        record->seq = log->next_write++;
-        record->batch = record->seq - log->synced;
+        const struct seglog_record *record = &take_record(log)->record;
         seglog_block_guard(writer, i, record->payload, record->payload_len,
                            grow(logs, SEGLOG_BLOCK_RECORD_HEAD));
         take_payload(logs, record->payload, record->payload_len);
-        list_append(&log->written_list, &append->link);
     }
     take_zeros(logs, seglog_block_padding(head_size + writer->data_size));
     if (writer->count > 1) {
@@ -369,6 +384,52 @@ static void take_block(struct seglog *log, uint64_t at)
         seglog_block_make_copy(copy);
         take_zeros(logs, seglog_block_padding(head_size));
     }
+}
+
+/* A salt for this segment and this opening of it. */
+static int renew_seal(struct seglog *log)
+{
+    if (log->seal.key && log->seal_count < UINT32_MAX)
+        return 0;
+    log->seal_count = 0;
+    seal_init(&log->seal, &log->logs->vault, log->name, seglog_active(log)->first, SEALED_PURPOSE);
+    return seal_renew(&log->seal);
+}
+
+/* The same, sealed: payloads are copied in any case. One that is larger than `out` has a box of its own, which is written at once. */
+static int take_sealed(struct seglog *log, uint64_t at, size_t length)
+{
+    struct seglogs *logs = log->logs;
+    struct seglog_block_writer *writer = logs->writer;
+    int r = renew_seal(log);
+    if (r < 0)
+        return complain(log, "encrypt", r);
+    bool boxed = length > OUT_SIZE - logs->out_len;
+    uint8_t *bytes = boxed ? logs->box = malloc(length) : grow(logs, length);
+    if (!bytes)
+        return complain(log, "encrypt", -ENOMEM);
+    size_t len = SEALED_HEAD + seglog_block_head(writer, at + SEALED_HEAD, bytes + SEALED_HEAD);
+    for (unsigned i = 0; i < writer->count; i++) {
+        const struct seglog_record *record = &take_record(log)->record;
+        seglog_block_guard(writer, i, record->payload, record->payload_len, bytes + len);
+        len += SEGLOG_BLOCK_RECORD_HEAD;
+        if (record->payload_len)
+            memcpy(bytes + len, record->payload, record->payload_len);
+        len += record->payload_len;
+    }
+    memset(bytes + len, 0, length - len);
+    r = sealed_shut(&log->seal, log->seal_count++, at, writer->first, writer->count, bytes,
+                    len - SEALED_HEAD);
+    if (r < 0)
+        (void)complain(log, "encrypt", r);
+    if (boxed) {
+        logs->parts[logs->part_count++] = (struct iovec){bytes, length};
+        logs->pending += length;
+        r = r == 0 ? flush(log) : r;
+        free(logs->box);
+        logs->box = NULL;
+    }
+    return r;
 }
 
 static int begin_segment(struct seglog *log)
@@ -396,6 +457,8 @@ static int write_block(struct seglog *log)
         if (r < 0)
             return r;
     }
+    if (log->sealed)
+        return take_sealed(log, end, (size_t)length);
     take_block(log, end);
     return 0;
 }
@@ -417,7 +480,8 @@ static int write_log(struct seglog *log)
     uint64_t room = log->limit - SEGLOG_HEAD_SIZE;
     bool fits_elsewhere =
         log->written > SEGLOG_HEAD_SIZE && log->about <= room && log->written + log->about > log->limit;
-    int r = log->fd < 0 ? roll(log) : fits_elsewhere ? begin_segment(log) : 0;
+    bool other = log->sealed != log->encrypt;
+    int r = log->fd < 0 ? roll(log) : fits_elsewhere || other ? begin_segment(log) : 0;
     while (r == 0 && !list_is_empty(&log->waiting))
         r = write_block(log);
     return r == 0 ? flush(log) : r;

@@ -69,7 +69,7 @@ static const struct {
     {"[gateway]\nnmae = a\n",
      {"gatehouse.conf:2: [gateway] nmae: unknown key: expected name, log, packet-max, inflight-max, subscriptions-max, topic-levels-max, alias-max, "
       "queue-max, queue-size, queues-size, queues-disk, queue-full, session-expiry, session-expiry-max, "
-      "keepalive-max, profile, streams-disk, streams-reserve, connections-max, shadow, names, ca, ca-key, server-key, node-key-age or mdns, found \"a\""}},
+      "keepalive-max, profile, streams-disk, streams-reserve, streams-key, connections-max, shadow, names, ca, ca-key, server-key, node-key-age or mdns, found \"a\""}},
     {UPLINK "port = 8883\n",
      {"gatehouse.conf:3: [uplink cloud] port: unknown key: expected uri, client-id, username, password-file, "
       "ca, cert, key, keepalive, protocol, method, format, headers, authorization-file, proxy, batch-size, batch-bytes, "
@@ -215,7 +215,7 @@ static const struct {
      {"gatehouse.conf:7: expected [KIND NAME], KEY = VALUE, or a comment that begins with #, found \"nonsense\"",
       "gatehouse.conf:3: [gateway] colour: unknown key: expected name, log, packet-max, inflight-max, subscriptions-max, topic-levels-max, alias-max, "
       "queue-max, queue-size, queues-size, queues-disk, queue-full, session-expiry, session-expiry-max, "
-      "keepalive-max, profile, streams-disk, streams-reserve, connections-max, shadow, names, ca, ca-key, server-key, node-key-age or mdns, found \"red\"",
+      "keepalive-max, profile, streams-disk, streams-reserve, streams-key, connections-max, shadow, names, ca, ca-key, server-key, node-key-age or mdns, found \"red\"",
       "gatehouse.conf:6: [stream s] priority: expected a whole number from 1 to 10, found \"0\"",
       "gatehouse.conf:2: [gateway] log: expected error, warning, notice, info or debug, found \"loud\"",
       "gatehouse.conf:5: [stream s] uplink: expected the name of an [uplink], found \"cloud\"",

@@ -22,6 +22,8 @@ from drill import Publisher, Sequence
 from gateway import Skip, check
 
 CONFIG = "[stream kept]\nsegment-size = 64K\n[route kept]\nfilter = kept/#\nstream = kept\n"
+SECRET = ("[stream {name}]\nsegment-size = 64K\nencrypt = yes\n{more}"
+          "[route {name}]\nfilter = {name}/#\nstream = {name}\n")
 SHADOW = "$aws/things/pump/shadow/"
 FOREVER = struct.pack("!BI", raw.SESSION_EXPIRY, 0xFFFFFFFF)
 
@@ -216,6 +218,54 @@ class House:
         check(os.path.getsize(path) >= size, "the file is not cut")
         payloads = [payload for _, _, payload in seglog.read(folder)]
         check(len(payloads) == 51 and payloads[-1] == b"record 50", f"{len(payloads)} records are there")
+
+    # ---- encryption ----
+
+    def encrypted(self):
+        """Nothing of a stream that is encrypted is in the state directory, killed or stopped; without its key nothing starts."""
+        gw = self.gateway("encrypted")
+        keys = os.path.join(gw.folder, "keys")
+        os.mkdir(keys)
+        with open(os.path.join(keys, "sealed"), "wb") as file:
+            file.write(os.urandom(48))
+        os.chmod(file.name, 0o400)
+        sections = SECRET.format(name="ours", more="") + SECRET.format(name="packed", more="compress = yes\n")
+        gw.write_config(sections)
+        for key, path in (("", "device.key"), ("streams-key = $CREDENTIALS_DIRECTORY/sealed\n", file.name)):
+            gw.write_config(key + sections)
+            gw.prefix = ["env", f"CREDENTIALS_DIRECTORY={keys}"]
+            path = os.path.join(gw.state, path)
+            gw.start()
+            for k in range(40):
+                with gw.client("writer", version=5) as writer:
+                    for name in ("ours", "packed"):
+                        check(writer.publish(f"{name}/whereabouts", "what nobody else may read " * 200) == 0, "it is kept")
+            gw.restart()
+            for name in ("ours", "packed"):
+                lines = [json.loads(line) for line in gw.cli("--json", "stream", "read", name).splitlines()]
+                found = [r for line in lines for r in line.get("records", [line])]
+                check(len(found) == 40 and all("nobody else" in str(r) for r in found), f"{len(found)} records of {name}")
+                check(gw.ask("stream", "describe", name)["definition"]["encrypt"] is True, "describe says it")
+            check(os.stat(path).st_mode & 0o077 == 0, "the key is its owner's")
+            check(gw.stop() == 0, "the daemon stops with status 0")
+            for text in (b"whereabouts", b"nobody else may", open(path, "rb").read()):
+                holders = [f for f in files(gw.state) if text in open(f, "rb").read() and f != path]
+                check(not holders, f"{text!r} is in {holders}")
+            os.rename(path, path + ".away")
+            before = fingerprint(gw.state)
+            self.refuses(gw, path, "missing")
+            with open(path, "wb") as other:
+                other.write(bytes(32))
+            os.chmod(path, 0o600)
+            self.refuses(gw, path, "another key", "nothing was changed")
+            os.remove(path)
+            after = fingerprint(gw.state)
+            streams = [name for name in before if "streams" in name]
+            check(streams and all(after.get(name) == before[name] for name in streams), "nothing was changed")
+            os.rename(path + ".away", path)
+            gw.start()
+            check(gw.stream("ours")["pending"] is not None and gw.stop() == 0, "with the key it is as before")
+            shutil.rmtree(gw.state)
 
     # ---- no room ----
 
@@ -458,6 +508,11 @@ class FullQueues:
                   f"{name}: what was acknowledged is there, in order, once: {len(found)} of {len(self.acked)}")
 
 
+def files(folder):
+    return [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names
+            if os.path.isfile(os.path.join(where, name))]
+
+
 def fingerprint(folder):
     found = {}
     for where, _, names in os.walk(folder):
@@ -498,6 +553,7 @@ def main():
         suite.run("something else where a file of ours should be is told", house.something_else_there)
         suite.run("a damaged database is told and not touched", house.damaged_database)
         suite.run("a damaged record costs nobody but itself", house.damaged_segment)
+        suite.run("of a stream that is encrypted nothing is in the state directory but the key", house.encrypted)
         suite.run("no room for those who are away: their senders are refused, nothing acknowledged is lost", house.full_queues)
         suite.run("a full disk refuses, serves and recovers; nothing acknowledged is lost", house.full_disk)
     return suite.end()

@@ -1,10 +1,11 @@
 /* Arbitrary bytes as a segment file: the scan ends, believes only intact records, and finds the same again after the
  * tail has been cut off. An input of odd length has its sums made right first, so that what is behind them is reached
- * too. */
+ * too. Sealed blocks are "sealed" with a sum: what is behind a tag is to be reached, not guessed. */
 #include "store/crc32c.h"
 #include "store/seglog_file.h"
 #include "store/seglog_record.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,6 +24,73 @@ static void put_sum(uint8_t *bytes, uint32_t crc)
     for (int i = 0; i < 4; i++)
         bytes[i] = (uint8_t)(crc >> 8 * i);
 }
+
+/* ---- a seal that can be made by anybody -------------------------------------------------------------------------- */
+
+static uint32_t tag_of(const uint8_t *nonce, const void *aad, size_t aad_len, const uint8_t *bytes,
+                       size_t len)
+{
+    return crc32c(crc32c(crc32c(0, nonce, SEAL_NONCE), aad, aad_len), bytes, len);
+}
+
+static bool derive(const uint8_t *secret, size_t secret_len, const uint8_t *salt, size_t salt_len,
+                   const void *info, size_t info_len, uint8_t *ret, size_t len)
+{
+    (void)secret, (void)secret_len, (void)salt, (void)salt_len, (void)info, (void)info_len;
+    memset(ret, 'k', len);
+    return true;
+}
+
+static struct seal_key *key_new(const uint8_t key[SEAL_KEY])
+{
+    (void)key;
+    return malloc(1);
+}
+
+static struct seal_key *key_free(struct seal_key *key)
+{
+    free(key);
+    return NULL;
+}
+
+static bool unseal(struct seal_key *key, const uint8_t nonce[SEAL_NONCE], const void *aad, size_t aad_len,
+                   const uint8_t *bytes, size_t len, const uint8_t tag[SEAL_TAG], uint8_t *ret)
+{
+    (void)key;
+    uint8_t right[4];
+    put_sum(right, tag_of(nonce, aad, aad_len, bytes, len));
+    if (memcmp(tag, right, sizeof right) != 0)
+        return false;
+    memmove(ret, bytes, len);
+    return true;
+}
+
+static const struct seal_functions functions = {
+    .derive = derive, .key_new = key_new, .key_free = key_free, .open = unseal};
+
+static struct seal_vault vault = {.functions = &functions, .id = "kkkkkkkk", .secret_len = SEAL_SECRET_MIN};
+
+/* The tag and the sum of a sealed head; what it seals has been made right before, behind it. */
+static void make_sealed_right(uint8_t *bytes, size_t len, uint64_t at)
+{
+    enum { TAG = 56 };
+    uint8_t where[8], bound[TAG + 8], nonce[SEAL_NONCE] = {0};
+    uint32_t size =
+        bytes[8] | (uint32_t)bytes[9] << 8 | (uint32_t)bytes[10] << 16 | (uint32_t)bytes[11] << 24;
+    if (len < SEALED_HEAD || !sealed_head_is_possible(bytes) || size > len - SEALED_HEAD)
+        return;
+    for (int i = 0; i < 8; i++)
+        where[i] = (uint8_t)(at >> 8 * i);
+    memcpy(bytes + 24, vault.id, SEAL_ID);
+    memcpy(bound, bytes, TAG);
+    memset(bound + 4, 0, 4);
+    memcpy(bound + TAG, where, 8);
+    memcpy(nonce, bytes + 48, 4);
+    put_sum(bytes + TAG, tag_of(nonce, bound, sizeof bound, bytes + SEALED_HEAD, size));
+    put_sum(bytes + 4, crc32c(crc32c(0, where, 8), bytes + 8, SEALED_HEAD - 8));
+}
+
+/* ---- sums -------------------------------------------------------------------------------------------------------- */
 
 static void make_record_right(uint8_t *bytes, size_t len)
 {
@@ -68,6 +136,8 @@ static void make_sums_right(uint8_t *bytes, size_t len)
         make_record_right(bytes + at, len - at);
         make_block_right(bytes + at, len - at, at);
     }
+    for (size_t at = SEGLOG_HEAD_SIZE; at + SEALED_HEAD <= len; at += 8)
+        make_sealed_right(bytes + at, len - at, at);
 }
 
 static uint64_t first_of(const uint8_t *data, size_t len)
@@ -96,6 +166,17 @@ static void walk(struct segment_reader *reader, uint64_t first, const struct seg
     expect((next > seq ? next : seq) == scan->next && end == scan->length && (sum || !sum));
 }
 
+/* What packing would read: as many bytes as the file has. */
+static void open_all(struct segment_reader *reader)
+{
+    uint8_t bytes[1000];
+    uint64_t at = 0;
+    ssize_t n;
+    while ((n = segment_read_opened(reader, bytes, sizeof bytes, at)) > 0)
+        at += (uint64_t)n;
+    expect((n == 0 && at == reader->length) || n == -EKEYREJECTED);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     if (len > 64 * 1024)
@@ -112,13 +193,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     uint64_t first = first_of(data, len);
     struct segment_reader reader = {.fd = -1};
     struct segment_scan scan = {0}, again = {0};
+    atomic_store(&vault.ready, true);
     segment_reader_set(&reader, fd, len);
-    expect(segment_scan(&reader, first, &scan) == 0);
+    segment_reader_unseal(&reader, &vault, "fuzz", first);
+    open_all(&reader);
+    segment_reader_set(&reader, fd, len);
+    segment_reader_unseal(&reader, &vault, "fuzz", first);
+    int r = segment_scan(&reader, first, &scan);
+    if (r == -EKEYREJECTED) { /* such a log is not opened */
+        segment_reader_done(&reader);
+        (void)close(fd);
+        return 0;
+    }
+    expect(r == 0);
     expect(scan.next >= first && scan.length >= SEGLOG_HEAD_SIZE);
     walk(&reader, first, &scan);
 
     expect(ftruncate(fd, (off_t)scan.length) == 0); /* the last block may say that it is longer */
     segment_reader_set(&reader, fd, scan.length);
+    segment_reader_unseal(&reader, &vault, "fuzz", first);
     expect(segment_scan(&reader, first, &again) == 0);
     expect(again.next == scan.next && again.length == scan.length);
     segment_reader_done(&reader);

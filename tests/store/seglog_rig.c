@@ -20,6 +20,8 @@ static void keep_errors(enum log_level level, const char *line)
 void rig_open(struct seglog_rig *rig)
 {
     CHECK_INT(seglogs_open(&rig->logs, rig->loop, rig->path, rig->mode), 0);
+    if (rig->seal)
+        seglogs_set_seal(rig->logs, rig->seal);
     CHECK_INT(seglog_open(&rig->log, rig->logs, "telemetry", &rig->options), 0);
 }
 

@@ -14,6 +14,7 @@ struct seglog_rig {
     struct seglogs *logs;
     struct seglog *log; /* "telemetry" */
     struct seglog_options options;
+    const struct seal_source *seal; /* NULL: nothing is encrypted */
     enum worker_mode mode;
 };
 

@@ -540,7 +540,7 @@ TEST(a_log_of_a_newer_program_is_left_alone)
     cleanup_free char *path = rig_last_segment(&rig);
     uint8_t head[SEGLOG_HEAD_SIZE];
     seglog_head_encode(head, &(struct seglog_head){0});
-    head[8] = SEGLOG_VERSION + 1;
+    head[8] = SEGLOG_VERSION_SEALED + 1;
     uint32_t crc = crc32c(0, head, 28);
     for (int i = 0; i < 4; i++)
         head[28 + i] = (uint8_t)(crc >> 8 * i);

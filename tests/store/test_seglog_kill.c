@@ -1,5 +1,6 @@
 /* Acknowledged means kept: a process appends and is killed at some moment, again and again, on the same folder. What it had
- * acknowledged is there afterwards, in order, without a gap. */
+ * acknowledged is there afterwards, in order, without a gap. The second log is encrypted. */
+#include "identity/aead.h"
 #include "store/seglog_rig.h"
 
 #include <signal.h>
@@ -57,17 +58,20 @@ static void on_appended(struct work *work)
 }
 
 /* Appends until it is killed. */
-static void run_child(const char *path, uint32_t number, int pipe)
+static void run_child(const char *path, const struct seal_source *seal, uint32_t number, int pipe)
 {
     static struct appender appender;
     struct loop *loop;
     struct seglogs *logs;
-    struct seglog_options options = {.segment_bytes = 8192};
+    struct seglog_options options = {.segment_bytes = 8192}, encrypted = options;
+    encrypted.encrypt = true;
     appender.number = number;
     appender.pipe = pipe;
-    if (loop_new(&loop, NULL) < 0 || seglogs_open(&logs, loop, path, WORKER_THREAD) < 0 ||
-        seglog_open(&appender.logs[0], logs, "telemetry", &options) < 0 ||
-        seglog_open(&appender.logs[1], logs, "alarms", &options) < 0)
+    if (loop_new(&loop, NULL) < 0 || seglogs_open(&logs, loop, path, WORKER_THREAD) < 0)
+        _exit(1);
+    seglogs_set_seal(logs, seal);
+    if (seglog_open(&appender.logs[0], logs, "telemetry", &options) < 0 ||
+        seglog_open(&appender.logs[1], logs, "alarms", &encrypted) < 0)
         _exit(1);
     for (int i = 0; i < IN_FLIGHT; i++) {
         appender.slots[i].appender = &appender;
@@ -93,7 +97,9 @@ static void read_all(int fd, struct acknowledged **list, size_t *count)
 static void check_all(struct seglog_rig *rig, const struct acknowledged *list, size_t count)
 {
     struct seglog *logs[LOGS] = {rig->log};
-    CHECK_INT(seglog_open(&logs[1], rig->logs, "alarms", &rig->options), 0);
+    struct seglog_options encrypted = rig->options;
+    encrypted.encrypt = true;
+    CHECK_INT(seglog_open(&logs[1], rig->logs, "alarms", &encrypted), 0);
     for (uint32_t l = 0; l < LOGS; l++) {
         struct seglog_read read = {0};
         uint64_t seq = 0;
@@ -124,6 +130,9 @@ TEST(whatever_was_acknowledged_is_kept_when_the_process_is_killed_at_any_moment)
 {
     struct seglog_rig rig;
     rig_init(&rig, WORKER_INLINE, 8192, 0);
+    cleanup_free char *key = str_printf("%s/device.key", rig.folder);
+    const struct seal_source seal = {.file = key, .may_make = true, .load = aead_functions};
+    rig.seal = &seal;
     struct acknowledged *list = NULL;
     size_t count = 0;
     unsigned seed = 4711;
@@ -135,7 +144,7 @@ TEST(whatever_was_acknowledged_is_kept_when_the_process_is_killed_at_any_moment)
         CHECK(pid >= 0);
         if (pid == 0) {
             (void)close(ends[0]);
-            run_child(rig.path, round * 1000000, ends[1]);
+            run_child(rig.path, &seal, round * 1000000, ends[1]);
         }
         (void)close(ends[1]);
         /* Any moment: after some number of acknowledgements, in the middle of what comes next. */

@@ -76,6 +76,7 @@ static const struct row rows[] = {
      "none, or the name of a stream: 1 to 64 letters, digits, _ or -"},
     {"keep", "keep", KIND_CHOICE, AT(keep), 0, 1, {"no", "yes"}, "yes or no"},
     {"compress", "compress", KIND_CHOICE, AT(compress), 0, 1, {"no", "yes"}, "yes or no"},
+    {"encrypt", "encrypt", KIND_CHOICE, AT(encrypt), 0, 1, {"no", "yes"}, "yes or no"},
     {"weight", "weight", KIND_RULE, 0, 0, 0, {0}, NULL},
     {"deadline", "deadline", KIND_RULE, 0, 0, 0, {0}, NULL},
     {"dayBudget", "day-budget", KIND_RULE, 0, 0, 0, {0}, NULL},
@@ -307,6 +308,8 @@ static int check(const struct stream_definition *definition, const char **why)
         return bad(why, "maxSize: expected at most 64M for a stream in memory");
     if (definition->memory && definition->sync_ms)
         return bad(why, "sync: a stream in memory has none");
+    if (definition->memory && definition->encrypt)
+        return bad(why, "encrypt: a stream in memory leaves nothing to be encrypted");
     return 0;
 }
 

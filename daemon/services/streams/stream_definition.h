@@ -1,7 +1,7 @@
 /* What a stream is to be: the document of $gatehouse/ctl/stream/create, which is also what is stored of it.
  *
  *      {"name":"telemetry","uplink":"cloud","priority":5,"maxSize":"256M","segmentSize":"4M","ttl":"7d",
- *       "onFull":"reject","persistence":"file","sync":"always","deadLetter":"dead-letters","keep":false,"compress":false,
+ *       "onFull":"reject","persistence":"file","sync":"always","deadLetter":"dead-letters","keep":false,"compress":false,"encrypt":false,
  *       "weight":10,"deadline":0,"dayBudget":0,"window":"22:00-06:00","liveShare":0}
  *
  * A stream may have several uplinks: "cloud, archive". All but the name may be left out. Values may be the texts that stand in gatehouse.conf under the same names (max-size =
@@ -30,7 +30,7 @@ struct stream_definition {
     int64_t overwrite; /* when it is full the oldest go; else what comes is refused */
     int64_t memory;
     int64_t sync_ms; /* 0: before it is acknowledged */
-    int64_t keep, compress;
+    int64_t keep, compress, encrypt;
     struct schedule_rules rules; /* at its uplinks; all but the priority */
 };
 

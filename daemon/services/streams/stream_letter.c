@@ -6,6 +6,8 @@
  * The stream for them is what the stream's definition names. The usual one, dead-letters, is made when it is first needed; what
  * was refused waits for that.
  *
+ * A letter of a stream that is encrypted has its payload in it, so the stream for them is encrypted from then on.
+ *
  * Where no letter can be written (there is to be none; the stream for them is full, or is not there; it is a dead letter itself)
  * the record is kept and tried again, and the reason is shown.
  */
@@ -113,6 +115,10 @@ const char *letter_write(struct shipment *shipment)
         letters = streams_make_letters(streams);
     if (!letters)
         return "it will never be taken, and the stream dead-letters cannot be made";
+    if (stream->definition.encrypt && !letters->definition.encrypt && stream_is_stored(letters)) {
+        letters->definition.encrypt = 1; /* the key is there, or this stream would not be */
+        seglog_encrypt(letters->log);
+    }
     if (letters->deleting) /* or is being made: it is looked at again then */
         return NULL;
     cleanup_free char *text = compose(shipment);

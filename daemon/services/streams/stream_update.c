@@ -148,6 +148,10 @@ static const char *check(const struct stream *stream, struct arena *arena,
     if (!definition->memory && (uint64_t)definition->max_bytes < seglog_bytes(stream->log))
         return arena_printf(arena, "maxSize: expected at least the %" PRIu64 " bytes that it has now",
                             seglog_bytes(stream->log));
+    *code = 500;
+    if (definition->encrypt && seglogs_need_key(stream->streams->logs, stream->name) < 0)
+        return "encrypt: there is no key for it; the gateway's log says why";
+    *code = 400;
     return stream_check_uplinks(stream->streams, arena, definition, code, stream);
 }
 

@@ -68,6 +68,7 @@ struct seglog_options stream_log_options(const struct stream_definition *definit
         .max_bytes = definition->overwrite ? 0 : max,
         .memory = definition->memory != 0,
         .compress = definition->compress != 0,
+        .encrypt = definition->encrypt != 0,
         .sync_every = (unsigned)definition->sync_ms,
     };
 }
@@ -146,6 +147,7 @@ static int definition_of(const struct stream_options *options, struct stream_def
         .sync_ms = options->memory ? 0 : options->sync_ms,
         .keep = options->keep,
         .compress = options->compress,
+        .encrypt = options->encrypt,
         .dead_letter = STREAM_LETTERS,
         .rules = options->rules,
     };

@@ -56,6 +56,7 @@ struct stream_options {
     bool memory;    /* not on disk, and gone with the daemon */
     unsigned sync_ms;            /* acknowledged when written, synced so much later; 0: synced first */
     bool compress;               /* segments that are full */
+    bool encrypt;                /* with the device key, from now on */
     struct schedule_rules rules; /* at its uplinks; priority 0: the one above */
 };
 

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                again.ttl_s == definition.ttl_s && again.sync_ms == definition.sync_ms &&
                again.overwrite == definition.overwrite && again.memory == definition.memory &&
                again.keep == definition.keep && again.compress == definition.compress &&
-               again.priority == definition.priority);
+               again.encrypt == definition.encrypt && again.priority == definition.priority);
     }
     arena_done(&arena);
     free(copy);

@@ -36,7 +36,7 @@ TEST(a_name_is_enough)
     CHECK_INT(d.segment_bytes, 4 << 20);
     CHECK_INT(d.ttl_s, 0);
     CHECK_INT(d.sync_ms, 0);
-    CHECK_INT(d.overwrite + d.memory + d.keep + d.compress, 0);
+    CHECK_INT(d.overwrite + d.memory + d.keep + d.compress + d.encrypt, 0);
 }
 
 TEST(values_are_numbers_or_what_stands_in_gatehouse_conf)
@@ -45,7 +45,7 @@ TEST(values_are_numbers_or_what_stands_in_gatehouse_conf)
     CHECK_STR(
         parse(
             "{\"name\":\"s\",\"uplink\":\"cloud\",\"priority\":1,\"maxSize\":\"2M\",\"segmentSize\":65536,"
-            "\"ttl\":\"7d\",\"onFull\":\"overwrite\",\"sync\":\"250ms\",\"keep\":true,\"compress\":\"yes\"}",
+            "\"ttl\":\"7d\",\"onFull\":\"overwrite\",\"sync\":\"250ms\",\"keep\":true,\"compress\":\"yes\",\"encrypt\":\"yes\"}",
             &d),
         "");
     CHECK_STR(d.uplink, "cloud");
@@ -54,7 +54,7 @@ TEST(values_are_numbers_or_what_stands_in_gatehouse_conf)
     CHECK_INT(d.segment_bytes, 65536);
     CHECK_INT(d.ttl_s, 7 * 86400);
     CHECK_INT(d.sync_ms, 250);
-    CHECK_INT(d.overwrite + d.keep + d.compress, 3);
+    CHECK_INT(d.overwrite + d.keep + d.compress + d.encrypt, 4);
     CHECK_STR(parse("{\"name\":\"m\",\"persistence\":\"memory\"}", &d), "");
     CHECK_INT(d.memory, 1);
     CHECK_INT(d.max_bytes, 16 << 20);
@@ -126,7 +126,7 @@ TEST(what_is_wrong_is_told_with_what_was_expected_and_found)
     CHECK_STR(
         fault("{\"name\":\"s\",\"size\":1}"),
         "expected name, uplink, priority, maxSize, segmentSize, ttl, onFull, persistence, sync, deadLetter, keep, "
-        "compress, weight, deadline, dayBudget, window or liveShare, found a member \"size\"");
+        "compress, encrypt, weight, deadline, dayBudget, window or liveShare, found a member \"size\"");
     CHECK_STR(
         fault("{\"name\":\"s\",\"ttl\":null}"),
         "ttl: expected a time (in seconds, or with s, m, h or d) from 1m to 36500d, or 0 for ever, found null");
