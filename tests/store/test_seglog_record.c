@@ -90,7 +90,7 @@ TEST(an_intact_head_of_another_version_is_told_from_damage)
     uint8_t bytes[SEGLOG_HEAD_SIZE];
     struct seglog_head head;
     seglog_head_encode(bytes, &(struct seglog_head){.first = 42});
-    bytes[8] = SEGLOG_VERSION + 1;
+    bytes[8] = SEGLOG_VERSION_SEALED + 1;
     uint32_t crc = crc32c(0, bytes, 28);
     for (int i = 0; i < 4; i++)
         bytes[28 + i] = (uint8_t)(crc >> 8 * i);
