@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 void endpoint_close(struct endpoint *endpoint)
@@ -71,6 +72,7 @@ static ssize_t read_below(struct channel *channel, const struct iovec *pieces, i
     channel->read_wants = EPOLLIN;
     ssize_t n =
         channel->tls ? read_tls(channel, pieces, count) : read_plain(channel->watch.fd, pieces, count);
+    channel->settled |= channel->secured && n > 0;
     if (channel->write_wants == EPOLLIN)
         channel->write_wants =
             0; /* what writing waits for may have been read just now: it has to try again */
@@ -192,15 +194,39 @@ static int upgrade(struct channel *channel)
     return r;
 }
 
-bool channel_may_shake_hands(const struct channel *channel, uint64_t turn)
+static int64_t microseconds(void)
 {
-    enum { HANDSHAKES_A_TURN = 8 }; /* steps of TLS, each with a signature or its check */
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+bool channel_may_come_in(const struct channel *channel, uint64_t turn)
+{
+    /* A step of a handshake has a signature or its check; how long one takes is the processor's. */
+    enum { STEPS_A_TURN = 8, STEPS_US = 2000 };
+    static uint64_t counted;
+    static unsigned count;
+    static int64_t began;
+    if (!channel->tls || channel->settled)
+        return true;
+    if (counted != turn) {
+        counted = turn;
+        count = 0;
+        began = microseconds();
+    }
+    return count++ == 0 || (count <= STEPS_A_TURN && microseconds() - began < STEPS_US);
+}
+
+bool channel_may_leave(const struct channel *channel, uint64_t turn)
+{
+    enum { LEAVERS_A_TURN = 16 };
     static uint64_t counted;
     static unsigned count;
     if (counted != turn)
         count = 0;
     counted = turn;
-    return !channel->tls || channel->secured || count++ < HANDSHAKES_A_TURN;
+    return !channel->tls || count++ < LEAVERS_A_TURN;
 }
 
 int channel_handshake(struct channel *channel)

@@ -21,6 +21,7 @@ struct channel {
     uint8_t write_wants; /* the same; 0 when writing does not wait for anything */
     bool more;    /* a filter holds input that epoll does not know of, or the end comes with the next read */
     bool secured; /* the handshake of TLS is done */
+    bool settled; /* and the first bytes have come through it */
 };
 
 /* Takes the endpoint over, also when it fails. */
@@ -30,9 +31,11 @@ void channel_done(struct channel *channel);
 /* A step of the filters' handshakes: 0 when they are done, -EAGAIN, or the fault, logged with the peer's address. After a
  * fault an answer may be owed. */
 int channel_handshake(struct channel *channel) must_check;
-/* May it be done in this turn of the loop? A thousand who come back at once would have everybody else wait for all their
- * signatures: those who are left are asked in the turns to come, since epoll says again that they are ready. */
-bool channel_may_shake_hands(const struct channel *channel, uint64_t turn);
+/* May what comes be looked at in this turn of the loop? A thousand who come back at once would have everybody else wait for all their
+ * signatures and first packets: a turn has a little time for newcomers, and those who are left are asked in the turns to come, since epoll
+ * says again that they are ready. The same for those who leave. Without TLS all that costs little: always. */
+bool channel_may_come_in(const struct channel *channel, uint64_t turn);
+bool channel_may_leave(const struct channel *channel, uint64_t turn);
 /* Whose handshake it is: "TLS", "WebSocket". */
 const char *channel_filter_name(const struct channel *channel);
 

@@ -386,7 +386,10 @@ static void read_on(struct conn *conn)
 static void on_task(struct task *task)
 {
     struct conn *conn = container_of(task, struct conn, task);
-    if (conn->state == CONN_ENDED) {
+    if (conn->state == CONN_ENDED && !channel_may_leave(&conn->channel, loop_turns(conn->loop))) {
+        conn->routes = !conn->routes; /* by way of FLUSH into the next turn */
+        loop_at(conn->loop, conn->routes ? LOOP_ROUTE : LOOP_FLUSH, task);
+    } else if (conn->state == CONN_ENDED) {
         conn->user->on->closed(conn->user, conn->why);
         (void)conn_free(conn);
     } else if (!conn->routes) {
@@ -439,7 +442,7 @@ static void on_ready(struct watch *watch, unsigned events)
 {
     struct conn *conn = container_of(watch, struct conn, channel.watch);
     if (conn->state == CONN_HANDSHAKE) {
-        if (channel_may_shake_hands(&conn->channel, loop_turns(conn->loop)))
+        if (channel_may_come_in(&conn->channel, loop_turns(conn->loop)))
             shake_hands(conn);
         return;
     }
@@ -465,7 +468,7 @@ static void on_ready(struct watch *watch, unsigned events)
         flush(conn);
         ask_events(conn);
     }
-    if (conn->channel.read_wants & events)
+    if ((conn->channel.read_wants & events) && channel_may_come_in(&conn->channel, loop_turns(conn->loop)))
         read_on(conn);
 }
 

@@ -23,6 +23,7 @@
 
 enum {
     ACCEPTS_A_TURN = 64,
+    SECURE_ACCEPTS_A_TURN = 16, /* each has OpenSSL make a connection */
     BACKLOG = 1024,
     REST_MS = 1000,
     REST_MIN_MS = 10,
@@ -275,7 +276,8 @@ static void on_knock(struct watch *watch, unsigned events)
 {
     (void)events;
     struct listener *listener = container_of(watch, struct listener, watch);
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+    int accepts = listener->tls ? SECURE_ACCEPTS_A_TURN : ACCEPTS_A_TURN;
+    for (int i = 0; i < accepts; i++) {
         int64_t ms = time_to_next(listener);
         if (ms) {
             listener->counters.held_back++;

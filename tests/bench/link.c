@@ -211,7 +211,7 @@ static int address_parse(union address *ret, socklen_t *ret_len, const char *uri
     return 0;
 }
 
-int address_connect(const char *uri)
+static int connect_by(const char *uri, int flags)
 {
     union address address;
     socklen_t len;
@@ -219,15 +219,25 @@ int address_connect(const char *uri)
     int r = address_parse(&address, &len, uri);
     if (r < 0)
         return r;
-    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     if (fd < 0)
         return -errno;
-    if (connect(fd, &address.any, len) < 0) {
+    if (connect(fd, &address.any, len) < 0 && errno != EINPROGRESS) {
         r = -errno;
         (void)close(fd);
         return r;
     }
     return fd;
+}
+
+int address_connect(const char *uri)
+{
+    return connect_by(uri, 0);
+}
+
+int address_connect_later(const char *uri)
+{
+    return connect_by(uri, SOCK_NONBLOCK);
 }
 
 int address_listen(const char *uri)

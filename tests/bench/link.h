@@ -56,4 +56,5 @@ void hub_flush(struct hub *hub, void (*on_error)(struct link *, int r));
  * descriptor or -errno. */
 bool address_is_secure(const char *uri);
 int address_connect(const char *uri);
+int address_connect_later(const char *uri); /* non-blocking: it is writable when it is there */
 int address_listen(const char *uri);

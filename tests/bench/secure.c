@@ -76,6 +76,37 @@ void secure_close(struct ssl_st *tls)
     SSL_free(tls);
 }
 
+void secure_begin_with(struct ssl_st *tls, struct ssl_session_st *session)
+{
+    if (session)
+        (void)SSL_set_session(tls, session);
+}
+
+bool secure_was_resumed(struct ssl_st *tls)
+{
+    return SSL_session_reused(tls);
+}
+
+void secure_drop(struct ssl_st *tls, struct ssl_session_st **session)
+{
+    if (!tls)
+        return;
+    SSL_SESSION_free(*session);
+    *session = SSL_get1_session(tls);
+    if (*session && !SSL_SESSION_is_resumable(*session)) {
+        SSL_SESSION_free(*session);
+        *session = NULL;
+    }
+    SSL_set_shutdown(tls,
+                     SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* else the session counts as broken, too */
+    SSL_free(tls);
+}
+
+void secure_session_free(struct ssl_session_st *session)
+{
+    SSL_SESSION_free(session);
+}
+
 static ssize_t failure(SSL *tls, int r, bool *wants_write)
 {
     int fault = errno;

@@ -21,6 +21,14 @@ void secure_context_free(struct ssl_ctx_st *context);
 struct ssl_st *secure_open(struct ssl_ctx_st *context, int fd);
 void secure_close(struct ssl_st *tls); /* says goodbye; the descriptor stays */
 
+/* Session resumption. `begin`: before the handshake, with the session of an earlier connection, which stays the caller's. `drop` is a
+ * connection that breaks: nothing is said, and *session is what can be resumed (it replaces the one that is there; NULL: nothing can). */
+struct ssl_session_st;
+void secure_begin_with(struct ssl_st *tls, struct ssl_session_st *session);
+bool secure_was_resumed(struct ssl_st *tls);
+void secure_drop(struct ssl_st *tls, struct ssl_session_st **session);
+void secure_session_free(struct ssl_session_st *session);
+
 /* As recv() and send() would: bytes, 0 at the end (read), -EAGAIN, or another -errno. A read brings at most one record and
  * must be repeated until -EAGAIN: epoll does not know of what OpenSSL holds. *wants_write is set when it is room to write
  * in the socket that a write waits for. */
