@@ -157,6 +157,35 @@ TEST(tls_carries_it_too)
     certificates_remove(folder);
 }
 
+static long resumed_in_a_storm(const char *uri, const char *folder, const char *resume)
+{
+    char pid[16], line[LINE_MAX_LEN];
+    const char *const command[] = {BENCH_STORM, "--to", uri,        "--tls", folder, "--pid", pid,
+                                   "--clients", "20",   "--rounds", "3",     resume, NULL};
+
+    (void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    struct child storm = child_start((char *const *)(uintptr_t)command, STDOUT_FILENO);
+    child_line(&storm, line);
+    child_say(&storm, "go\n");
+    child_line(&storm, line);
+    CHECK_INT(child_end(&storm), 0);
+    return field(line, "resumed");
+}
+
+TEST(a_storm_comes_back_with_tickets_or_without)
+{
+    char folder[] = FOLDER_TEMPLATE, options[128];
+    struct floor floor;
+
+    certificates_make(folder);
+    (void)snprintf(options, sizeof(options), "--listen mqtts://127.0.0.1:0 --tls %s", folder);
+    floor_start(&floor, options);
+    CHECK_INT(resumed_in_a_storm(floor.uri, folder, "--resume"), 60);
+    CHECK_INT(resumed_in_a_storm(floor.uri, folder, NULL), 0);
+    floor_end(&floor);
+    certificates_remove(folder);
+}
+
 TEST(a_server_by_another_authority_is_not_talked_to)
 {
     char folder[] = FOLDER_TEMPLATE, other[] = FOLDER_TEMPLATE, options[128], line[LINE_MAX_LEN];
