@@ -2,7 +2,15 @@
 
 #include <string.h>
 
-enum { CHUNK_BYTES = 8 * 1024, WORD = sizeof(uint64_t) };
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+enum { CHUNK_BYTES = 0, CHUNK_THINGS_MIN = 1 }; /* who uses a thing that was given back is to be found */
+#else
+enum { CHUNK_BYTES = 8 * 1024, CHUNK_THINGS_MIN = 4 };
+#endif
+enum { WORD = sizeof(uint64_t) };
 
 struct slot {
     struct slab_chunk *chunk;
@@ -45,7 +53,7 @@ static size_t slot_words(const struct slab *slab)
 
 static struct slab_chunk *add_chunk(struct slab *slab)
 {
-    size_t slot = slot_words(slab) * WORD, count = size_max(CHUNK_BYTES / slot, 4);
+    size_t slot = slot_words(slab) * WORD, count = size_max(CHUNK_BYTES / slot, CHUNK_THINGS_MIN);
     struct slab_chunk *chunk = malloc(sizeof *chunk + count * slot);
     if (!chunk)
         abort(); /* the rule of mem_new() */
@@ -91,7 +99,7 @@ void slab_give(void *thing)
     chunk->free = slot;
     if (chunk->live)
         return;
-    if (is_only_one_with_room(chunk)) { /* from its beginning again */
+    if (CHUNK_BYTES && is_only_one_with_room(chunk)) { /* from its beginning again */
         chunk->free = NULL;
         chunk->used = 0;
         return;
