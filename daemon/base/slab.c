@@ -2,15 +2,11 @@
 
 #include <string.h>
 
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-enum { CHUNK_BYTES = 0, CHUNK_THINGS_MIN = 1 }; /* who uses a thing that was given back is to be found */
-#else
-enum { CHUNK_BYTES = 8 * 1024, CHUNK_THINGS_MIN = 4 };
-#endif
-enum { WORD = sizeof(uint64_t) };
+enum {
+    CHUNK_BYTES = SLAB_IS_WATCHED ? 0 : 8 * 1024,
+    CHUNK_THINGS_MIN = SLAB_IS_WATCHED ? 1 : 4,
+    WORD = sizeof(uint64_t),
+};
 
 struct slot {
     struct slab_chunk *chunk;
@@ -99,7 +95,7 @@ void slab_give(void *thing)
     chunk->free = slot;
     if (chunk->live)
         return;
-    if (CHUNK_BYTES && is_only_one_with_room(chunk)) { /* from its beginning again */
+    if (!SLAB_IS_WATCHED && is_only_one_with_room(chunk)) { /* from its beginning again */
         chunk->free = NULL;
         chunk->used = 0;
         return;

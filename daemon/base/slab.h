@@ -11,6 +11,16 @@
 
 #include "base/list.h"
 
+/* Under the address sanitizer each thing is a piece of memory of its own, so that who uses one that was given back is found. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define SLAB_IS_WATCHED 1
+#else
+#define SLAB_IS_WATCHED 0
+#endif
+
 struct slab {
     struct list roomy, full; /* chunks */
     size_t size;             /* of a thing */
