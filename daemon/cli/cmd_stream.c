@@ -119,13 +119,17 @@ int cmd_stream_retry(const struct call *call)
         return code;
     struct arena arena = {0};
     struct json *answer;
-    int64_t retried = 0;
+    int64_t retried = 0, skipped = 0;
     code = ask_once(call, &arena, CTL_RETRY, name_request(&arena, call->arguments[0]), &answer);
     if (code == CLI_DONE && call_has(call, OPTION_JSON))
         answer_print(answer);
     else if (code == CLI_DONE && json_int(json_get(answer, "retried"), 0, INT64_MAX, &retried))
         (void)printf("stream %s: %" PRId64 " dead letters were sent back to it\n", call->arguments[0],
                      retried);
+    if (code == CLI_DONE && json_int(json_get(answer, "skipped"), 1, INT64_MAX, &skipped) &&
+        !call_has(call, OPTION_JSON))
+        (void)printf("%" PRId64 " were passed over: no stream takes a topic or a size like theirs\n",
+                     skipped);
     arena_done(&arena);
     return code;
 }

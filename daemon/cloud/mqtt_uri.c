@@ -2,16 +2,16 @@
 
 #include <string.h>
 
-enum { PORT_MQTT = 1883, PORT_MQTTS = 8883, PORT_MAX = 65535 };
+enum { PORT_MQTT = 1883, PORT_MQTTS = 8883, PORT_MAX = 65535, PORT_DIGITS = 5 };
 
 static bool port_parse(unsigned *ret, const char *text)
 {
     unsigned number = 0;
     size_t len = strspn(text, "0123456789");
-    for (size_t i = 0; i < len && i < 6; i++)
+    for (size_t i = 0; i < len && i < PORT_DIGITS; i++)
         number = number * 10 + (unsigned)(text[i] - '0');
     *ret = number;
-    return len > 0 && !text[len] && number >= 1 && number <= PORT_MAX;
+    return len > 0 && len <= PORT_DIGITS && !text[len] && number >= 1 && number <= PORT_MAX;
 }
 
 /* HOST[:PORT] and nothing more. NULL, or what was expected. */

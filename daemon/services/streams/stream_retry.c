@@ -4,13 +4,16 @@
  *
  * How far that has been done is a reader of the letters' stream, one for each stream they came from. It moves when what was read is
  * on disk there, so a crash sends the letters of one piece a second time and forgets none. Nothing is taken away: the letters stay
- * until they make room. What is refused again becomes a new letter, which this request does not come to.
+ * until they make room. What is refused again becomes a new letter, which this request does not come to. A letter whose topic or size no
+ * stream takes is passed over, and counted.
  */
 #include "services/streams/stream.h"
 
 #include "base/log.h"
 #include "bus/topics.h"
+#include "services/streams/stream_result.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -25,7 +28,7 @@ struct retry {
     struct seglog_read read;
     size_t waiting; /* of the piece, for the stream's disk */
     int r;          /* of these, the first that failed */
-    uint64_t piece, sent;
+    uint64_t piece, sent, skipped;
     struct ledger_gaps gaps;
     uint64_t to; /* where the piece ends */
     struct seglog_sync sync;
@@ -70,6 +73,7 @@ static void answer(struct retry *retry)
     json_put_string(&w, retry->stream->name);
     json_key(&w, "letters");
     json_put_string(&w, retry->letters->name);
+    stream_put_number(&w, "skipped", retry->skipped);
     stream_put_number(&w, "retried", retry->sent);
     json_end_object(&w);
     log_notice("stream %s: %" PRIu64 " dead letters were sent back to it", retry->stream->name, retry->sent);
@@ -160,7 +164,12 @@ static void on_taken(struct receipt *receipt, int r)
     struct returning *returning = container_of(receipt, struct returning, receipt);
     struct retry *retry = returning->retry;
     free(returning);
-    retry->r = retry->r ? retry->r : r;
+    if (r == -EMSGSIZE || result_kind(r) == RESULT_NEVER) {
+        retry->skipped++;
+        retry->piece--;
+    } else {
+        retry->r = retry->r ? retry->r : r;
+    }
     if (--retry->waiting == 0)
         piece_is_taken(retry);
 }
