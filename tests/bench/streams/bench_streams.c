@@ -1,6 +1,6 @@
 /* bench_streams: what a record costs on its way to the disk.
  *
- *      bench_streams [--records N] [--repeat N] [--recovery SIZE] [--only PAYLOAD[,BATCH]] [--check] FOLDER
+ *      bench_streams [--records N] [--repeat N] [--recovery SIZE] [--only PAYLOAD[,BATCH]] [--encrypted] [--check] FOLDER
  *
  * The log, a bare loop of pwrite and fdatasync of the payloads alone (the limit), and SQLite with the same rows take turns, for
  * payloads of 64, 256 and 4096 bytes in batches of 1, 10, 100 and 1000, each synced. Of several rounds the median counts; the log's share
@@ -234,6 +234,8 @@ int main(int argc, char **argv)
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "--check") == 0)
             check = true;
+        else if (strcmp(argv[i], "--encrypted") == 0)
+            log_is_encrypted = true;
         else if (strcmp(argv[i], "--records") == 0 && i + 1 < argc)
             records = strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--repeat") == 0 && i + 1 < argc)
@@ -251,7 +253,7 @@ int main(int argc, char **argv)
         (void)fprintf(
             stderr,
             "usage: bench_streams [--records N] [--repeat N] [--recovery SIZE] [--only PAYLOAD[,BATCH]] "
-            "[--check] FOLDER\n");
+            "[--encrypted] [--check] FOLDER\n");
         return 2;
     }
     (void)setvbuf(stdout, NULL, _IOLBF, 0);

@@ -1,5 +1,6 @@
 #include "bench/streams/peers.h"
 
+#include "identity/aead.h"
 #include "store/seglog.h"
 
 #include <errno.h>
@@ -37,13 +38,20 @@ static void on_done(struct work *work)
     pending--;
 }
 
+bool log_is_encrypted;
+
 static void *log_open(const char *folder, size_t payload)
 {
     (void)payload;
     struct log_self *self = mem_new(struct log_self);
     cleanup_free char *path = str_printf("%s/log", folder);
-    if (loop_new(&self->loop, NULL) < 0 || seglogs_open(&self->logs, self->loop, path, WORKER_THREAD) < 0 ||
-        seglog_open(&self->log, self->logs, "bench", NULL) < 0)
+    cleanup_free char *key = str_printf("%s/log/device.key", folder);
+    const struct seal_source seal = {.file = key, .may_make = true, .load = aead_functions};
+    const struct seglog_options options = {.encrypt = log_is_encrypted};
+    if (loop_new(&self->loop, NULL) < 0 || seglogs_open(&self->logs, self->loop, path, WORKER_THREAD) < 0)
+        give_up("log");
+    seglogs_set_seal(self->logs, &seal);
+    if (seglog_open(&self->log, self->logs, "bench", &options) < 0)
         give_up("log");
     return self;
 }

@@ -17,6 +17,7 @@ struct peer {
     void (*close)(void *self);    /* and removes its files */
 };
 
+extern bool log_is_encrypted; /* before it is opened */
 extern const struct peer log_peer, bare_peer, sqlite_peer;
 
 /* Says what went wrong, and ends. */
