@@ -7,6 +7,7 @@ The node speaks TLS 1.2 with ECDHE-PSK over mbedTLS; what a node with TLS 1.3 is
 needs a network but loopback.
 """
 import hashlib
+import itertools
 import os
 import re
 import select
@@ -52,7 +53,7 @@ class Node:
         self.lines = []
         self.keys = os.path.join(folder, serial + ".keys")
         self.command = [gw.programs["ghn-sim"], "--identity", page, "--keys", self.keys, "--port", str(gw.psk_port), "--interval",
-                        "200"]
+                        "800", "--speed", "4"]  # it asks again after five seconds of its own
         self.process = subprocess.Popen([*self.command, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.reader = threading.Thread(target=self.read, args=(self.process.stdout,), daemon=True)
         self.reader.start()
@@ -88,11 +89,15 @@ def new_gateway(suite, folder=None):
     return gw
 
 
+HOSTS = itertools.cycle(range(2, 250))
+
+
 def s_client(gw, identity, key, *more):
-    """What openssl says of a handshake; TLS 1.3 unless more says otherwise."""
+    """What openssl says of a handshake; TLS 1.3 unless more says otherwise. Each comes from an address of its own: who has failed
+    often waits, and by now everybody here has."""
     openssl = gateway.find_tool("openssl")
-    done = subprocess.run([openssl, "s_client", "-connect", f"127.0.0.1:{gw.psk_port}", "-psk", key, "-psk_identity", identity,
-                           *(more or ("-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"))],
+    done = subprocess.run([openssl, "s_client", "-connect", f"127.0.0.1:{gw.psk_port}", "-bind", f"127.0.0.{next(HOSTS)}:0", "-psk", key,
+                           "-psk_identity", identity, *(more or ("-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"))],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=gateway.LONG, check=False)
     return done.stdout + done.stderr
 

@@ -174,7 +174,7 @@ static void usage(FILE *out)
     fprintf(
         out,
         "usage: ghn-sim --thing NAME [--host HOST] [--port PORT] [--interval MS] [--count N] [--seconds S]\n"
-        "               [--fault drop=MS,delay=MS] [--quiet]\n"
+        "               [--fault drop=MS,delay=MS] [--speed N] [--quiet]\n"
         "       ghn-sim --identity FILE --keys FILE [--pair] [--host HOST] [--port PORT] ...\n"
         "\n"
         "Simulated STM32 nodes: the portable node core and the env-sensor application over TCP.\n"
@@ -188,6 +188,7 @@ static void usage(FILE *out)
         "  --count N        so many nodes (1)\n"
         "  --seconds S      end after S seconds; status 1 if a node was never ready\n"
         "  --fault          drop=MS: cut the connection about every MS ms; delay=MS: what arrives is read later\n"
+        "  --speed N        its clock runs N times as fast, 1 to 100 (1): for tests that wait for a node which waits\n"
         "  --quiet          print the last line only\n");
 }
 
@@ -230,19 +231,13 @@ static void read_faults(struct tcp_faults *faults, char *text)
 static void read_options(struct options *o, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"host", required_argument, NULL, 'h'},
-        {"port", required_argument, NULL, 'p'},
-        {"thing", required_argument, NULL, 't'},
-        {"interval", required_argument, NULL, 'i'},
-        {"count", required_argument, NULL, 'n'},
-        {"seconds", required_argument, NULL, 's'},
-        {"fault", required_argument, NULL, 'f'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"identity", required_argument, NULL, 'd'},
-        {"keys", required_argument, NULL, 'k'},
-        {"pair", no_argument, NULL, 'b'},
-        {"help", no_argument, NULL, '?' + 0x100},
-        {NULL, 0, NULL, 0},
+        {"host", required_argument, NULL, 'h'},   {"port", required_argument, NULL, 'p'},
+        {"thing", required_argument, NULL, 't'},  {"interval", required_argument, NULL, 'i'},
+        {"count", required_argument, NULL, 'n'},  {"seconds", required_argument, NULL, 's'},
+        {"fault", required_argument, NULL, 'f'},  {"speed", required_argument, NULL, 'x'},
+        {"quiet", no_argument, NULL, 'q'},        {"identity", required_argument, NULL, 'd'},
+        {"keys", required_argument, NULL, 'k'},   {"pair", no_argument, NULL, 'b'},
+        {"help", no_argument, NULL, '?' + 0x100}, {NULL, 0, NULL, 0},
     };
     *o = (struct options){.host = "127.0.0.1", .port = 1883, .interval = 1000, .count = 1};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -254,6 +249,7 @@ static void read_options(struct options *o, int argc, char **argv)
         case 'n': o->count = number("--count", optarg, 1, NODES_MAX); break;
         case 's': o->seconds = number("--seconds", optarg, 1, 1000 * 1000); break;
         case 'f': read_faults(&o->faults, optarg); break;
+        case 'x': posix_port_speed = number("--speed", optarg, 1, 100); break;
         case 'q': o->quiet = true; break;
         case 'd': o->identity = optarg; break;
         case 'k': o->pages = optarg; break;
@@ -352,7 +348,7 @@ static void run(struct sim_node *nodes, struct pollfd *pfds, const struct option
             wait = until_due < wait ? until_due : wait;
         }
         wait = wait < 0 ? 0 : wait;
-        struct timespec timeout = {wait / 1000, wait % 1000 * 1000000L};
+        struct timespec timeout = posix_port_timeout(wait);
         if (ppoll(pfds, o->count, &timeout, while_waiting) < 0) {
             for (uint32_t i = 0; i < o->count; i++)
                 pfds[i].revents = 0;

@@ -89,7 +89,7 @@ static void wait_for_bytes(const struct sim_secure *secure, int wait, const sigs
     int stream_wait = tcp_stream_wait(secure->tcp);
     if (stream_wait >= 0 && stream_wait < wait)
         wait = stream_wait;
-    struct timespec timeout = {wait / 1000, wait % 1000 * 1000000L};
+    struct timespec timeout = posix_port_timeout(wait);
     (void)ppoll(&pfd, pfd.events && pfd.fd >= 0 ? 1 : 0, &timeout, while_waiting);
 }
 

@@ -11,11 +11,20 @@
 #include <time.h>
 #include <unistd.h>
 
+uint32_t posix_port_speed = 1;
+
 static uint32_t now_ms(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint32_t)((uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+    return (uint32_t)(((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000) * posix_port_speed /
+                      1000);
+}
+
+struct timespec posix_port_timeout(int32_t ms)
+{
+    int64_t us = (int64_t)ms * 1000 / posix_port_speed;
+    return (struct timespec){us / 1000000, us % 1000000 * 1000};
 }
 
 static int random_bytes(uint8_t *p, size_t n)

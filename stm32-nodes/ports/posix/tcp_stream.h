@@ -9,6 +9,7 @@
 #include "ghn/stream.h"
 
 #include <stdbool.h>
+#include <time.h>
 
 struct tcp_faults {
     uint32_t drop, delay; /* ms; 0: none */
@@ -34,3 +35,7 @@ short tcp_stream_events(const struct tcp_stream *tcp);
 
 /* The port's other two functions. */
 extern const ghn_port posix_port;
+/* How many times as fast as ours the nodes' clock runs, for all of them and from the beginning; 1. */
+extern uint32_t posix_port_speed;
+/* So many milliseconds of theirs, as long as they last here. */
+struct timespec posix_port_timeout(int32_t ms);
