@@ -19,7 +19,9 @@
 #include "bus/bus.h"
 #include "config/config.h"
 #include "http/http_server.h"
+#include "identity/login.h"
 #include "mqtt/broker.h"
+#include "services/authorizer/authorizer.h"
 #include "services/ctl/ctl.h"
 #include "services/functions/functions.h"
 #include "services/gwshadow/gwshadow.h"
@@ -50,6 +52,10 @@ struct house {
     struct registry *registry;
     struct audit *audit;
     struct admission *admission;
+    struct login *login;
+    struct authorizer *authorizer; /* NULL: none is configured */
+    struct subscriber clock; /* tells it whether the clock is set */
+    struct subscription clock_subscription;
     struct tls_gate gate;
     struct registrar *registrar;
     struct provision *provision;
@@ -92,6 +98,7 @@ int open_directories(struct house *house) must_check;
 
 /* identities.c */
 int open_registry(struct house *house) must_check;
+int open_authorizers(struct house *house) must_check;
 int open_registrar(struct house *house) must_check;
 int open_provision(struct house *house) must_check;
 /* The gateway's own certificate for a listener without one; made with the first call. */

@@ -1,9 +1,14 @@
 #include "house.h"
 
+#include "base/json.h"
 #include "base/log.h"
+#include "bus/topics.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+
+enum { JWT_FILE_MAX = 64 * 1024 };
 
 /* The registry, who is admitted by it, and who keeps it. */
 
@@ -11,6 +16,60 @@ static bool on_judge(struct tls_gate *gate, const uint8_t *der, size_t len, cons
 {
     struct house *house = container_of(gate, struct house, gate);
     return admission_judge(house->admission, der, len, problem);
+}
+
+static void on_clock(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
+                     struct receipt *receipt)
+{
+    (void)delivery, (void)receipt;
+    struct house *house = container_of(subscriber, struct house, clock);
+    struct arena arena;
+    struct json *status;
+    bool is_set;
+    arena_init(&arena);
+    if (json_parse(&status, &arena, (const char *)msg->payload, msg->payload_len, NULL) == 0 &&
+        json_bool(json_get(status, "set"), &is_set))
+        login_set_clock(house->login, is_set);
+    arena_done(&arena);
+}
+
+static int open_token(struct house *house, const struct config_jwt *jwt)
+{
+    const struct login_tokens tokens = {
+        .check = {jwt->audience, jwt->issuer, jwt->claim, jwt->leeway_s},
+        .policies = jwt->policies,
+        .only_own_client_id = strcmp(jwt->client_id, "subject") == 0,
+    };
+    enum jwt_source source = *jwt->key ? JWT_KEY : *jwt->secret ? JWT_SECRET : JWT_JWKS;
+    const char *path = *jwt->key ? jwt->key : *jwt->secret ? jwt->secret : jwt->jwks;
+    char text[JWT_FILE_MAX], *why = NULL;
+    FILE *file = fopen(path, "re");
+    size_t len = file ? fread(text, 1, sizeof text, file) : 0;
+    if (!file || ferror(file))
+        why = str_printf("%s", strerror(errno));
+    else if (len == sizeof text)
+        why = str_printf("expected at most %d bytes", JWT_FILE_MAX - 1);
+    if (file)
+        (void)fclose(file);
+    int r = why ? -EINVAL : login_add_tokens(house->login, &tokens, source, text, len, &why);
+    explicit_bzero(text, sizeof text);
+    if (r < 0)
+        log_error("[jwt %s]: %s: %s", jwt->name, path, why);
+    free(why);
+    return r;
+}
+
+/* Who signs tokens: no start without, or a typing error would keep everybody out. */
+static int open_tokens(struct house *house)
+{
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < house->config.jwt_count; i++)
+        r = open_token(house, &house->config.jwts[i]);
+    if (r < 0 || !house->config.jwt_count)
+        return r;
+    house->clock.deliver = on_clock;
+    bus_subscribe_to(house->bus, &house->clock_subscription, &house->clock, TOPIC_STATUS_CLOCK);
+    return 0;
 }
 
 int open_registry(struct house *house)
@@ -21,6 +80,10 @@ int open_registry(struct house *house)
     if (r < 0)
         return house_fault("registry", "cannot be read", r);
     house->admission = admission_new(house->registry, house->audit);
+    house->login = login_new(house->loop, house->registry, house->audit, WORKER_THREAD);
+    r = open_tokens(house);
+    if (r < 0)
+        return r;
     house->gate.judge = on_judge;
     return 0;
 }
@@ -40,6 +103,14 @@ static const char *or_null(const char *text)
 }
 
 enum { NAMES_MAX = 64 };
+
+int open_authorizers(struct house *house)
+{
+    for (size_t i = 0; i < house->config.authorizer_count; i++)
+        login_add_authorizer(house->login, house->config.authorizers[i].name,
+                             house->config.authorizers[i].timeout_s * 1000);
+    return house->config.authorizer_count ? authorizer_new(&house->authorizer, house->bus, house->login) : 0;
+}
 
 int open_registrar(struct house *house)
 {

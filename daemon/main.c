@@ -208,6 +208,10 @@ static void house_close(struct house *house)
     house->broker = broker_free(house->broker);
     house->pairing = pairing_free(house->pairing); /* handshakes have asked it for keys until now */
     house->http = http_server_free(house->http);
+    if (house->clock.deliver)
+        bus_unsubscribe(house->bus, &house->clock_subscription);
+    house->authorizer = authorizer_free(house->authorizer);
+    house->login = login_free(house->login);
     house->admission = admission_free(house->admission);
     house->audit = audit_free(house->audit);
     house->registry = registry_close(house->registry);

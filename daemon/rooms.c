@@ -51,6 +51,7 @@ int open_broker(struct house *house)
     options.logs = house->queues;
     options.admission = house->admission;
     options.gate = &house->gate;
+    options.login = house->login;
     nodes_init(house);
     options.nodes = &house->nodes;
     house->local = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
@@ -167,6 +168,8 @@ int open_services(struct house *house)
         return house_fault("services", "cannot be started", r);
     bus_route(house->bus); /* uplinks are to know about the clock when they begin */
     r = ctl_new(&house->ctl, house->bus, house->store, house->config.name, GATEHOUSE_VERSION);
+    if (r >= 0)
+        r = open_authorizers(house);
     if (r >= 0)
         r = open_registrar(house);
     if (r >= 0)

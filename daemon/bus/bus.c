@@ -163,7 +163,7 @@ void bus_say(struct bus *bus, const char *topic, const char *text, enum bus_reta
     enqueue(bus, msg, NULL, retain == BUS_KEEP);
 }
 
-void bus_ask(struct bus *bus, const char *topic, const char *text, const char *answer_topic)
+static void ask(struct bus *bus, const char *topic, const char *text, const char *answer_topic, uint8_t qos)
 {
     /* Response Topic: one property, 0x08 and a length of two bytes [MQTT 5, 3.3.2.3.5]. */
     size_t len = strlen(answer_topic);
@@ -177,9 +177,19 @@ void bus_ask(struct bus *bus, const char *topic, const char *text, const char *a
     cleanup(msg_unref_p) struct msg *msg = msg_new_props(topic, strlen(topic), &props, text, strlen(text));
     if (!msg)
         return;
-    msg->qos = 1;
+    msg->qos = qos;
     msg->born = loop_now(bus->loop);
     enqueue(bus, msg, NULL, false);
+}
+
+void bus_ask(struct bus *bus, const char *topic, const char *text, const char *answer_topic)
+{
+    ask(bus, topic, text, answer_topic, 1);
+}
+
+void bus_ask_in_passing(struct bus *bus, const char *topic, const char *text, const char *answer_topic)
+{
+    ask(bus, topic, text, answer_topic, 0);
 }
 
 void bus_reply(struct bus *bus, const struct msg *request, const char *text)

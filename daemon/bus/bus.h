@@ -97,6 +97,8 @@ enum bus_retain { BUS_PASS, BUS_KEEP, BUS_STORE };
 void bus_say(struct bus *bus, const char *topic, const char *text, enum bus_retain retain);
 /* The house asks: the same as a request, whose answer is to be published at `answer_topic`. */
 void bus_ask(struct bus *bus, const char *topic, const char *text, const char *answer_topic);
+/* The same at QoS 0, so that what is asked is in no queue on disk. */
+void bus_ask_in_passing(struct bus *bus, const char *topic, const char *text, const char *answer_topic);
 /* Answers a request at its response topic, with its correlation data. Without response topic: nothing happens. */
 void bus_reply(struct bus *bus, const struct msg *request, const char *text);
 

@@ -34,6 +34,10 @@
 #define TOPIC_CTL_TEMPLATE_ENABLE       "$gatehouse/ctl/template/enable"
 #define TOPIC_CTL_TEMPLATE_DISABLE      "$gatehouse/ctl/template/disable"
 #define TOPIC_CTL_TEMPLATE_DELETE       "$gatehouse/ctl/template/delete"
+#define TOPIC_AUTHORIZER_QUESTION_FORMAT "$gatehouse/authorizers/questions/%s"
+#define TOPIC_AUTHORIZER_ANSWER_FORMAT   "$gatehouse/authorizers/answers/%s"
+#define TOPIC_AUTHORIZER_ANSWER_FILTER   "$gatehouse/authorizers/answers/+"
+
 #define TOPIC_CTL_PROVISIONING_STATUS   "$gatehouse/ctl/provisioning/status"
 #define TOPIC_CTL_PROVISIONING_CODE     "$gatehouse/ctl/provisioning/code"
 #define TOPIC_CTL_PROVISIONING_REGISTER "$gatehouse/ctl/provisioning/register"
@@ -107,6 +111,7 @@
 #define TOPIC_CTL_POLICY_FILTER "$gatehouse/ctl/policy/+"
 #define TOPIC_CTL_CA_FILTER     "$gatehouse/ctl/ca/+"
 #define TOPIC_CTL_AUDIT_FILTER  "$gatehouse/ctl/audit/+"
+#define TOPIC_CTL_USER_FILTER   "$gatehouse/ctl/user/+"
 /* Where requests that came by HTTP have their answers sent; %s: the request's number. */
 #define TOPIC_REST_ANSWER_FORMAT "$gatehouse/rest/answer/%s"
 #define TOPIC_REST_ANSWER_FILTER "$gatehouse/rest/answer/+"

@@ -162,6 +162,22 @@ static const struct key sync_keys[] = {
     ROW(TIME, "every", config_sync, every_s, "15m", 1, 7 * 24 * 3600),
 };
 
+static const struct key jwt_keys[] = {
+    ROW(TEXT, "key", config_jwt, key, "", 0, TEXT_MAX),
+    ROW(TEXT, "secret", config_jwt, secret, "", 0, TEXT_MAX),
+    ROW(TEXT, "jwks", config_jwt, jwks, "", 0, TEXT_MAX),
+    ROW(TEXT, "issuer", config_jwt, issuer, "", 0, TEXT_MAX),
+    ROW(TEXT, "audience", config_jwt, audience, NULL, 1, TEXT_MAX),
+    ROW(TEXT, "claim", config_jwt, claim, "sub", 1, NAME_MAX_LEN),
+    ROW(TEXT, "client-id", config_jwt, client_id, "any", 1, NAME_MAX_LEN),
+    ROW(TEXT, "policies", config_jwt, policies, "", 0, TEXT_MAX),
+    ROW(TIME, "leeway", config_jwt, leeway_s, "60s", 0, 3600),
+};
+
+static const struct key authorizer_keys[] = {
+    ROW(TIME, "timeout", config_authorizer, timeout_s, "5s", 1, 60),
+};
+
 static const struct key plugin_keys[] = {
     ROW(TEXT, "path", config_plugin, path, NULL, 1, TEXT_MAX),
     ROW(TEXT, "publish", config_plugin, publish, "", 0, TOPIC_MAX),
@@ -196,6 +212,8 @@ static const struct kind kinds[] = {
     LIST(route, false),
     LIST(sync, false),
     LIST(plugin, true),
+    LIST(jwt, false),
+    LIST(authorizer, false),
 };
 
 /* ---- faults ----------------------------------------------------------------------------------------------------- */
@@ -362,7 +380,7 @@ static const struct kind *kind_of(const struct ini_section *section)
 static const char *title_expected(const struct kind *kind, const struct ini_section *section)
 {
     if (!kind)
-        return "[gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME] or [plugin NAME]";
+        return "[gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME], [plugin NAME], [jwt NAME] or [authorizer NAME]";
     if (kind->named && !name_is_valid(section->name))
         return "a name of 1 to 64 letters, digits, _ or - behind the kind of section";
     if (!kind->named && *section->name)

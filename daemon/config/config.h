@@ -44,7 +44,7 @@ struct config_stream {
     struct schedule_rules rules;                                /* made of them and priority */
 };
 
-enum { CONFIG_LISTENERS_MAX = 64 };
+enum { CONFIG_LISTENERS_MAX = 64, CONFIG_JWTS_MAX = 8, CONFIG_AUTHORIZERS_MAX = 32, CONFIG_JWT_POLICIES_MAX = 10 };
 
 struct config_route {
     char *name, *filter, *stream, *topic;
@@ -58,6 +58,19 @@ struct config_sync {
     char *name, *uplink, *shadow, *policy;
     char *direction; /* both, up, down */
     int64_t rate, burst, every_s;
+};
+
+/* Who signs tokens. */
+struct config_jwt {
+    char *name, *key, *secret, *jwks; /* one of the three files; "": not that one */
+    char *issuer, *audience, *claim, *client_id, *policies;
+    int64_t leeway_s;
+};
+
+/* Who is asked about users: whoever serves its topic. */
+struct config_authorizer {
+    char *name;
+    int64_t timeout_s;
 };
 
 struct config_plugin {
@@ -87,7 +100,9 @@ struct config {
     struct config_route *routes;
     struct config_sync *syncs;
     struct config_plugin *plugins;
-    size_t listener_count, uplink_count, downlink_count, stream_count, route_count, sync_count, plugin_count;
+    struct config_jwt *jwts;
+    struct config_authorizer *authorizers;
+    size_t listener_count, uplink_count, downlink_count, stream_count, route_count, sync_count, plugin_count, jwt_count, authorizer_count;
     struct ini ini;
     char **faults; /* sentences */
     size_t fault_count;

@@ -74,13 +74,34 @@ static void check_listener(struct config *config, const struct config_listener *
     char *why = NULL;
     if (!*listener->uri) /* said before */
         return;
+    struct ini_section *section = section_of(config, "listener", listener->name);
     if (listener_uri_parse(&uri, listener->uri, &why) >= 0) {
+        if (uri.auth & LISTENER_AUTH_JWT && !config->jwt_count)
+            config_fault_at(config, section, ini_find(section, "uri"),
+                            "auth: expected jwt only with a section [jwt NAME]");
+        if (uri.authorizer && !section_of(config, "authorizer", uri.authorizer))
+            config_fault_at(config, section, ini_find(section, "uri"),
+                            "auth: expected authorizer:NAME with the name of an [authorizer]");
         listener_uri_done(&uri);
         return;
     }
-    struct ini_section *section = section_of(config, "listener", listener->name);
     config_fault_at(config, section, ini_find(section, "uri"), "%s", why);
     free(why);
+}
+
+static void check_jwt(struct config *config, const struct config_jwt *jwt)
+{
+    int sources = (*jwt->key != '\0') + (*jwt->secret != '\0') + (*jwt->jwks != '\0');
+    unsigned policies = 0;
+    if (sources != 1)
+        config_fault_in(config, section_of(config, "jwt", jwt->name),
+                        "expected one of the keys \"key\", \"secret\" and \"jwks\", found %d", sources);
+    if (strcmp(jwt->client_id, "any") != 0 && strcmp(jwt->client_id, "subject") != 0)
+        fault(config, "jwt", jwt->name, "client-id", "any or subject");
+    for (const char *at = jwt->policies; *(at += strspn(at, " \t")); at += strcspn(at, " \t"))
+        policies++;
+    if (policies > CONFIG_JWT_POLICIES_MAX)
+        fault(config, "jwt", jwt->name, "policies", "at most 10 names of policies with blanks between them");
 }
 
 static void take_link(struct config *config, struct config_uplink *uplink)
@@ -312,4 +333,12 @@ void config_check(struct config *config)
         check_sync(config, &config->syncs[i]);
     for (size_t i = 0; i < config->plugin_count; i++)
         check_plugin(config, &config->plugins[i]);
+    for (size_t i = 0; i < config->jwt_count; i++)
+        check_jwt(config, &config->jwts[i]);
+    if (config->authorizer_count > CONFIG_AUTHORIZERS_MAX)
+        config_add_fault(config, str_printf("expected at most %d sections [authorizer NAME], found %zu",
+                                            CONFIG_AUTHORIZERS_MAX, config->authorizer_count));
+    if (config->jwt_count > CONFIG_JWTS_MAX)
+        config_add_fault(config, str_printf("expected at most %d sections [jwt NAME], found %zu",
+                                            CONFIG_JWTS_MAX, config->jwt_count));
 }

@@ -10,7 +10,14 @@ enum { REMEMBERED_MAX = 512, REMEMBERED_BYTES_MAX = 32 * 1024 };
 struct permit {
     struct principal_permit permit;
     struct registry *registry;
-    char *name;                   /* of the principal */
+    char *name;    /* of the principal */
+    bool is_guest; /* and then not in the registry: */
+    char *thing;   /* NULL: none */
+    char *policy_names[REGISTRY_PRINCIPAL_POLICIES_MAX];
+    size_t policy_name_count;
+    struct policy *own[REGISTRY_PRINCIPAL_POLICIES_MAX];
+    size_t own_count;
+
     char *client_id, *will_topic; /* NULL: not by MQTT; no will */
     size_t client_id_len, will_topic_len;
     bool is_persistent;
@@ -92,26 +99,46 @@ static void know_connect(struct permit *permit)
     know(context, "iot:LastWillTopic", arn);
 }
 
+/* Of his own he has only the policies that he came with. */
+static const struct registry_principal *as_if_registered(const struct permit *permit,
+                                                         struct registry_principal *ret)
+{
+    *ret = (struct registry_principal){.kind = REGISTRY_USER, .status = REGISTRY_ACTIVE};
+    for (size_t i = 0; i < permit->policy_name_count; i++) {
+        struct registry_policy *policy = registry_policy(permit->registry, permit->policy_names[i]);
+        if (policy)
+            ret->policies[ret->policy_count++] = policy;
+    }
+    return ret;
+}
+
 static void find_anew(struct permit *permit)
 {
     forget(permit);
     permit->generation = registry_generation(permit->registry);
-    const struct registry_principal *who = registry_principal(permit->registry, permit->name);
+    struct registry_principal guest;
+    const struct registry_principal *who = permit->is_guest
+                                               ? as_if_registered(permit, &guest)
+                                               : registry_principal(permit->registry, permit->name);
     if (!who || who->status != REGISTRY_ACTIVE)
         return; /* no policies: nothing is allowed */
     const struct permit_origin origin = {permit->der, permit->der_len, permit->address, permit->host};
     know_origin(&permit->context, who, &origin);
     const struct registry_thing *thing = NULL;
     if (permit->client_id) {
-        thing = registry_thing_of(who, permit->client_id, permit->client_id_len);
+        thing = !permit->is_guest ? registry_thing_of(who, permit->client_id, permit->client_id_len)
+                : permit->thing   ? registry_thing(permit->registry, permit->thing)
+                                  : NULL;
         know_connect(permit);
         know_thing(&permit->context, thing);
     }
     struct policy *found[REGISTRY_EFFECTIVE_MAX];
     permit->count = registry_effective(who, thing, found);
-    permit->policies = mem_new_bytes(permit->count * sizeof(struct policy *));
+    permit->policies = mem_new_bytes((permit->count + permit->own_count) * sizeof(struct policy *));
     for (size_t i = 0; i < permit->count; i++)
         permit->policies[i] = policy_ref(found[i]);
+    for (size_t i = 0; i < permit->own_count; i++)
+        permit->policies[permit->count++] = policy_ref(permit->own[i]);
 }
 
 static bool decide(struct permit *permit, enum iot_action action, const char *name, size_t len)
@@ -169,6 +196,11 @@ static void on_done(struct principal_permit *base)
     policy_context_done(&permit->context);
     policy_cache_clear(&permit->cache);
     free(permit->name);
+    free(permit->thing);
+    for (size_t i = 0; i < permit->policy_name_count; i++)
+        free(permit->policy_names[i]);
+    for (size_t i = 0; i < permit->own_count; i++)
+        (void)policy_unref(permit->own[i]);
     free(permit->client_id);
     free(permit->will_topic);
     free(permit->der);
@@ -177,13 +209,13 @@ static void on_done(struct principal_permit *base)
     free(permit);
 }
 
-struct principal *permit_principal_new(struct registry *registry, const struct registry_principal *who,
-                                       const struct permit_origin *origin)
+static struct permit *permit_new(struct registry *registry, const char *name,
+                                 const struct permit_origin *origin)
 {
     struct permit *permit = mem_new(struct permit);
     permit->permit = (struct principal_permit){.connect = on_connect, .allows = on_allows, .done = on_done};
     permit->registry = registry;
-    permit->name = str_copy(who->key.text);
+    permit->name = str_copy(name);
     if (origin->der)
         permit->der = (uint8_t *)str_copy_n((const char *)origin->der, origin->der_len);
     permit->der_len = origin->der_len;
@@ -191,8 +223,33 @@ struct principal *permit_principal_new(struct registry *registry, const struct r
     permit->host = str_copy(origin->host);
     policy_context_init(&permit->context, NULL);
     policy_cache_init(&permit->cache, REMEMBERED_MAX, REMEMBERED_BYTES_MAX);
+    return permit;
+}
+
+struct principal *permit_principal_new(struct registry *registry, const struct registry_principal *who,
+                                       const struct permit_origin *origin)
+{
+    struct permit *permit = permit_new(registry, who->key.text, origin);
     const char *name = who->thing_count == 1 ? who->things[0].thing->key.text : who->key.text;
-    return principal_new_registered(who->key.text, name, &permit->permit);
+    struct principal *principal = principal_new_registered(who->key.text, name, &permit->permit);
+    if (who->kind == REGISTRY_USER)
+        principal->kind = PRINCIPAL_USER;
+    return principal;
+}
+
+struct principal *permit_guest_new(struct registry *registry, const struct permit_guest *guest,
+                                   const struct permit_origin *origin)
+{
+    struct permit *permit = permit_new(registry, guest->name, origin);
+    permit->is_guest = true;
+    permit->thing = str_copy(guest->thing);
+    for (size_t i = 0; i < guest->policy_count && i < REGISTRY_PRINCIPAL_POLICIES_MAX; i++)
+        permit->policy_names[permit->policy_name_count++] = str_copy(guest->policies[i]);
+    for (size_t i = 0; i < guest->own_count && i < REGISTRY_PRINCIPAL_POLICIES_MAX; i++)
+        permit->own[permit->own_count++] = policy_ref(guest->own[i]);
+    struct principal *principal = principal_new_registered(NULL, guest->name, &permit->permit);
+    principal->kind = PRINCIPAL_USER;
+    return principal;
 }
 
 enum policy_decision permit_explain(const struct registry_principal *who, const struct permit_origin *origin,

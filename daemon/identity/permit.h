@@ -24,6 +24,18 @@ struct permit_origin {
 struct principal *permit_principal_new(struct registry *registry, const struct registry_principal *who,
                                        const struct permit_origin *origin);
 
+/* Somebody who is not in the registry and has policies all the same. All of it is copied. */
+struct permit_guest {
+    const char *name;            /* "jwt:press-07" */
+    const char *thing;           /* whose attributes and groups count, if there is such a thing; NULL: none */
+    const char *const *policies; /* names in the registry; those that are not there allow nothing */
+    size_t policy_count;         /* at most REGISTRY_PRINCIPAL_POLICIES_MAX */
+    struct policy *const *own;   /* and policies that are nowhere else; referenced */
+    size_t own_count;            /* at most as many */
+};
+struct principal *permit_guest_new(struct registry *registry, const struct permit_guest *guest,
+                                   const struct permit_origin *origin);
+
 /* A decision with its reason, not remembered: for `gatehouse can`. As of somebody who connects with that client id (NULL: by
  * HTTP, without one). The context is init'ed here and the caller's to free; verdict->policy lives until the loop's next turn. */
 enum policy_decision permit_explain(const struct registry_principal *who, const struct permit_origin *origin,

@@ -32,6 +32,9 @@ static const char *const answers_only[] = {
     "$aws/provisioning-templates/+/+/+/rejected",
 };
 
+/* Names that a certificate cannot prove. */
+static const char *const proven_otherwise[] = {"psk:", "pair:", "user:", "jwt:", "authorizer:"};
+
 static struct principal *principal_new(enum principal_kind kind, const char *name)
 {
     struct principal *principal = mem_new(struct principal);
@@ -90,14 +93,34 @@ struct principal *principal_new_pairing(const char *serial)
     return principal;
 }
 
+struct principal *principal_new_user(const char *id, const char *name, bool everything)
+{
+    struct principal *principal = principal_new_guest(id, name, everything);
+    principal->id = str_copy(id);
+    return principal;
+}
+
+struct principal *principal_new_guest(const char *id, const char *name, bool everything)
+{
+    struct principal *principal = principal_new(PRINCIPAL_USER, id);
+    principal->everything = everything;
+    principal->publish = everything ? NULL : fill_in(node_publish, name);
+    principal->subscribe = everything ? NULL : fill_in(node_subscribe, name);
+    return principal;
+}
+
 const char *principal_proven_name(const struct principal *principal)
 {
     const char *name = principal->name;
     switch (principal->kind) {
-    case PRINCIPAL_KEY: return name;
+    case PRINCIPAL_KEY:
+    case PRINCIPAL_USER: return name;
     case PRINCIPAL_CERTIFICATE:
     case PRINCIPAL_PLUGIN:
-        return strncmp(name, "psk:", 4) != 0 && strncmp(name, "pair:", 5) != 0 ? name : NULL;
+        for (size_t i = 0; i < array_size(proven_otherwise); i++)
+            if (strncmp(name, proven_otherwise[i], strlen(proven_otherwise[i])) == 0)
+                return NULL;
+        return name;
     case PRINCIPAL_OPEN:
     case PRINCIPAL_CONTROL: break;
     }
@@ -183,7 +206,7 @@ static bool begins_with(const char *topic, size_t len, const char *prefix)
 static bool is_of_the_house(enum policy_action action, const char *topic, size_t len)
 {
     static const char *const closed[] = {"$gatehouse/ctl/", "$gatehouse/provisioning/", "$gatehouse/plugins/",
-                                         "$gatehouse/rest/"};
+                                         "$gatehouse/rest/", "$gatehouse/authorizers/"};
     for (size_t i = 0; i < array_size(closed); i++)
         if (begins_with(topic, len, closed[i]))
             return true;

@@ -19,6 +19,7 @@ enum principal_kind {
     PRINCIPAL_CONTROL,
     PRINCIPAL_CERTIFICATE,
     PRINCIPAL_KEY,
+    PRINCIPAL_USER,
     PRINCIPAL_PLUGIN
 };
 /* To receive, to retain what may be published, and a shadow by HTTP ("THING" or "THING/SHADOW") are asked of permits only. */
@@ -60,7 +61,8 @@ struct principal {
     char **publish;  /* NULL-terminated lists of filters */
     char **subscribe;
     struct principal_permit *permit; /* NULL: the lists */
-    char *id;                        /* with a permit: the name in the registry */
+    char *id;                        /* of who is in the registry: his name there */
+    int64_t ends_at;                 /* of the loop's time: his connections end then; 0: never */
 };
 
 /* May do everything. */
@@ -69,18 +71,23 @@ struct principal *principal_new_unlimited(enum principal_kind kind, const char *
 struct principal *principal_new_node(const char *name);
 /* A paired node by its key, "psk:SERIAL": the topics above of that thing, whose name is its client id. */
 struct principal *principal_new_paired(const char *serial, const char *thing);
+/* A user with a password, "user:NAME": everything, or the topics above of the node that is called as he is. id: his name in the
+ * registry. */
+struct principal *principal_new_user(const char *id, const char *name, bool everything);
+/* Somebody with a token, "jwt:SUBJECT", who is not in the registry: the same. */
+struct principal *principal_new_guest(const char *id, const char *name, bool everything);
 /* One that is being paired, "pair:SERIAL" with the client id "pair-SERIAL": gh/pair/SERIAL/ and nothing else. */
 struct principal *principal_new_pairing(const char *serial);
 /* Lists of filters separated by blanks, as a plugin's section has them; NULL is an empty list. */
 struct principal *principal_new_plugin(const char *name, const char *publish, const char *subscribe);
-/* Somebody in the registry: id is his name there, `name` what he is called. The permit becomes the principal's. */
+/* Somebody in the registry: id is his name there (NULL: he is not, but has policies), `name` what he is called. The permit becomes the principal's. */
 struct principal *principal_new_registered(const char *id, const char *name, struct principal_permit *permit);
 struct principal *principal_ref(struct principal *principal);
 struct principal *principal_unref(struct principal *principal);
 define_cleanup(struct principal *, principal_unref)
 
-/* The name by which his messages are known to be his (publisher.principal); NULL: he has proven none. "psk:…" and "pair:…" are
- * names that keys prove: a thing or a certificate that is called so has none. */
+/* The name by which his messages are known to be his (publisher.principal); NULL: he has proven none. "psk:…", "pair:…",
+ * "user:…" and "jwt:…" are names that keys, passwords and tokens prove: a thing or a certificate that is called so has none. */
 const char *principal_proven_name(const struct principal *principal);
 
 /* For POLICY_SUBSCRIBE the topic is a filter: allowed if one listed filter covers it. Topics of the house

@@ -163,7 +163,7 @@ struct registry_certificate {
 /* One that is there already: REGISTRY_EXISTS. */
 int registry_certificate_register(struct registry *registry, const struct registry_certificate *certificate,
                                   enum registry_status status, const struct registry_by *by) must_check;
-/* A paired node's key, or another one for it; and a user. `secret` is the key, or what password_hash() made. */
+/* A paired node's key, or another one for it; and a user. `secret` is the key, `hash` what password_write() wrote. */
 int registry_key_put(struct registry *registry, const char *serial, const uint8_t *secret, size_t len,
                      const struct registry_by *by) must_check;
 int registry_user_put(struct registry *registry, const char *user, const char *hash,

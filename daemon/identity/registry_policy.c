@@ -234,6 +234,7 @@ int registry_policy_delete(struct registry *registry, const char *name, const st
     struct registry_write *write = registry_write_new();
     registry_write_gone(write, REGISTRY_POLICY, name);
     registry_submit(registry, write, by);
+    registry_decide_anew(registry); /* who has a token knows it by its name */
     tell(registry, policy, REGISTRY_DELETED, NULL, by);
     registry_policy_free(policy);
     return 0;

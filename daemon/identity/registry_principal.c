@@ -87,6 +87,15 @@ int registry_certificate_register(struct registry *registry, const struct regist
     return 0;
 }
 
+/* Users are called as people are at home: alice@example.com. */
+static bool name_is_valid(enum registry_principal_kind kind, const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_-.@";
+    size_t len = strlen(name);
+    return kind == REGISTRY_USER ? len && len <= REGISTRY_NAME_MAX && strspn(name, letters) == len
+                                 : registry_name_is_valid(name, len);
+}
+
 /* A key or a hash, new or in place of the one there is. */
 static int put_secret(struct registry *registry, enum registry_principal_kind kind, const char *prefix,
                       const char *name, const uint8_t *secret, size_t len, const struct registry_by *by)
@@ -94,10 +103,10 @@ static int put_secret(struct registry *registry, enum registry_principal_kind ki
     int r = registry_begin(registry);
     if (r)
         return r;
-    if (!registry_name_is_valid(name, strlen(name)))
+    if (!name_is_valid(kind, name))
         return registry_refuse(registry, REGISTRY_INVALID,
-                               "\"%.128s\": expected a name of 1 to %d of a-zA-Z0-9:_-", name,
-                               REGISTRY_NAME_MAX);
+                               "\"%.128s\": expected a name of 1 to %d of a-zA-Z0-9:_-%s", name,
+                               REGISTRY_NAME_MAX, kind == REGISTRY_USER ? ".@" : "");
     cleanup_free char *full = str_printf("%s%s", prefix, name);
     struct registry_principal *principal = registry_principal(registry, full);
     bool is_new = !principal;

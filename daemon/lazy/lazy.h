@@ -4,7 +4,7 @@
  *      gatehoused                                    gatehouse-tls.so
  *        channel.c ─▶ tls_read() in lazy/tls.c ─▶ gatehouse_tls.read ─▶ tls_read() in net/tls.c ─▶ libssl
  *
- * A function that is added to net/tls.h, identity/x509.h, identity/aead.h, cloud/mqtt_link_paho.h or cloud/post_curl.h is added here in three places: table, part, and the call
+ * A function that is added to net/tls.h, identity/x509.h, identity/aead.h, identity/secret.h, cloud/mqtt_link_paho.h or cloud/post_curl.h is added here in three places: table, part, and the call
  * that is passed on. Until then gatehoused does not link ("multiple definition").
  *
  * The callers do not know: in the daemon the functions of net/tls.h, cloud/mqtt_link_paho.h and cloud/post_curl.h are the ones in this

@@ -36,4 +36,12 @@ LAZY_EXPORTED const struct tls_table gatehouse_tls = {
     .x509_issued_done = x509_issued_done,
     .x509_revocation_list = x509_revocation_list,
     .aead_functions = aead_functions,
+    .secret_scrypt = secret_scrypt,
+    .secret_pbkdf2_sha512 = secret_pbkdf2_sha512,
+    .secret_hmac = secret_hmac,
+    .secret_key_from_pem = secret_key_from_pem,
+    .secret_key_from_numbers = secret_key_from_numbers,
+    .secret_key_free = secret_key_free,
+    .secret_key_algorithm = secret_key_algorithm,
+    .secret_key_verify = secret_key_verify,
 };

@@ -1,7 +1,8 @@
-/* The table of gatehouse-tls.so: the functions of net/tls.h, identity/x509.h and identity/aead.h. */
+/* The table of gatehouse-tls.so: the functions of net/tls.h, identity/x509.h, identity/aead.h and identity/secret.h. */
 #pragma once
 
 #include "identity/aead.h"
+#include "identity/secret.h"
 #include "identity/x509.h"
 #include "lazy/lazy.h"
 #include "net/tls.h"
@@ -41,6 +42,15 @@ struct tls_table {
     __typeof__(x509_revocation_list) *x509_revocation_list;
 
     __typeof__(aead_functions) *aead_functions;
+
+    __typeof__(secret_scrypt) *secret_scrypt;
+    __typeof__(secret_pbkdf2_sha512) *secret_pbkdf2_sha512;
+    __typeof__(secret_hmac) *secret_hmac;
+    __typeof__(secret_key_from_pem) *secret_key_from_pem;
+    __typeof__(secret_key_from_numbers) *secret_key_from_numbers;
+    __typeof__(secret_key_free) *secret_key_free;
+    __typeof__(secret_key_algorithm) *secret_key_algorithm;
+    __typeof__(secret_key_verify) *secret_key_verify;
 };
 
 /* Loaded with the first call; NULL: *why (free it) says what is wrong. */

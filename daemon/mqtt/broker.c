@@ -159,6 +159,11 @@ int broker_open(struct broker *broker, struct door **ret, const struct listener_
     door->user.accepted = on_accepted;
     door->user.gate = broker->options.gate;
     door->user.keys = broker->options.nodes ? broker->options.nodes->keys : NULL;
+    if (listener_has_login(uri) && !broker->options.login) {
+        *why = str_printf("%s: expected a gateway that knows users, since its auth= says so", uri->host);
+        free(door);
+        return -EINVAL;
+    }
     int r = listener_open(&door->listener, broker->loop, uri, &door->user, why);
     if (r < 0) {
         free(door);
@@ -168,7 +173,7 @@ int broker_open(struct broker *broker, struct door **ret, const struct listener_
         door->everybody = principal_ref(everybody);
     else if (uri->access == LISTENER_OPEN)
         door->everybody = principal_new_unlimited(PRINCIPAL_OPEN, "anybody");
-    else if (uri->scheme == LISTENER_UNIX)
+    else if (uri->scheme == LISTENER_UNIX && !listener_has_login(uri))
         door->everybody = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
     list_append(&broker->doors, &door->link);
     *ret = door;

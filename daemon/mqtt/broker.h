@@ -21,6 +21,7 @@
 
 struct admission;
 struct authenticator;
+struct login;
 struct broker;
 struct door;
 struct seglogs;
@@ -85,10 +86,12 @@ struct broker_options {
         *authenticators;         /* enhanced authentication (auth.h), NULL at the end; NULL: none */
     struct admission *admission; /* who a certificate is; NULL: by its common name */
     struct tls_gate *gate;       /* asked in handshakes; NULL: nobody */
-    struct broker_nodes *nodes;  /* NULL: listeners with shared keys cannot be opened */
-    struct store *store;         /* where durable sessions are kept; NULL: they end with the daemon */
-    struct seglogs *logs;        /* the same */
-    uint64_t spool_bytes_max;    /* of their messages on disk; 0: spool.h's default */
+    struct login
+        *login; /* who a user name and a password are; NULL: listeners that take them cannot be opened */
+    struct broker_nodes *nodes; /* NULL: listeners with shared keys cannot be opened */
+    struct store *store;        /* where durable sessions are kept; NULL: they end with the daemon */
+    struct seglogs *logs;       /* the same */
+    uint64_t spool_bytes_max;   /* of their messages on disk; 0: spool.h's default */
 };
 /* The defaults; change what you like afterwards. */
 struct broker_options broker_options(void);

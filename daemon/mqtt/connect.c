@@ -334,6 +334,7 @@ static void on_kept(struct control *control, int r)
         peer->last_heard = loop_now(peer->broker->loop);
         if (peer->keepalive)
             timer_start(peer->broker->loop, &peer->timer, peer->keepalive);
+        peer_end_begin(peer);
         log_debug("%s: connected from %s", peer_name(peer), conn_peer(peer->conn));
         accept_connect(peer, connecting);
         presence_connected(peer);
@@ -348,6 +349,8 @@ int peer_on_connect(struct peer *peer, const struct wire_packet *packet, const s
     take_manners(peer, packet);
     if (wire_has(&packet->props, WIRE_AUTH_METHOD))
         return auth_begin(peer, packet, frame);
+    if (login_is_wanted(peer))
+        return login_connect(peer, packet, frame);
     return peer_accept(peer, packet, NULL);
 }
 

@@ -95,7 +95,8 @@ struct peer *peer_free(struct peer *peer)
     (void)publisher_unref(peer->publisher);
     (void)aliases_free(peer->aliases);
     (void)auth_free(peer->auth);
-
+    (void)peer_login_free(peer->login);
+    (void)peer_end_free(peer->end);
     free(peer);
     return NULL;
 }
@@ -126,6 +127,8 @@ void peer_close(struct peer *peer, uint8_t reason, const char *why)
     send_disconnect(peer, reason, why);
     peer->state = PEER_CLOSING;
     timer_stop(peer->broker->loop, &peer->timer);
+    peer->login = peer_login_free(peer->login);
+    peer->end = peer_end_free(peer->end);
     peer_leave(peer, peer->will_wanted);
     conn_close(peer->conn);
 }
@@ -152,6 +155,8 @@ static void on_closed(struct conn_user *user, int why)
     peak_note(&peer->broker->peak, peer->broker->counters.connections);
     peer->broker->counters.disconnects++;
     timer_stop(peer->broker->loop, &peer->timer);
+    peer->login = peer_login_free(peer->login);
+    peer->end = peer_end_free(peer->end);
     peer_leave(peer, peer->will_wanted);
     peer_release(peer);
 }
@@ -331,7 +336,7 @@ static ssize_t on_received(struct conn_user *user, const uint8_t *bytes, size_t 
     struct peer *peer = container_of(user, struct peer, user);
     struct wire_packet packet;
     size_t used = 0;
-    while (used < len && peer->state != PEER_CLOSING && !peer->control) {
+    while (used < len && peer->state != PEER_CLOSING && !peer->control && !peer->login) {
         struct wire_frame frame;
         const char *why = "a packet larger than packet-max";
         if (peer->state == PEER_NEW && bytes[used] >> 4 != WIRE_CONNECT) {

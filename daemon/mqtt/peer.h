@@ -21,7 +21,7 @@
 
 enum peer_state {
     PEER_NEW,
-    PEER_PROVING,  /* an authentication exchange is going on */
+    PEER_PROVING,  /* an authentication exchange is going on, or a password is being looked at */
     PEER_ACCEPTED, /* CONNACK waits for the disk */
     PEER_CONNECTED,
     PEER_CLOSING
@@ -49,11 +49,13 @@ struct peer {
     struct receipt flow;
     struct control *control;
     struct aliases *aliases;
-    struct auth *auth;   /* an authentication method was given in CONNECT */
-    uint32_t packet_max; /* the client's Maximum Packet Size */
-    uint32_t keepalive;  /* ms of silence that end it (1.5 times what was agreed); 0: never */
-    uint64_t number;     /* of its CONNECT, from 1; 0: not accepted yet */
-    unsigned unsettled;  /* of its QoS 1 and 2 messages */
+    struct auth *auth;        /* an authentication method was given in CONNECT */
+    struct peer_login *login; /* waits to be told who it is; NULL: it does not */
+    struct peer_end *end;     /* when its principal ends; NULL: never */
+    uint32_t packet_max;      /* the client's Maximum Packet Size */
+    uint32_t keepalive;       /* ms of silence that end it (1.5 times what was agreed); 0: never */
+    uint64_t number;          /* of its CONNECT, from 1; 0: not accepted yet */
+    unsigned unsettled;       /* of its QoS 1 and 2 messages */
     unsigned
         under_way; /* those without PUBACK, PUBCOMP or a PUBREC that refuses: our Receive Maximum counts them */
     unsigned window;        /* the client's Receive Maximum or our inflight_max */
@@ -160,7 +162,8 @@ enum presence_reason {
     PRESENCE_DUPLICATE,
     PRESENCE_KEEPALIVE,
     PRESENCE_FORBIDDEN,
-    PRESENCE_SERVER
+    PRESENCE_SERVER,
+    PRESENCE_EXPIRED
 };
 void presence_connected(struct peer *peer);
 void presence_failed(struct peer *peer, const char *client_id, size_t len);
@@ -198,6 +201,15 @@ int auth_begin(struct peer *peer, const struct wire_packet *packet, const struct
 int peer_on_auth(struct peer *peer, const struct wire_packet *packet) must_check;
 void auth_put(const struct peer *peer, struct wire_props *props, const uint8_t *data, size_t len);
 struct auth *auth_free(struct auth *auth);
+
+/* login.c: a CONNECT that says who it is by user name and password. false: it is another way's. */
+bool login_is_wanted(const struct peer *peer);
+int login_connect(struct peer *peer, const struct wire_packet *packet, const struct wire_frame *frame)
+    must_check;
+struct peer_login *peer_login_free(struct peer_login *login);
+/* Its principal ends at some time, and the connection with him. */
+void peer_end_begin(struct peer *peer);
+struct peer_end *peer_end_free(struct peer_end *end);
 
 /* subscribe.c */
 int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet) must_check;

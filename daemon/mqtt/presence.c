@@ -20,6 +20,7 @@ static const char *const reasons[] = {
     [PRESENCE_KEEPALIVE] = "MQTT_KEEP_ALIVE_TIMEOUT",
     [PRESENCE_FORBIDDEN] = "FORBIDDEN_ACCESS",
     [PRESENCE_SERVER] = "SERVER_INITIATED_DISCONNECT",
+    [PRESENCE_EXPIRED] = "CUSTOMAUTH_TTL_EXPIRATION",
 };
 
 /* An event that is being composed. */
@@ -51,7 +52,8 @@ static bool begin(struct event *event, const struct peer *peer, const char *form
         return false;
     arena_init(&event->arena);
     const char *id = arena_copy(&event->arena, client_id, len);
-    event->topic = arena_printf(&event->arena, "%.*s%s", (int)strlen(format) - 2, format, id); /* for its %s */
+    event->topic =
+        arena_printf(&event->arena, "%.*s%s", (int)strlen(format) - 2, format, id); /* for its %s */
     if (!bus_is_heard(broker->bus, event->topic, strlen(event->topic))) {
         arena_done(&event->arena);
         return false;
@@ -152,6 +154,7 @@ void presence_reason_of(struct peer *peer, uint8_t reason, const char *why)
     case WIRE_TAKEN_OVER: peer->gone = PRESENCE_DUPLICATE; break;
     case WIRE_KEEPALIVE_TIMEOUT: peer->gone = PRESENCE_KEEPALIVE; break;
     case WIRE_NOT_AUTHORIZED: peer->gone = PRESENCE_FORBIDDEN; break;
+    case WIRE_CONNECT_TIME: peer->gone = PRESENCE_EXPIRED; break;
     case WIRE_SHUTTING_DOWN:
     case WIRE_ADMINISTRATIVE: peer->gone = PRESENCE_SERVER; break;
     default: peer->gone = why ? PRESENCE_CLIENT_ERROR : PRESENCE_SERVER; break;
@@ -213,6 +216,12 @@ void presence_unsubscribed(struct peer *peer, const struct wire_packet *packet)
 
 /* ---- who may not stay ---------------------------------------------------------------------------------------------------- */
 
+static const char *who_is_not_active(const struct principal *principal)
+{
+    return principal->kind == PRINCIPAL_USER ? "its user is not ACTIVE any more"
+                                             : "its certificate is not ACTIVE any more";
+}
+
 static void on_registry_changed(struct registry_watcher *watcher, const struct registry_change *change)
 {
     struct broker *broker = container_of(watcher, struct broker, registry);
@@ -229,7 +238,7 @@ static void on_registry_changed(struct registry_watcher *watcher, const struct r
             continue;
         const struct registry_principal *principal = registry_principal(registry, id);
         if (!principal || principal->status != REGISTRY_ACTIVE)
-            peer_close(peer, WIRE_NOT_AUTHORIZED, "its certificate is not ACTIVE any more");
+            peer_close(peer, WIRE_NOT_AUTHORIZED, who_is_not_active(peer->principal));
     }
 }
 

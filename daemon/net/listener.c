@@ -83,6 +83,12 @@ static int make_gate(struct listener *listener, char **why)
     return 0;
 }
 
+static bool asks_for_certificates(const struct listener_uri *uri)
+{
+    return (uri->ca || uri->access == LISTENER_POLICY) &&
+           (!uri->auth || uri->auth & LISTENER_AUTH_CERTIFICATE);
+}
+
 /* NULL where there is no TLS. before: the context until now, NULL at first. */
 static int make_tls(const struct listener *listener, struct ssl_ctx_st **ret, struct ssl_ctx_st *before,
                     char **why)
@@ -94,7 +100,8 @@ static int make_tls(const struct listener *listener, struct ssl_ctx_st **ret, st
         .folder = uri->folder,
         .ca = uri->ca,
         .crl = uri->crl,
-        .gate = uri->ca || uri->access == LISTENER_POLICY ? listener->user->gate : NULL,
+        .gate = asks_for_certificates(uri) ? listener->user->gate : NULL,
+        .optional = listener_has_login(uri),
         .speaks = listener_has_websocket(uri) ? TLS_HTTP
                   : listener_has_http(uri)    ? TLS_REST
                                               : TLS_MQTT,

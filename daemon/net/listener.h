@@ -19,6 +19,11 @@
  *
  * Further keys, for all that it makes sense for:
  *
+ *      auth=WAY,WAY                          how clients say who they are: certificate, password (a user of gatehouse user),
+ *                                            jwt (a token in place of the password), authorizer:NAME. Certificates are then asked
+ *                                            for only with certificate among them, and whoever has none uses another way.
+ *                                            access= is policy unless it is given; without TLS only at a loopback address, or
+ *                                            with i-know=1
  *      cert=FILE&key=FILE&cert=FILE&key=FILE several certificates: each client is shown the one for the name that it asks
  *                                            for (SNI), else the first
  *      certs=FOLDER                          more of them, NAME.pem and NAME.key
@@ -56,12 +61,24 @@ enum listener_scheme {
  * certificate of its own authority. */
 enum listener_access { LISTENER_NODE, LISTENER_FULL, LISTENER_OPEN, LISTENER_POLICY };
 
+/* How those who come say who they are; bits. None: by certificate, or as access says. */
+enum listener_auth {
+    LISTENER_AUTH_CERTIFICATE = 1,
+    LISTENER_AUTH_PSK = 2,
+    LISTENER_AUTH_PASSWORD = 4,
+    LISTENER_AUTH_JWT = 8,
+    LISTENER_AUTH_AUTHORIZER = 16,
+    LISTENER_AUTH_LOGIN = LISTENER_AUTH_PASSWORD | LISTENER_AUTH_JWT | LISTENER_AUTH_AUTHORIZER,
+};
+
 enum { LISTENER_CERTS_MAX = 16, LISTENER_PROXIES_MAX = 16 };
 
 struct listener_uri {
     enum listener_scheme scheme;
     enum listener_access access;
-    char *host; /* without brackets; path of a Unix socket */
+    unsigned auth;    /* enum listener_auth */
+    char *authorizer; /* its name, with LISTENER_AUTH_AUTHORIZER */
+    char *host;       /* without brackets; path of a Unix socket */
     uint16_t port;
     struct tls_files
         certs[LISTENER_CERTS_MAX]; /* the first is shown unless another is for the name asked for (SNI) */
@@ -108,6 +125,12 @@ static inline bool listener_has_websocket(const struct listener_uri *uri)
 static inline bool listener_has_http(const struct listener_uri *uri)
 {
     return uri->scheme == LISTENER_HTTP || uri->scheme == LISTENER_HTTPS || uri->http;
+}
+
+/* Whoever comes may say in CONNECT who he is. */
+static inline bool listener_has_login(const struct listener_uri *uri)
+{
+    return (uri->auth & LISTENER_AUTH_LOGIN) != 0;
 }
 
 /* "mqtt", "mqtts", … */

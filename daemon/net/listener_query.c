@@ -23,6 +23,44 @@ static int take_access(struct listener_uri *uri, struct listener_query *query, c
                : listener_uri_wrong(why, "access: expected open, full, node or policy, found \"%s\"", value);
 }
 
+static bool take_way(struct listener_uri *uri, const char *way, size_t len)
+{
+    static const char prefix[] = "authorizer:";
+    static const struct {
+        const char *name;
+        enum listener_auth bit;
+    } ways[] = {{"certificate", LISTENER_AUTH_CERTIFICATE},
+                {"psk", LISTENER_AUTH_PSK},
+                {"password", LISTENER_AUTH_PASSWORD},
+                {"jwt", LISTENER_AUTH_JWT}};
+    for (size_t i = 0; i < array_size(ways); i++)
+        if (strlen(ways[i].name) == len && memcmp(ways[i].name, way, len) == 0) {
+            uri->auth |= ways[i].bit;
+            return true;
+        }
+    if (uri->authorizer || len <= strlen(prefix) || memcmp(way, prefix, strlen(prefix)) != 0)
+        return false;
+    uri->auth |= LISTENER_AUTH_AUTHORIZER;
+    uri->authorizer = str_copy_n(way + strlen(prefix), len - strlen(prefix));
+    return true;
+}
+
+static int take_auth(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
+{
+    (void)query;
+    for (const char *at = value; at;) {
+        size_t len = strcspn(at, ",");
+        if (!take_way(uri, at, len))
+            return listener_uri_wrong(
+                why,
+                "auth: expected certificate, psk, password, jwt or one authorizer:NAME, "
+                "with commas between them, found \"%.60s\"",
+                value);
+        at = at[len] ? at + len + 1 : NULL;
+    }
+    return 0;
+}
+
 static int take_i_know(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
 {
     (void)uri;
@@ -219,6 +257,7 @@ static const struct key {
     take *take;
 } keys[] = {
     {"access", ANY, take_access},
+    {"auth", ANY, take_auth},
     {"i-know", ANY, take_i_know},
     {"fd", ANY, take_fd},
     {"connect-rate", ANY, take_connect_rate},

@@ -144,7 +144,7 @@ static int check_certificates(struct listener_uri *uri, const struct listener_qu
 {
     if (!listener_has_tls(uri) || listener_has_psk(uri))
         return 0;
-    uri->own_certificate = query->policy && !uri->cert_count && !uri->folder;
+    uri->own_certificate = (query->policy || listener_has_login(uri)) && !uri->cert_count && !uri->folder;
     if (uri->own_certificate)
         return 0;
     bool paired = uri->cert_count || uri->folder;
@@ -155,9 +155,36 @@ static int check_certificates(struct listener_uri *uri, const struct listener_qu
                                        listener_scheme_name(uri->scheme));
 }
 
+static int check_auth(const struct listener_uri *uri, const struct listener_query *query, char **why)
+{
+    if (listener_has_psk(uri) && uri->auth & ~(unsigned)LISTENER_AUTH_PSK)
+        return listener_uri_wrong(why, "auth: expected psk, or nothing, with mqtts+psk://");
+    if (!listener_has_psk(uri) && uri->auth & LISTENER_AUTH_PSK)
+        return listener_uri_wrong(why, "auth: expected psk only with mqtts+psk://");
+    if (uri->auth & LISTENER_AUTH_CERTIFICATE && !listener_has_tls(uri))
+        return listener_uri_wrong(why, "auth: expected certificate only with mqtts://, wss:// or https://");
+    if (!listener_has_login(uri))
+        return 0;
+    if (listener_has_http(uri))
+        return listener_uri_wrong(why, "auth: expected certificate, or nothing, where HTTP is spoken");
+    if (query->open)
+        return listener_uri_wrong(why,
+                                  "access: expected policy, node or full with auth=, since open asks nobody");
+    if (uri->ca && !(uri->auth & LISTENER_AUTH_CERTIFICATE))
+        return listener_uri_wrong(why, "ca: expected only with certificate in auth=");
+    if (!listener_has_tls(uri) && uri->scheme != LISTENER_UNIX && !address_name_is_loopback(uri->host) &&
+        !query->i_know)
+        return listener_uri_wrong(
+            why,
+            "auth: passwords could be read on their way to %s: expected TLS, a loopback "
+            "address, or &i-know=1",
+            uri->host);
+    return 0;
+}
+
 static int take_access(struct listener_uri *uri, const struct listener_query *query, char **why)
 {
-    bool authenticates = uri->scheme == LISTENER_UNIX || uri->ca;
+    bool authenticates = uri->scheme == LISTENER_UNIX || uri->ca || listener_has_login(uri);
     if (listener_has_psk(
             uri)) { /* a paired node may use its own topics, and one that is being paired those of pairing */
         uri->access = LISTENER_NODE;
@@ -175,9 +202,9 @@ static int take_access(struct listener_uri *uri, const struct listener_query *qu
         uri->access = LISTENER_OPEN;
         return 0;
     }
-    if (query->policy) {
+    if (query->policy || (listener_has_login(uri) && !query->full && !query->node)) {
         uri->access = LISTENER_POLICY;
-        return listener_has_tls(uri)
+        return listener_has_tls(uri) || listener_has_login(uri)
                    ? 0
                    : listener_uri_wrong(why, "access=policy: expected only with mqtts://, wss:// or "
                                              "https://, since policies are of certificates");
@@ -207,6 +234,8 @@ int listener_uri_parse(struct listener_uri *ret, const char *text, char **why)
     if (r >= 0)
         r = listener_query_take(&uri, &query, at, why);
     if (r >= 0)
+        r = check_auth(&uri, &query, why);
+    if (r >= 0)
         r = check_certificates(&uri, &query, why);
     if (r >= 0)
         r = take_access(&uri, &query, why);
@@ -222,6 +251,7 @@ void listener_uri_copy(struct listener_uri *ret, const struct listener_uri *uri)
 {
     *ret = *uri;
     ret->host = str_copy(uri->host);
+    ret->authorizer = str_copy(uri->authorizer);
     for (size_t i = 0; i < uri->cert_count; i++)
         ret->certs[i] = (struct tls_files){str_copy(uri->certs[i].cert), str_copy(uri->certs[i].key)};
     ret->folder = str_copy(uri->folder);
@@ -235,6 +265,7 @@ void listener_uri_copy(struct listener_uri *ret, const struct listener_uri *uri)
 void listener_uri_done(struct listener_uri *uri)
 {
     free(uri->host);
+    free(uri->authorizer);
     for (size_t i = 0; i < uri->cert_count; i++) {
         free(uri->certs[i].cert);
         free(uri->certs[i].key);

@@ -63,6 +63,7 @@ struct tls_options {
     /* NULL: only the authorities count. With it and without `ca` client certificates are asked for and required, and it alone
      * decides. */
     struct tls_gate *gate;
+    bool optional;       /* who has no certificate is let in all the same */
     struct tls_psk *psk; /* not NULL: shared keys in place of certificates (psk.h), until gone() */
     bool psk_tls12;      /* and TLS 1.2 besides 1.3 */
 };

@@ -97,7 +97,8 @@ static int load_authorities(SSL_CTX *context, const struct tls_options *options,
             return tls_certificate_wrong(why, ca, expected);
     }
     if (options->ca || options->gate)
-        SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        SSL_CTX_set_verify(context,
+                           SSL_VERIFY_PEER | (options->optional ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT), NULL);
     (void)SSL_CTX_set_session_id_context(context, digest, size_min(len, SSL_MAX_SID_CTX_LENGTH));
     return 0;
 }

@@ -116,7 +116,7 @@ TEST(a_dash_alone_and_an_empty_word_are_arguments)
 
 TEST(what_is_unknown_is_answered_with_what_was_expected)
 {
-    check_usage("", "plugin, thing, group, ca, cert, can, audit, policy, template or uplink");
+    check_usage("", "plugin, thing, group, ca, cert, user, can, audit, policy, template or uplink");
     check_usage("_", "unknown command \"\"");
     check_usage("stat", "\"stat\", expected status, metrics, pub");
     check_usage("uplink", "expected list, status, cut, restore or simulate");

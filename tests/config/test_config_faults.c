@@ -40,13 +40,31 @@ static const struct {
       "gatehouse.conf:6: [downlink d] topic: expected no ${N} for which the filter has no wildcard, found \"x/${3}\""}},
     {"[uplink a]\nuri = http://h/in\n[downlink d]\nuplink = a\nfilter = a/#\n",
      {"gatehouse.conf:4: [downlink d] uplink: expected the name of an [uplink] to mqtt:// or mqtts://, found \"a\""}},
+    {"[jwt a]\naudience = x\n",
+     {"gatehouse.conf:1: [jwt a]: expected one of the keys \"key\", \"secret\" and \"jwks\", found 0"}},
+    {"[jwt a]\naudience = x\nkey = k\njwks = j\n",
+     {"gatehouse.conf:1: [jwt a]: expected one of the keys \"key\", \"secret\" and \"jwks\", found 2"}},
+    {"[jwt a]\nkey = k\n", {"gatehouse.conf:1: [jwt a]: expected a key \"audience\", found none"}},
+    {"[jwt a]\naudience = x\nkey = k\nclient-id = mine\n",
+     {"gatehouse.conf:4: [jwt a] client-id: expected any or subject, found \"mine\""}},
+    {"[jwt a]\naudience = x\nkey = k\npolicies = 1 2 3 4 5 6 7 8 9 10 11\n",
+     {"gatehouse.conf:4: [jwt a] policies: expected at most 10 names of policies with blanks between them, found "
+      "\"1 2 3 4 5 6 7 8 9 10 11\""}},
+    {"[listener a]\nuri = mqtt://127.0.0.1:0?auth=jwt\n",
+     {"gatehouse.conf:2: [listener a] uri: auth: expected jwt only with a section [jwt NAME], found "
+      "\"mqtt://127.0.0.1:0?auth=jwt\""}},
+    {"[listener a]\nuri = mqtt://127.0.0.1:0?auth=authorizer:b\n[authorizer c]\n",
+     {"gatehouse.conf:2: [listener a] uri: auth: expected authorizer:NAME with the name of an [authorizer], found "
+      "\"mqtt://127.0.0.1:0?auth=authorizer:b\""}},
+    {"[authorizer c]\ntimeout = 2m\n",
+     {"gatehouse.conf:2: [authorizer c] timeout: expected a time (in seconds, or with s, m, h or d) from 1s to 1m, found \"2m\""}},
     /* sections */
     {"[gatway]\nname = a\n",
-     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME] or "
-      "[plugin NAME], found [gatway]"}},
+     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME], "
+      "[plugin NAME], [jwt NAME] or [authorizer NAME], found [gatway]"}},
     {"[unknown]\n",
-     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME] or "
-      "[plugin NAME], found [unknown]"}},
+     {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME], "
+      "[plugin NAME], [jwt NAME] or [authorizer NAME], found [unknown]"}},
     {"[stream]\n",
      {"gatehouse.conf:1: expected a name of 1 to 64 letters, digits, _ or - behind the kind of section, found "
       "[stream]"}},

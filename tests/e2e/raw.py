@@ -50,7 +50,8 @@ def properties(version, raw=b""):
     return length(len(raw)) + raw if version == 5 else b""
 
 
-def connect(client_id, version=4, clean=True, keepalive=0, will=None, props=b"", will_props=b""):
+def connect(client_id, version=4, clean=True, keepalive=0, will=None, props=b"", will_props=b"", user=None,
+            password=None):
     """will: (topic, payload, qos, retain)"""
     flags = 2 if clean else 0
     body = text(client_id)
@@ -58,6 +59,10 @@ def connect(client_id, version=4, clean=True, keepalive=0, will=None, props=b"",
         topic, payload, qos, retain = will
         flags |= 4 | qos << 3 | (0x20 if retain else 0)
         body += properties(version, will_props) + text(topic) + text(payload)
+    for value, flag in ((user, 0x80), (password, 0x40)):
+        if value is not None:
+            flags |= flag
+            body += text(value)
     head = text("MQTT") + bytes([version, flags]) + struct.pack("!H", keepalive)
     return packet(CONNECT, 0, head + properties(version, props) + body)
 

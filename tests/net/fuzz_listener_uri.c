@@ -18,7 +18,8 @@ static void check(const struct listener_uri *uri)
     must(uri->host && *uri->host);
     must(uri->mode <= 0777);
     must(uri->cert_count <= LISTENER_CERTS_MAX && uri->proxy_from_count <= LISTENER_PROXIES_MAX);
-    must(listener_has_tls(uri) == (uri->cert_count || uri->folder));
+    must((listener_has_tls(uri) && !listener_has_psk(uri)) ==
+         (uri->cert_count || uri->folder || uri->own_certificate));
     for (size_t i = 0; i < uri->cert_count; i++)
         must(uri->certs[i].cert && uri->certs[i].key);
     must(listener_has_tls(uri) || !uri->ca);
@@ -27,10 +28,13 @@ static void check(const struct listener_uri *uri)
     if (uri->scheme == LISTENER_UNIX)
         must(*uri->host == '/' && strlen(uri->host) < sizeof((struct sockaddr_un *)0)->sun_path);
     else /* nobody is let in for nothing unless the text says so */
-        must(uri->access == LISTENER_OPEN || uri->ca);
+        must(uri->access == LISTENER_OPEN || uri->access == LISTENER_POLICY || uri->ca ||
+             listener_has_psk(uri) || listener_has_login(uri));
+    must(!listener_has_login(uri) || uri->access != LISTENER_OPEN);
+    must(!(uri->auth & LISTENER_AUTH_AUTHORIZER) == !uri->authorizer);
 }
 
-static const char *const accesses[] = {"node", "full", "open"};
+static const char *const accesses[] = {"node", "full", "open", "policy"};
 
 static void add(char **text, const char *key, const char *value)
 {
@@ -47,6 +51,16 @@ static void add_number(char **text, const char *key, unsigned value)
     (void)snprintf(digits, sizeof digits, "%u", value);
     if (value)
         add(text, key, digits);
+}
+
+static void add_auth(char **text, const struct listener_uri *uri)
+{
+    static const char *const ways[] = {"certificate", "psk", "password", "jwt"};
+    for (size_t i = 0; i < array_size(ways); i++)
+        if (uri->auth & 1U << i)
+            add(text, "auth", ways[i]);
+    cleanup_free char *way = uri->authorizer ? str_printf("authorizer:%s", uri->authorizer) : NULL;
+    add(text, "auth", way);
 }
 
 static void add_proxies(char **text, const struct listener_uri *uri)
@@ -85,6 +99,7 @@ static char *write_uri(const struct listener_uri *uri)
     add(&text, "fd", uri->fd_name);
     add_number(&text, "connect-rate", uri->connect_rate);
     add_number(&text, "connections-per-address", uri->connections_per_address);
+    add_auth(&text, uri);
     add_proxies(&text, uri);
     return text;
 }
@@ -106,6 +121,7 @@ static void check_same(const struct listener_uri *a, const struct listener_uri *
     for (size_t i = 0; i < a->proxy_from_count; i++)
         must(a->proxy_from[i].bits == b->proxy_from[i].bits &&
              address_is_in(&a->proxy_from[i].first, &b->proxy_from[i]));
+    must(a->auth == b->auth && same(a->authorizer, b->authorizer));
     must(a->connect_rate == b->connect_rate && a->connections_per_address == b->connections_per_address);
 }
 

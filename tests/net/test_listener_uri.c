@@ -130,7 +130,7 @@ TEST(a_uri_says_that_http_is_spoken)
 
 #define SCHEMES                                                                                              \
     "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http:// or https:// and HOST:PORT, or unix:///PATH"
-#define FOR_TCP "access, i-know, fd, connect-rate, connections-per-address, proxy, proxy-from"
+#define FOR_TCP "access, auth, i-know, fd, connect-rate, connections-per-address, proxy, proxy-from"
 
 static const struct {
     const char *text, *said;
@@ -183,7 +183,7 @@ static const struct {
     {"mqtts://h:1?cert=a&access=policy", "mqtts: expected cert=FILE and key=FILE"},
     {"mqtts://h:1?cert=a&key=k&crl=c&access=policy", "crl: expected only with ca=FILE"},
     {"mqtts://h:1?psk=1", "expected " FOR_TCP ", cert, key, certs, ca, crl behind ?, found \"psk\""},
-    {"unix:///x?=", "expected access, i-know, fd, connect-rate, mode, http behind ?, found \"\""},
+    {"unix:///x?=", "expected access, auth, i-know, fd, connect-rate, mode, http behind ?, found \"\""},
     {"mqtt://h:1?access=", "access: expected open, full, node or policy, found \"\""},
     {"mqtt://h:1?access=Open", "access: expected open, full, node or policy, found \"Open\""},
     {"mqtt://h:1?i-know=yes", "i-know: expected 1, found \"yes\""},
@@ -208,6 +208,26 @@ static const struct {
     {"unix:///x?mode=7777777777777777777777777",
      "mode: expected permission bits in octal, for instance 0660, found \"7777777777777777777777777\""},
 
+    {"mqtt://0.0.0.0:1?auth=password",
+     "auth: passwords could be read on their way to 0.0.0.0: expected TLS, a "
+     "loopback address, or &i-know=1"},
+    {"mqtt://127.0.0.1:1?auth=word",
+     "auth: expected certificate, psk, password, jwt or one authorizer:NAME, with commas "
+     "between them, found \"word\""},
+    {"mqtt://127.0.0.1:1?auth=",
+     "auth: expected certificate, psk, password, jwt or one authorizer:NAME, with commas "
+     "between them, found \"\""},
+    {"mqtt://127.0.0.1:1?auth=authorizer:a,authorizer:b",
+     "auth: expected certificate, psk, password, jwt or one authorizer:NAME, with commas between them, found "
+     "\"authorizer:a,authorizer:b\""},
+    {"mqtt://127.0.0.1:1?auth=password&access=open",
+     "access: expected policy, node or full with auth=, since open asks nobody"},
+    {"mqtt://127.0.0.1:1?auth=certificate,password",
+     "auth: expected certificate only with mqtts://, wss:// or https://"},
+    {"mqtts://h:1?auth=psk", "auth: expected psk only with mqtts+psk://"},
+    {"mqtts+psk://h:1?auth=password", "auth: expected psk, or nothing, with mqtts+psk://"},
+    {"mqtts://h:1?auth=password&ca=c", "ca: expected only with certificate in auth="},
+    {"http://127.0.0.1:1?auth=password", "auth: expected certificate, or nothing, where HTTP is spoken"},
     {"mqtts://h:1?access=open", "mqtts: expected cert=FILE and key=FILE"},
     {"mqtts://h:1?cert=a&ca=b", "mqtts: expected cert=FILE and key=FILE"},
     {"wss://h:1?access=open", "wss: expected cert=FILE and key=FILE"},
@@ -256,6 +276,42 @@ TEST(a_uri_that_will_not_do_is_refused_with_what_was_expected)
         CHECK_STR(why, bad[i].said);
         CHECK_INT(uri.port, 42); /* not touched */
         free(why);
+    }
+}
+
+TEST(a_uri_says_how_clients_say_who_they_are)
+{
+    static const struct {
+        const char *text;
+        unsigned auth;
+        enum listener_access access;
+        const char *authorizer;
+        bool own_certificate;
+    } cases[] = {
+        {"mqtt://127.0.0.1:1?auth=password", LISTENER_AUTH_PASSWORD, LISTENER_POLICY, NULL, false},
+        {"mqtt://0.0.0.0:1?auth=jwt,password&i-know=1", LISTENER_AUTH_PASSWORD | LISTENER_AUTH_JWT,
+         LISTENER_POLICY, NULL, false},
+        {"mqtts://h:1?auth=password,certificate&access=node",
+         LISTENER_AUTH_PASSWORD | LISTENER_AUTH_CERTIFICATE, LISTENER_NODE, NULL, true},
+        {"wss://h:1?cert=a&key=k&auth=authorizer:shop&access=full", LISTENER_AUTH_AUTHORIZER, LISTENER_FULL,
+         "shop", false},
+        {"mqtts://h:1?cert=a&key=k&ca=c&auth=certificate", LISTENER_AUTH_CERTIFICATE, LISTENER_NODE, NULL,
+         false},
+        {"mqtts+psk://h:1?auth=psk", LISTENER_AUTH_PSK, LISTENER_NODE, NULL, false},
+        {"unix:///x?auth=password", LISTENER_AUTH_PASSWORD, LISTENER_POLICY, NULL, false},
+    };
+    for (size_t i = 0; i < array_size(cases); i++) {
+        struct listener_uri uri, copy;
+        char *why = NULL;
+        if (listener_uri_parse(&uri, cases[i].text, &why) < 0)
+            FAIL("%s: %s", cases[i].text, why);
+        listener_uri_copy(&copy, &uri);
+        listener_uri_done(&uri);
+        CHECK_INT(copy.auth, cases[i].auth);
+        CHECK_INT(copy.access, cases[i].access);
+        check_text(copy.authorizer, cases[i].authorizer);
+        CHECK_INT(copy.own_certificate, cases[i].own_certificate);
+        listener_uri_done(&copy);
     }
 }
 

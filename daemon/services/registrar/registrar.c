@@ -11,12 +11,12 @@ enum { REQUEST_MAX = 128 * 1024, REFRESH_MS = 15 * 60 * 1000 };
 
 static const char *const filters[] = {
     TOPIC_CTL_THING_FILTER,  TOPIC_CTL_TYPE_FILTER, TOPIC_CTL_GROUP_FILTER, TOPIC_CTL_CERT_FILTER,
-    TOPIC_CTL_POLICY_FILTER, TOPIC_CTL_CA_FILTER,   TOPIC_CTL_AUDIT_FILTER,
+    TOPIC_CTL_POLICY_FILTER, TOPIC_CTL_CA_FILTER,   TOPIC_CTL_AUDIT_FILTER, TOPIC_CTL_USER_FILTER,
 };
 
-static const struct registrar_request *const tables[] = {registrar_thing_requests, registrar_group_requests,
-                                                         registrar_principal_requests,
-                                                         registrar_policy_requests, registrar_ca_requests};
+static const struct registrar_request *const tables[] = {
+    registrar_thing_requests, registrar_group_requests,  registrar_principal_requests,
+    registrar_user_requests,  registrar_policy_requests, registrar_ca_requests};
 
 /* ---- requests ------------------------------------------------------------------------------------------------------------- */
 

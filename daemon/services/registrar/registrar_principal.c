@@ -12,7 +12,7 @@ static const char *kind_name(const struct registry_principal *principal)
     return names[principal->kind];
 }
 
-static void put_names(struct json_writer *w, const struct registry_principal *principal)
+void put_things_and_policies(struct json_writer *w, const struct registry_principal *principal)
 {
     json_key(w, "things");
     json_begin_array(w);
@@ -38,7 +38,7 @@ static void put_principal(struct json_writer *w, const struct registry_principal
         put_number(w, "notBefore", principal->not_before_s);
         put_number(w, "notAfter", principal->not_after_s);
     }
-    put_names(w, principal);
+    put_things_and_policies(w, principal);
     put_number(w, "created", principal->created_ms);
     put_number(w, "modified", principal->modified_ms);
 }

@@ -13,7 +13,7 @@ struct registrar {
     char **names;
     struct timer refresh; /* names and dates of the server's certificate */
     struct subscriber subscriber;
-    struct subscription subscriptions[10];
+    struct subscription subscriptions[12];
     size_t subscription_count;
     struct registry_watcher watcher;
     struct task crl;     /* written once a turn */
@@ -50,6 +50,7 @@ void put_text(struct json_writer *w, const char *key, const char *value); /* NUL
 void put_number(struct json_writer *w, const char *key, int64_t value);
 void put_bool(struct json_writer *w, const char *key, bool value);
 void put_arn(struct json_writer *w, const char *key, const char *kind, const char *name);
+void put_things_and_policies(struct json_writer *w, const struct registry_principal *principal);
 void put_attributes(struct json_writer *w, const struct registry_attributes *attributes);
 
 typedef void registrar_handler(struct asked *asked);
@@ -62,6 +63,7 @@ struct registrar_request {
 extern const struct registrar_request registrar_thing_requests[];
 extern const struct registrar_request registrar_group_requests[];
 extern const struct registrar_request registrar_principal_requests[];
+extern const struct registrar_request registrar_user_requests[];
 extern const struct registrar_request registrar_policy_requests[];
 extern const struct registrar_request registrar_ca_requests[];
 
