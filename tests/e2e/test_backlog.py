@@ -18,7 +18,7 @@ from gateway import check, wait_for
 PAYLOAD = 60 * 1024
 CHUNK = 32  # records under way
 SMALL = 8 << 20
-GROWTH_MAX = 4 << 20  # of the daemon's memory: a window of records, and nothing by the backlog
+GROWTH_MAX = 8 << 20  # of the daemon's memory: a window of 64 records twice, and nothing by the backlog
 DRAINED = 300  # records whose arrival is looked at
 CONFIG = """
 [uplink cloud]
