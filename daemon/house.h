@@ -74,6 +74,7 @@ struct house {
     struct functions *functions;
     struct pairing *pairing;
     struct psk_keys keys; /* what pairing knows, for listeners and the broker */
+    struct psk_keys cable_keys, bench_keys;
     struct broker_nodes nodes;
     struct beacon *beacons[LISTENERS_MAX]; /* one for each listener for nodes */
     size_t beacon_count;

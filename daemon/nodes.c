@@ -15,7 +15,37 @@
 static bool on_find(struct psk_keys *keys, const char *identity, uint8_t key[PSK_KEY_BYTES])
 {
     struct house *house = container_of(keys, struct house, keys);
-    return house->pairing && pairing_find(house->pairing, identity, key);
+    return house->pairing && pairing_find(house->pairing, PAIRING_NETWORK, identity, key);
+}
+
+static bool on_find_by_cable(struct psk_keys *keys, const char *identity, uint8_t key[PSK_KEY_BYTES])
+{
+    struct house *house = container_of(keys, struct house, cable_keys);
+    return house->pairing && pairing_find(house->pairing, PAIRING_CABLE, identity, key);
+}
+
+static bool on_find_at_bench(struct psk_keys *keys, const char *identity, uint8_t key[PSK_KEY_BYTES])
+{
+    struct house *house = container_of(keys, struct house, bench_keys);
+    return house->pairing && pairing_find(house->pairing, PAIRING_BENCH, identity, key);
+}
+
+static void on_tried_by_cable(struct psk_keys *keys, const char *identity, const struct address *from,
+                              bool known, bool good)
+{
+    struct house *house = container_of(keys, struct house, cable_keys);
+    (void)from; /* a pair of sockets of ours */
+    if (house->pairing)
+        pairing_tried(house->pairing, PAIRING_CABLE, identity, "a cable", known, good);
+}
+
+static void on_tried_at_bench(struct psk_keys *keys, const char *identity, const struct address *from,
+                              bool known, bool good)
+{
+    struct house *house = container_of(keys, struct house, bench_keys);
+    (void)from;
+    if (house->pairing)
+        pairing_tried(house->pairing, PAIRING_BENCH, identity, "a cable", known, good);
 }
 
 static void on_tried(struct psk_keys *keys, const char *identity, const struct address *from, bool known,
@@ -28,7 +58,7 @@ static void on_tried(struct psk_keys *keys, const char *identity, const struct a
     if (port && (from->family == AF_INET || from->family == AF_INET6))
         *port = '\0'; /* another with every attempt */
     if (house->pairing)
-        pairing_tried(house->pairing, identity, text, known, good);
+        pairing_tried(house->pairing, PAIRING_NETWORK, identity, text, known, good);
 }
 
 /* Who is paired may do what the registry says of psk:SERIAL; who is being paired is not in there. */
@@ -178,7 +208,10 @@ static void on_note(void *ctx, const char *who, const char *what, const char *ob
 void nodes_init(struct house *house)
 {
     house->keys = (struct psk_keys){.find = on_find, .tried = on_tried};
-    house->nodes = (struct broker_nodes){.keys = &house->keys, .who = on_who};
+    house->cable_keys = (struct psk_keys){.find = on_find_by_cable, .tried = on_tried_by_cable};
+    house->bench_keys = (struct psk_keys){.find = on_find_at_bench, .tried = on_tried_at_bench};
+    house->nodes = (struct broker_nodes){
+        .keys = &house->keys, .cable = &house->cable_keys, .bench = &house->bench_keys, .who = on_who};
 }
 
 int open_pairing(struct house *house)
@@ -238,6 +271,10 @@ void nodes_authority_changed(struct house *house)
 
 void nodes_listen(struct house *house, const struct listener_uri *uri, const char *name)
 {
+    if (uri->scheme == LISTENER_SERIAL) {
+        pairing_listens(house->pairing, NULL, 0);
+        return;
+    }
     bool everywhere = strcmp(uri->host, "0.0.0.0") == 0 || strcmp(uri->host, "::") == 0;
     const char *colon = strrchr(name, ':');
     uint16_t port = colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : uri->port;

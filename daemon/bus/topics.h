@@ -101,6 +101,7 @@
 #define TOPIC_CTL_NODE_ROTATE     "$gatehouse/ctl/node/rotate"
 #define TOPIC_CTL_NODE_REVOKE     "$gatehouse/ctl/node/revoke"
 #define TOPIC_CTL_NODE_REPAIR     "$gatehouse/ctl/node/re-pair"
+#define TOPIC_CTL_NODE_APPROVE    "$gatehouse/ctl/node/approve"
 #define TOPIC_CTL_PLUGIN_LIST     "$gatehouse/ctl/plugin/list"
 #define TOPIC_CTL_PLUGIN_RESTART  "$gatehouse/ctl/plugin/restart"
 /* The registry: the last level is what is to be done, as in ctl/thing/create. */

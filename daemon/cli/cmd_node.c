@@ -78,6 +78,27 @@ static bool read_line(char *line, size_t size)
     return *line != '\0';
 }
 
+/* Waits for what becomes of a node that may be paired now. */
+static int see_through(const struct call *call, struct link *link, struct arena *arena, const char *serial,
+                       uint32_t seconds)
+{
+    struct json *answer;
+    int r = wait_for(call, link, arena, serial, seconds, &answer);
+    if (r != CLI_DONE)
+        return r;
+    const char *state = word_of(arena, answer, "state"), *reason = word_of(arena, answer, "reason");
+    if (call_has(call, OPTION_JSON))
+        answer_print(answer);
+    if (strcmp(state, "paired") == 0) {
+        say(call, "%s is paired as %s.\n", serial, word_of(arena, answer, "thing"));
+        return CLI_DONE;
+    }
+    (void)fprintf(stderr, "gatehouse: %s is not paired: ", serial);
+    print_text(stderr, *reason ? reason : state);
+    (void)fputs("\n", stderr);
+    return CLI_REFUSED;
+}
+
 /* Gives the code to the daemon, and waits for what becomes of it. */
 static int pair(const struct call *call, struct link *link, struct arena *arena, const char *serial,
                 const char *code, uint32_t seconds)
@@ -95,20 +116,7 @@ static int pair(const struct call *call, struct link *link, struct arena *arena,
     serial = word_of(arena, answer, "serial");
     say(call, "The code of %s is good for 10 minutes. Hold its button for 5 seconds if it is not waiting.\n",
         serial);
-    r = wait_for(call, link, arena, serial, seconds, &answer);
-    if (r != CLI_DONE)
-        return r;
-    const char *state = word_of(arena, answer, "state"), *reason = word_of(arena, answer, "reason");
-    if (call_has(call, OPTION_JSON))
-        answer_print(answer);
-    if (strcmp(state, "paired") == 0) {
-        say(call, "%s is paired as %s.\n", serial, word_of(arena, answer, "thing"));
-        return CLI_DONE;
-    }
-    (void)fprintf(stderr, "gatehouse: %s is not paired: ", serial);
-    print_text(stderr, *reason ? reason : state);
-    (void)fputs("\n", stderr);
-    return CLI_REFUSED;
+    return see_through(call, link, arena, serial, seconds);
 }
 
 /* Nobody was named: the one that asks, and a code from standard input. */
@@ -214,4 +222,24 @@ int cmd_node_revoke(const struct call *call)
 int cmd_node_repair(const struct call *call)
 {
     return ask_about(call, "$gatehouse/ctl/node/re-pair", "may be paired again for 10 minutes.");
+}
+
+int cmd_node_approve(const struct call *call)
+{
+    const struct pair pairs[] = {{"serial", call->arguments[0]}, {"thing", call->values[OPTION_THING]}};
+    uint32_t seconds;
+    if (!call_number(call, OPTION_TIMEOUT, 1, WAIT_S, WAIT_S, &seconds))
+        return CLI_USAGE;
+    struct arena arena;
+    arena_init(&arena);
+    cleanup(link_close_p) struct link *link = NULL;
+    struct json *answer;
+    int code = call_link(call, &link);
+    if (code == CLI_DONE)
+        code = ask_daemon(call, link, &arena, "$gatehouse/ctl/node/approve",
+                          request_of(&arena, pairs, array_size(pairs), 0), &answer);
+    if (code == CLI_DONE)
+        code = see_through(call, link, &arena, call->arguments[0], seconds);
+    arena_done(&arena);
+    return code;
 }

@@ -142,6 +142,7 @@ int cmd_node_list(const struct call *call);
 int cmd_node_rotate(const struct call *call);
 int cmd_node_revoke(const struct call *call);
 int cmd_node_repair(const struct call *call);
+int cmd_node_approve(const struct call *call);
 int cmd_plugin_list(const struct call *call);
 int cmd_policy_lint(const struct call *call);
 int cmd_template_list(const struct call *call);

@@ -156,6 +156,11 @@ const struct command commands[] = {
      cmd_node_revoke},
     {"node", "re-pair", "NAME", 1, 1, 0, "Allows a node that was paired to be paired again.",
      "For 10 minutes. Its key is good until it uses another one.", cmd_node_repair},
+    {"node", "approve", "SERIAL", 1, 1, option_bit(OPTION_THING) | option_bit(OPTION_TIMEOUT),
+     "Pairs a node that asks by a cable, without a code.",
+     "The cable is the proof: look at which node hangs on it. Waits until it is paired, or 10 minutes. Exit status 1: it was\n"
+     "not.",
+     cmd_node_approve},
     {"plugin", "list", "", 0, 0, 0, "Lists plugins and how they are.", NULL, cmd_plugin_list},
     {"plugin", "restart", "NAME", 1, 1, 0, "Ends a plugin's process and starts a new one.", NULL,
      cmd_plugin_restart},

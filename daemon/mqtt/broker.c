@@ -151,6 +151,13 @@ static void on_accepted(struct listener_user *user, struct listener *listener, s
     log_warning("%s: a connection was refused: %s", door_name(door), strerror(-r));
 }
 
+static struct psk_keys *keys_for(const struct broker_nodes *nodes, const struct listener_uri *uri)
+{
+    if (!nodes || uri->scheme != LISTENER_SERIAL || uri->pair == LISTENER_PAIR_OFF)
+        return nodes ? nodes->keys : NULL;
+    return uri->pair == LISTENER_PAIR_ASK ? nodes->cable : nodes->bench;
+}
+
 int broker_open(struct broker *broker, struct door **ret, const struct listener_uri *uri,
                 struct principal *everybody, char **why)
 {
@@ -158,7 +165,7 @@ int broker_open(struct broker *broker, struct door **ret, const struct listener_
     door->broker = broker;
     door->user.accepted = on_accepted;
     door->user.gate = broker->options.gate;
-    door->user.keys = broker->options.nodes ? broker->options.nodes->keys : NULL;
+    door->user.keys = keys_for(broker->options.nodes, uri);
     if (listener_has_login(uri) && !broker->options.login) {
         *why = str_printf("%s: expected a gateway that knows users, since its auth= says so", uri->host);
         free(door);

@@ -41,6 +41,7 @@ enum { BROKER_FILTER_BYTES = 256 };
 /* Who comes by a listener with shared keys (net/psk.h). */
 struct broker_nodes {
     struct psk_keys *keys;
+    struct psk_keys *cable, *bench; /* by a serial line with pair=ask, pair=auto */
     /* Who has shown that identity, in his handshake: a reference; NULL: nobody any more. */
     struct principal *(*who)(struct broker_nodes *nodes, const char *identity);
 };

@@ -6,7 +6,7 @@
  * out in the turn's FLUSH phase with one gathered write. EPOLLOUT is asked for only after a short write. TCP_NODELAY is
  * always on.
  *
- * Filters sit between this and the descriptor: TLS or nothing, above it WebSocket or nothing (serial framing later). Their
+ * Filters sit between this and the descriptor: TLS or nothing, above it WebSocket or nothing. (A serial line is a pair of sockets here: cable.h.) Their
  * handshakes happen inside and have 10 s together; the user hears of a connection that failed them by closed() only.
  *
  * A peer that has closed its side still gets what is queued then, like after conn_close().

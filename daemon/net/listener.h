@@ -4,6 +4,7 @@
  *      ws://127.0.0.1:9001/mqtt?access=open     wss://0.0.0.0:443/mqtt?cert=…&key=…&ca=…&origin=https://hmi.example
  *      mqtts+psk://0.0.0.0:8884                 for paired nodes, who have a key in place of a certificate (psk.h)
  *      http://127.0.0.1:8080?access=open        https://0.0.0.0:8443?cert=…&key=…&ca=…
+ *      serial:///dev/ttyACM0?baud=115200        for a node on a cable, with a key as above (cable.h)
  *      unix:///run/gatehouse/mqtt.sock          unix:///run/gatehouse/http.sock?http=1
  *
  * http, https, and http=1 on a Unix socket: requests and answers in place of MQTT.
@@ -35,6 +36,9 @@
  *                                            proxy-from=, from this machine) and begin with a PROXY header, version 2
  *      connect-rate=N                        so many connections a second, and N at once after a quiet second; others wait
  *                                            in the backlog (1024 of them, then the kernel lets them try again)
+ *      baud=N                                of a serial line, 115200 unless it is given
+ *      pair=ask                              a node on that cable may be paired without a code when a person approves it;
+ *                                            auto: without being asked, on a bench; off: not at all
  *      connections-per-address=N             at the same time, of who is behind the proxy if there is one; an IPv6 address
  *                                            counts as its /64. Others are closed at once
  */
@@ -53,8 +57,10 @@ enum listener_scheme {
     LISTENER_WSS,
     LISTENER_HTTP,
     LISTENER_HTTPS,
+    LISTENER_SERIAL,
     LISTENER_UNIX
 };
+enum listener_pair { LISTENER_PAIR_ASK, LISTENER_PAIR_AUTO, LISTENER_PAIR_OFF };
 /* open: no authentication, every topic allowed (development and tests; refused on a non-loopback address unless
  * i-know=1). full: who has authenticated may use every topic. node: who has authenticated as NAME may use NAME's topics.
  * policy: certificates that are registered and ACTIVE, and their policies; without cert= and key= the gateway shows a
@@ -78,7 +84,7 @@ struct listener_uri {
     enum listener_access access;
     unsigned auth;    /* enum listener_auth */
     char *authorizer; /* its name, with LISTENER_AUTH_AUTHORIZER */
-    char *host;       /* without brackets; path of a Unix socket */
+    char *host;       /* without brackets; path of a Unix socket or of a serial line */
     uint16_t port;
     struct tls_files
         certs[LISTENER_CERTS_MAX]; /* the first is shown unless another is for the name asked for (SNI) */
@@ -89,8 +95,10 @@ struct listener_uri {
     char *path, *origins; /* of WebSocket; no origins: pages of the same host */
     unsigned mode;        /* Unix socket's permission bits, ?mode=0660 */
     bool own_certificate; /* none is given: the gateway's own is shown. Whoever opens it fills certs in */
-    bool http;            /* Unix socket: HTTP is spoken there, not MQTT */
-    bool tls12;           /* with shared keys: TLS 1.2, too */
+    unsigned baud;        /* of a serial line */
+    enum listener_pair pair; /* who comes by it */
+    bool http;               /* Unix socket: HTTP is spoken there, not MQTT */
+    bool tls12;              /* with shared keys: TLS 1.2, too */
     char
         *fd_name; /* FileDescriptorName of a socket that systemd passes; NULL: by address, else one is made */
     bool proxy;   /* connections begin with a PROXY protocol header, version 2 */
@@ -108,13 +116,13 @@ void listener_uri_done(struct listener_uri *uri);
 static inline bool listener_has_tls(const struct listener_uri *uri)
 {
     return uri->scheme == LISTENER_MQTTS || uri->scheme == LISTENER_MQTTS_PSK ||
-           uri->scheme == LISTENER_WSS || uri->scheme == LISTENER_HTTPS;
+           uri->scheme == LISTENER_SERIAL || uri->scheme == LISTENER_WSS || uri->scheme == LISTENER_HTTPS;
 }
 
 /* TLS with keys shared with nodes (psk.h), no certificates. */
 static inline bool listener_has_psk(const struct listener_uri *uri)
 {
-    return uri->scheme == LISTENER_MQTTS_PSK;
+    return uri->scheme == LISTENER_MQTTS_PSK || uri->scheme == LISTENER_SERIAL;
 }
 
 static inline bool listener_has_websocket(const struct listener_uri *uri)

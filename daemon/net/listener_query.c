@@ -1,6 +1,7 @@
 #include "net/listener_query.h"
 
 #include "keys/key_uri.h"
+#include "net/cable.h"
 #include "net/websocket_upgrade.h"
 
 #include <errno.h>
@@ -175,6 +176,34 @@ static int take_tls12(struct listener_uri *uri, struct listener_query *query, co
     return uri->tls12 ? 0 : listener_uri_wrong(why, "tls12: expected 1, found \"%s\"", value);
 }
 
+static int take_baud(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
+{
+    (void)query;
+    bool digits = strlen(value) <= 7 && !value[strspn(value, "0123456789")];
+    uri->baud = digits ? (unsigned)strtoul(value, NULL, 10) : 0;
+    return cable_baud_is_known(uri->baud)
+               ? 0
+               : listener_uri_wrong(
+                     why,
+                     "baud: expected 9600, 19200, 38400, 57600, 115200, 230400, 460800 or 921600, found "
+                     "\"%.40s\"",
+                     value);
+}
+
+static int take_pair_mode(struct listener_uri *uri, struct listener_query *query, const char *value,
+                          char **why)
+{
+    (void)query;
+    static const char *const modes[] = {
+        [LISTENER_PAIR_ASK] = "ask", [LISTENER_PAIR_AUTO] = "auto", [LISTENER_PAIR_OFF] = "off"};
+    for (size_t i = 0; i < array_size(modes); i++)
+        if (strcmp(modes[i], value) == 0) {
+            uri->pair = (enum listener_pair)i;
+            return 0;
+        }
+    return listener_uri_wrong(why, "pair: expected ask, auto or off, found \"%.40s\"", value);
+}
+
 /* FileDescriptorName= in systemd.socket(5). */
 static int take_fd(struct listener_uri *uri, struct listener_query *query, const char *value, char **why)
 {
@@ -243,13 +272,15 @@ static int take_per_address(struct listener_uri *uri, struct listener_query *que
 
 /* ---- the table ------------------------------------------------------------------------------------------------------ */
 
-enum kind { ANY, TLS, PSK, WEB, TCP, UNIX };
+enum kind { ANY, SOCKET, TLS, PSK, WEB, TCP, UNIX, SERIAL };
 
 static const char *const kinds[] = {[TLS] = "mqtts://, wss:// or https://",
-                                    [PSK] = "mqtts+psk://",
+                                    [PSK] = "mqtts+psk:// or serial://",
                                     [WEB] = "ws:// or wss://",
                                     [TCP] = "HOST:PORT",
-                                    [UNIX] = "unix://"};
+                                    [UNIX] = "unix://",
+                                    [SERIAL] = "serial://",
+                                    [SOCKET] = "HOST:PORT or unix://"};
 
 static const struct key {
     const char *name;
@@ -259,8 +290,8 @@ static const struct key {
     {"access", ANY, take_access},
     {"auth", ANY, take_auth},
     {"i-know", ANY, take_i_know},
-    {"fd", ANY, take_fd},
-    {"connect-rate", ANY, take_connect_rate},
+    {"fd", SOCKET, take_fd},
+    {"connect-rate", SOCKET, take_connect_rate},
     {"connections-per-address", TCP, take_per_address},
     {"proxy", TCP, take_proxy},
     {"proxy-from", TCP, take_proxy_from},
@@ -273,6 +304,8 @@ static const struct key {
     {"origin", WEB, take_origins},
     {"mode", UNIX, take_mode},
     {"http", UNIX, take_http},
+    {"baud", SERIAL, take_baud},
+    {"pair", SERIAL, take_pair_mode},
 };
 
 static bool fits(const struct key *key, const struct listener_uri *uri)
@@ -282,7 +315,9 @@ static bool fits(const struct key *key, const struct listener_uri *uri)
     case TLS: return listener_has_tls(uri) && !listener_has_psk(uri);
     case PSK: return listener_has_psk(uri);
     case WEB: return listener_has_websocket(uri);
-    case TCP: return uri->scheme != LISTENER_UNIX;
+    case TCP: return uri->scheme != LISTENER_UNIX && uri->scheme != LISTENER_SERIAL;
+    case SOCKET: return uri->scheme != LISTENER_SERIAL;
+    case SERIAL: return uri->scheme == LISTENER_SERIAL;
     case UNIX: return uri->scheme == LISTENER_UNIX;
     }
     return true;

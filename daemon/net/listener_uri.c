@@ -14,11 +14,9 @@
 static const struct {
     const char *name;
     enum listener_scheme scheme;
-} schemes[] = {{"mqtt", LISTENER_MQTT},   {"mqtts", LISTENER_MQTTS}, {"mqtts+psk", LISTENER_MQTTS_PSK},
-               {"ws", LISTENER_WS},       {"wss", LISTENER_WSS},     {"http", LISTENER_HTTP},
-               {"https", LISTENER_HTTPS}, {"unix", LISTENER_UNIX}};
-
-static const char *const later[] = {"serial"};
+} schemes[] = {{"mqtt", LISTENER_MQTT},   {"mqtts", LISTENER_MQTTS},   {"mqtts+psk", LISTENER_MQTTS_PSK},
+               {"ws", LISTENER_WS},       {"wss", LISTENER_WSS},       {"http", LISTENER_HTTP},
+               {"https", LISTENER_HTTPS}, {"serial", LISTENER_SERIAL}, {"unix", LISTENER_UNIX}};
 
 /* What fits in sun_path, and in a line of the log. */
 enum { PATH_BYTES = sizeof((struct sockaddr_un *)0)->sun_path - 1, SHOWN_MAX = 200 };
@@ -57,16 +55,10 @@ static int take_scheme(struct listener_uri *uri, const char **at, char **why)
             *at = end + 3;
             return 0;
         }
-    for (size_t i = 0; end && i < array_size(later); i++)
-        if (strlen(later[i]) == len && strncmp(later[i], *at, len) == 0)
-            return listener_uri_wrong(
-                why,
-                "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http://, https:// or unix://; %s:// is not available "
-                "in this version",
-                later[i]);
     return listener_uri_wrong(
         why,
-        "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http:// or https:// and HOST:PORT, or unix:///PATH, "
+        "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http:// or https:// and HOST:PORT, serial:///DEVICE, or "
+        "unix:///PATH, "
         "found \"%s\"",
         *at);
 }
@@ -130,11 +122,12 @@ static int take_path(struct listener_uri *uri, const char **at, char **why)
 {
     const char *end = strchrnul(*at, '?');
     if (**at != '/')
-        return listener_uri_wrong(why, "expected an absolute path, unix:///PATH, found \"%.*s\"",
-                                  shown((size_t)(end - *at)), *at);
+        return listener_uri_wrong(why, "expected an absolute path, %s:///PATH, found \"%.*s\"",
+                                  listener_scheme_name(uri->scheme), shown((size_t)(end - *at)), *at);
     if (end - *at > PATH_BYTES)
-        return listener_uri_wrong(why, "expected a path of at most %d bytes for a Unix socket, found %zu",
-                                  PATH_BYTES, (size_t)(end - *at));
+        return listener_uri_wrong(why, "expected a path of at most %d bytes for a %s, found %zu", PATH_BYTES,
+                                  uri->scheme == LISTENER_UNIX ? "Unix socket" : "serial line",
+                                  (size_t)(end - *at));
     uri->host = str_copy_n(*at, (size_t)(end - *at));
     *at = end;
     return 0;
@@ -189,7 +182,8 @@ static int take_access(struct listener_uri *uri, const struct listener_query *qu
             uri)) { /* a paired node may use its own topics, and one that is being paired those of pairing */
         uri->access = LISTENER_NODE;
         return query->open || query->full
-                   ? listener_uri_wrong(why, "access: expected node, or nothing, with mqtts+psk://")
+                   ? listener_uri_wrong(why, "access: expected node, or nothing, with %s://",
+                                        listener_scheme_name(uri->scheme))
                    : 0;
     }
     if (query->open) {
@@ -223,12 +217,13 @@ static int take_access(struct listener_uri *uri, const struct listener_query *qu
 
 int listener_uri_parse(struct listener_uri *ret, const char *text, char **why)
 {
-    struct listener_uri uri = {.mode = 0660};
+    struct listener_uri uri = {.mode = 0660, .baud = 115200};
     struct listener_query query = {0};
     const char *at = text;
     int r = take_scheme(&uri, &at, why);
     if (r >= 0)
-        r = uri.scheme == LISTENER_UNIX ? take_path(&uri, &at, why) : take_host(&uri, &at, why);
+        r = uri.scheme == LISTENER_UNIX || uri.scheme == LISTENER_SERIAL ? take_path(&uri, &at, why)
+                                                                         : take_host(&uri, &at, why);
     if (r >= 0 && listener_has_websocket(&uri))
         r = take_web_path(&uri, &at, why);
     if (r >= 0)

@@ -23,6 +23,11 @@ enum {
     HELLO_SIZE = 128,
 };
 
+/* SHA-256 of "gh-cable-v1": no secret, the cable is the proof. */
+static const uint8_t cable_key[GHN_KEY_SIZE] = {
+    0xc9, 0x53, 0xca, 0xc0, 0x39, 0x94, 0xde, 0x46, 0xd9, 0x16, 0x0b, 0x8d, 0x01, 0x95, 0x5c, 0x80,
+    0x02, 0x6b, 0xd2, 0xff, 0x6b, 0xab, 0x88, 0x88, 0xab, 0x60, 0x44, 0x6f, 0x5a, 0xd9, 0x37, 0x35};
+
 static ghn_pair *pair_of(struct wire_client *client)
 {
     return (ghn_pair *)(void *)client;
@@ -269,13 +274,15 @@ static void open_stream(ghn_pair *pair, uint32_t now)
 {
     const ghn_identity *identity = pair->config->identity;
     const ghn_stream *stream = &pair->secure->stream;
-    char id[sizeof "pair:" + GHN_SERIAL_MAX];
-    size_t len = strlen(identity->serial);
-    memcpy(id, "pair:", 5);
-    memcpy(id + 5, identity->serial, len + 1);
+    const char *role = pair->config->cable ? "cable:" : "pair:";
+    const uint8_t *key = pair->config->cable ? cable_key : identity->pairing_key;
+    char id[sizeof "cable:" + GHN_SERIAL_MAX];
+    size_t role_len = strlen(role), len = strlen(identity->serial);
+    memcpy(id, role, role_len);
+    memcpy(id + role_len, identity->serial, len + 1);
     pair->was_through = false;
     tell(pair, GHN_PAIR_ASKS, (int32_t)++pair->attempts);
-    if (pair->secure->use(pair->secure->ctx, id, identity->pairing_key) < 0 ||
+    if (pair->secure->use(pair->secure->ctx, id, key) < 0 ||
         stream->open(stream->ctx, pair->config->host, pair->config->port) < 0) {
         pair->lost = true;
         return;

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import tty
 from xml.etree import ElementTree
 
 import gateway
@@ -431,6 +432,67 @@ def where_it_is(suite):
             check(at[0] < at[1], f"who is told that it listens can ask already, or was told that he cannot: {gw.log}")
 
 
+# ---- by a cable -----------------------------------------------------------------------------------------------------------
+
+
+class Cable(threading.Thread):
+    """Two terminals with a line between them: `near` is the gateway's, `far` the node's."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.ends = [os.openpty() for _ in range(2)]
+        for main_end, other in self.ends:
+            tty.setraw(other)
+            os.set_blocking(main_end, False)
+        self.near, self.far = (os.ttyname(other) for _, other in self.ends)
+        self.ended = False
+        self.start()
+
+    def run(self):
+        mains = [main_end for main_end, _ in self.ends]
+        while not self.ended:
+            for fd in select.select(mains, [], [], 0.1)[0]:
+                try:
+                    os.write(mains[1 - mains.index(fd)], os.read(fd, 4096))
+                except (BlockingIOError, OSError):
+                    pass
+
+    def end(self):
+        self.ended = True
+        self.join()
+        for pair_of in self.ends:
+            for fd in pair_of:
+                os.close(fd)
+
+
+def approved(suite, mode):
+    cable = Cable()
+    port = gateway.free_port()
+    doors = (gateway.OPEN, f"mqtts+psk://127.0.0.1:{port}?tls12=1", f"serial://{cable.near}?tls12=1&pair={mode}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="gatehouse-e2e-") as folder, gateway.Gateway(suite.build, listen=doors) as gw:
+            gw.psk_port = port
+            page, _, _ = Bench(folder).make("C3")
+            with Node(gw, folder, "C3", page, "--serial", cable.far) as node:
+                if mode == "off":
+                    node.wait("attempt failed")
+                    gw.cli("node", "approve", "C3", status=1)
+                    check(node_of(gw, "C3") is None, "it gets no key")
+                    return
+                if mode == "ask":
+                    wait_for(lambda: any(a["serial"] == "C3" and a["cable"] for a in gw.ctl("pair/list")["asking"]), "it is shown")
+                    alert = alert_of(s_client(gw, "cable:C3", hashlib.sha256(b"gh-cable-v1").hexdigest()))
+                    gw.cli("node", "approve", "C3", "--thing", "press-9")
+                    check(alert == alert_of(s_client(gw, "cable:C3", hashlib.sha256(b"gh-cable-v1").hexdigest())), "by a cable only")
+                    check(any("for a cable" in a["reason"] for a in gw.ask("audit")["entries"]), "which is in the audit log")
+                    gw.cli("node", "approve", "Z9", status=1)
+                node.wait("telemetry seq=1")
+                check(node_of(gw, "C3")["thing"] == ("press-9" if mode == "ask" else "C3"), "it is what it was named")
+                check(telemetry(gw, node_of(gw, "C3")["thing"]), "its telemetry comes")
+    finally:
+        cable.end()
+
+
 def main():
     suite = gateway.Suite(sys.argv[1])
     done = subprocess.run([gateway.programs(suite.build)["ghn-sim"], "--identity", "/dev/null", "--keys", "/dev/null"],
@@ -452,6 +514,9 @@ def main():
         ("kill -9 while a key is replaced", killed_while_rotating, suite),
         ("a revoked node stays revoked after kill -9", revoked_outlives_a_kill, suite),
         ("who asks on the network is told where it is, and Avahi can announce it", where_it_is, suite),
+        ("a node on a cable is approved, and needs no code", approved, suite, "ask"),
+        ("on a bench a node on a cable is paired at once", approved, suite, "auto"),
+        ("where it is not wanted nobody is paired by a cable", approved, suite, "off"),
         ("without a listener for nodes nothing is loaded and no code taken", without_a_listener, suite),
     ]
     suite.run_all(tests, 3)

@@ -10,7 +10,7 @@ allowed() {
     base | wire) echo "" ;;
     schedule) echo "base" ;;
     keys) echo "base" ;;
-    net) echo "base keys" ;;
+    net) echo "base keys wire" ;; # wire: the frames of serial lines
     store) echo "base" ;;
     identity) echo "base keys store" ;;
     bus) echo "base store" ;;

@@ -40,7 +40,7 @@ TEST(certificates_and_keys_go_together_by_their_order)
     check_refused("mqtts+psk://h:1?cert=a&key=b", "cert: expected only with mqtts://, wss:// or https://");
     check_refused("mqtts+psk://h:1?tls12=yes", "tls12: expected 1, found \"yes\"");
     check_refused("mqtts+psk://h:1?access=full", "access: expected node, or nothing, with mqtts+psk://");
-    check_refused("mqtts://h:1?tls12=1", "tls12: expected only with mqtts+psk://");
+    check_refused("mqtts://h:1?tls12=1", "tls12: expected only with mqtts+psk:// or serial://");
     check_refused("mqtts://h:1?key=a&certs=d&ca=c", "mqtts: expected cert=FILE and key=FILE");
     check_refused("mqtts://h:1?certs=", "certs: expected a folder with NAME.pem and NAME.key, found nothing");
     char text[200] = "mqtts://h:1?";

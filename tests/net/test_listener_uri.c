@@ -128,8 +128,9 @@ TEST(a_uri_says_that_http_is_spoken)
 
 /* ---- bad ----------------------------------------------------------------------------------------------------------- */
 
-#define SCHEMES                                                                                              \
-    "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http:// or https:// and HOST:PORT, or unix:///PATH"
+#define SCHEMES                                                                                                      \
+    "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http:// or https:// and HOST:PORT, serial:///DEVICE, " \
+    "or unix:///PATH"
 #define FOR_TCP "access, auth, i-know, fd, connect-rate, connections-per-address, proxy, proxy-from"
 
 static const struct {
@@ -140,9 +141,13 @@ static const struct {
     {"mqtt:/127.0.0.1", SCHEMES ", found \"mqtt:/127.0.0.1\""},
     {"MQTT://h:1", SCHEMES ", found \"MQTT://h:1\""},
     {"://h:1", SCHEMES ", found \"://h:1\""},
-    {"serial:///dev/ttyS0",
-     "expected mqtt://, mqtts://, mqtts+psk://, ws://, wss://, http://, https:// or unix://; serial:// is not available in this "
-     "version"},
+    {"serial://ttyS0", "expected an absolute path, serial:///PATH, found \"ttyS0\""},
+    {"serial:///dev/ttyS0?baud=1200",
+     "baud: expected 9600, 19200, 38400, 57600, 115200, 230400, 460800 or 921600, found \"1200\""},
+    {"serial:///dev/ttyS0?pair=yes", "pair: expected ask, auto or off, found \"yes\""},
+    {"serial:///dev/ttyS0?access=open", "access: expected node, or nothing, with serial://"},
+    {"serial:///dev/ttyS0?connect-rate=1", "connect-rate: expected only with HOST:PORT or unix://"},
+    {"mqtt://h:1?baud=9600", "baud: expected only with serial://"},
 
     {"mqtt://", "expected HOST:PORT behind ://, found \"\""},
     {"mqtt://localhost", "expected HOST:PORT behind ://, found \"localhost\""},

@@ -98,7 +98,7 @@ static void run_job(struct work *work, void *resource)
     work->r = job->scrypt(job->code, job->salt, job->key) ? 0 : -1;
 }
 
-static void reply_window(const struct question *q, const struct pair_job *job)
+static void reply_window(const struct question *q, const char *serial, const char *thing)
 {
     struct arena arena;
     arena_init(&arena);
@@ -106,25 +106,14 @@ static void reply_window(const struct question *q, const struct pair_job *job)
     json_writer_init(&w, &arena);
     json_begin_object(&w);
     json_key(&w, "serial");
-    json_put_string(&w, job->serial);
+    json_put_string(&w, serial);
     json_key(&w, "thing");
-    json_put_string(&w, job->thing);
+    json_put_string(&w, thing);
     json_key(&w, "seconds");
     json_put_int(&w, PAIR_WINDOW_MS / 1000);
     json_end_object(&w);
     bus_reply(q->pairing->bus, q->msg, json_writer_text(&w, NULL));
     arena_done(&arena);
-}
-
-/* Another serial whose code is to make it that thing. */
-static const struct pair_window *rival(const struct pairing *pairing, const char *serial, const char *thing)
-{
-    list_for_each (link, &pairing->windows) {
-        const struct pair_window *window = list_entry(link, struct pair_window, link);
-        if (strcmp(window->thing, thing) == 0 && strcmp(window->serial, serial) != 0)
-            return window;
-    }
-    return NULL;
 }
 
 /* What a code may not be typed for; asked again when it has become a key, for a node may have been revoked meanwhile. */
@@ -133,9 +122,10 @@ static bool judge(const struct question *q, const char *serial, const char *thin
     const struct pairing *pairing = q->pairing;
     const struct pair_node *node = pair_node_get(pairing, serial);
     const struct pair_node *named = pair_node_of_thing(pairing, thing);
-    const struct pair_window *other = rival(pairing, serial, thing);
-    if (!pairing->port)
-        refuse(q, 409, "there is no listener for nodes: expected one with mqtts+psk://HOST:PORT");
+    const struct pair_window *other = pair_window_rival(pairing, serial, thing);
+    if (!pairing->listens)
+        refuse(q, 409,
+               "there is no listener for nodes: expected one with mqtts+psk://HOST:PORT or serial:///DEVICE");
     else if (node && !pair_node_may_be_paired(node))
         refuse(q, 409, "%s is %s already: gatehouse node re-pair %s allows it to be paired again", serial,
                node->row.revoked ? "revoked" : "paired", serial);
@@ -165,7 +155,7 @@ static void on_job_done(struct work *work)
         pair_asking_forget(pairing, job->serial);
         pair_note(pairing, who(&q), "node/code", job->serial, "");
         log_info("node %s: its code was entered", job->serial);
-        reply_window(&q, job);
+        reply_window(&q, job->serial, job->thing);
     }
     (void)msg_unref(job->request);
     explicit_bzero(job, sizeof *job);
@@ -389,16 +379,52 @@ static void on_node_repair(struct question *q)
     reply_node(q, node);
 }
 
+/* For a node that asks by a cable: no code is needed, a person has it in his hand. */
+static void on_node_approve(struct question *q)
+{
+    struct pairing *pairing = q->pairing;
+    const char *serial = text_of(q, "serial"), *thing = text_of(q, "thing");
+    const struct pair_node *node = serial ? pair_node_get(pairing, serial) : NULL;
+    if (!serial || !pair_serial_is_valid(serial, strlen(serial))) {
+        refuse(q, 400, "expected serial, 1 to %d letters, digits, '_' and '-'", PAIR_SERIAL_MAX);
+        return;
+    }
+    if (thing && !is_thing_name(thing)) {
+        refuse(q, 400, "thing: expected 1 to %d of letters, digits, ':', '_' and '-'", PAIR_THING_MAX);
+        return;
+    }
+    if (!pair_asks_by_cable(pairing, serial)) {
+        refuse(q, 404, "no node %s asks by a cable", serial);
+        return;
+    }
+    thing = thing ? thing : node ? node->row.thing : serial;
+    if (!judge(q, serial, thing))
+        return;
+    if (!pair_window_get(pairing, serial) && pairing->window_count == PAIR_WINDOWS_MAX) {
+        refuse(q, 429, "%d codes wait for their nodes already", PAIR_WINDOWS_MAX);
+        return;
+    }
+    if (!pair_window_at_cable(pairing, serial, thing)) {
+        refuse(q, 500, "its key could not be made");
+        return;
+    }
+    pair_asking_forget(pairing, serial);
+    pair_note(pairing, who(q), "node/approved", serial, "by a cable");
+    log_notice("node %s: approved, by a cable", serial);
+    reply_window(q, serial, thing);
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *topic;
     void (*answer)(struct question *q);
 } topics[] = {
-    {TOPIC_CTL_PAIR_LIST, on_pair_list},     {TOPIC_CTL_PAIR_CODE, on_pair_code},
-    {TOPIC_CTL_PAIR_CANCEL, on_pair_cancel}, {TOPIC_CTL_PAIR_WAIT, on_pair_wait},
-    {TOPIC_CTL_NODE_LIST, on_node_list},     {TOPIC_CTL_NODE_ROTATE, on_node_rotate},
-    {TOPIC_CTL_NODE_REVOKE, on_node_revoke}, {TOPIC_CTL_NODE_REPAIR, on_node_repair},
+    {TOPIC_CTL_PAIR_LIST, on_pair_list},       {TOPIC_CTL_PAIR_CODE, on_pair_code},
+    {TOPIC_CTL_PAIR_CANCEL, on_pair_cancel},   {TOPIC_CTL_PAIR_WAIT, on_pair_wait},
+    {TOPIC_CTL_NODE_LIST, on_node_list},       {TOPIC_CTL_NODE_ROTATE, on_node_rotate},
+    {TOPIC_CTL_NODE_REVOKE, on_node_revoke},   {TOPIC_CTL_NODE_REPAIR, on_node_repair},
+    {TOPIC_CTL_NODE_APPROVE, on_node_approve},
 };
 
 static void on_request(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,

@@ -51,12 +51,14 @@ struct pair_window {
     char serial[PAIR_SERIAL_MAX + 1], thing[PAIR_THING_MAX + 1];
     uint8_t key[PAIR_KEY_BYTES];
     unsigned failures;
+    bool at_cable;   /* it was approved, and its key is the one for cables */
     int64_t expires; /* loop time */
     struct timer timer, session;
 };
 
 struct pair_asking {
     char serial[PAIR_SERIAL_MAX + 1], from[PAIR_FROM_BYTES];
+    bool at_cable;
     unsigned attempts;
     int64_t first, last; /* loop time; attempts 0: free */
 };
@@ -86,9 +88,10 @@ struct pairing {
     struct pairing_options options;
     struct subscriber subscriber, asker;
     struct subscription hello, commit, refuse, kept, online;
-    struct subscription ctl[8];
+    struct subscription ctl[9];
+    bool listens; /* there is a listener for nodes */
     char *host;
-    uint16_t port; /* 0: there is no listener for nodes */
+    uint16_t port; /* 0: none on a network */
     struct map nodes;
     struct list windows, watches, expelled;
     size_t window_count, watch_count, job_count;
@@ -128,11 +131,18 @@ void pair_put_key(struct json_writer *w, int64_t generation, const char *serial,
 struct pair_window *pair_window_get(const struct pairing *pairing, const char *serial);
 struct pair_window *pair_window_open(struct pairing *pairing, const char *serial, const char *thing,
                                      const uint8_t key[PAIR_KEY_BYTES]);
+/* Without a code, by a cable. NULL: it may not be paired, as that thing or at all. */
+struct pair_window *pair_window_at_cable(struct pairing *pairing, const char *serial, const char *thing);
+struct pair_window *pair_window_at_bench(struct pairing *pairing, const char *serial);
+/* Another serial whose code is to make it that thing. */
+const struct pair_window *pair_window_rival(const struct pairing *pairing, const char *serial,
+                                            const char *thing);
 void pair_window_failed(struct pair_window *window, const char *from);
 void pair_window_used(struct pair_window *window); /* a session has begun */
 void pair_window_close(struct pair_window *window);
 void pair_windows_close(struct pairing *pairing);
-void pair_asked(struct pairing *pairing, const char *serial, const char *from);
+void pair_asked(struct pairing *pairing, const char *serial, const char *from, bool at_cable);
+bool pair_asks_by_cable(const struct pairing *pairing, const char *serial);
 void pair_asking_forget(struct pairing *pairing, const char *serial);
 void pair_put_asking(struct json_writer *w, const struct pairing *pairing);
 void pair_put_windows(struct json_writer *w, const struct pairing *pairing);

@@ -52,9 +52,45 @@ struct pair_window *pair_window_open(struct pairing *pairing, const char *serial
     (void)snprintf(window->thing, sizeof window->thing, "%s", thing);
     memcpy(window->key, key, PAIR_KEY_BYTES);
     window->failures = 0;
+    window->at_cable = false;
     window->expires = loop_now(pairing->loop) + PAIR_WINDOW_MS;
     timer_start(pairing->loop, &window->timer, PAIR_WINDOW_MS);
     return window;
+}
+
+const struct pair_window *pair_window_rival(const struct pairing *pairing, const char *serial,
+                                            const char *thing)
+{
+    list_for_each (link, &pairing->windows) {
+        const struct pair_window *window = list_entry(link, struct pair_window, link);
+        if (strcmp(window->thing, thing) == 0 && strcmp(window->serial, serial) != 0)
+            return window;
+    }
+    return NULL;
+}
+
+struct pair_window *pair_window_at_cable(struct pairing *pairing, const char *serial, const char *thing)
+{
+    static const char text[] =
+        "gh-cable-v1"; /* everybody knows it: the line is encrypted, the cable is the proof */
+    uint8_t key[PAIR_KEY_BYTES];
+    if (!pairing->options.sha256(text, sizeof text - 1, key))
+        return NULL;
+    struct pair_window *window = pair_window_open(pairing, serial, thing, key);
+    window->at_cable = true;
+    return window;
+}
+
+struct pair_window *pair_window_at_bench(struct pairing *pairing, const char *serial)
+{
+    const struct pair_node *node = pair_node_get(pairing, serial);
+    const char *thing = node ? node->row.thing : serial;
+    const struct pair_node *named = pair_node_of_thing(pairing, thing);
+    if ((node && !pair_node_may_be_paired(node)) || (named && named != node) ||
+        pairing->window_count == PAIR_WINDOWS_MAX || pair_window_rival(pairing, serial, thing))
+        return NULL;
+    pair_note(pairing, NULL, "node/approved", serial, "by a cable with pair=auto");
+    return pair_window_at_cable(pairing, serial, thing);
 }
 
 void pair_window_failed(struct pair_window *window, const char *from)
@@ -112,7 +148,7 @@ static struct pair_asking *place_for(struct pairing *pairing, const char *serial
     return oldest;
 }
 
-void pair_asked(struct pairing *pairing, const char *serial, const char *from)
+void pair_asked(struct pairing *pairing, const char *serial, const char *from, bool at_cable)
 {
     struct pair_asking *asking = place_for(pairing, serial);
     bool known = is_fresh(pairing, asking, PAIR_WINDOW_MS) && strcmp(asking->serial, serial) == 0;
@@ -120,10 +156,20 @@ void pair_asked(struct pairing *pairing, const char *serial, const char *from)
         *asking = (struct pair_asking){.first = loop_now(pairing->loop)};
     (void)snprintf(asking->serial, sizeof asking->serial, "%s", serial);
     (void)snprintf(asking->from, sizeof asking->from, "%s", from);
+    asking->at_cable = at_cable;
     asking->last = loop_now(pairing->loop);
     asking->attempts++;
     if (!known)
         pair_event(pairing, serial, "asking", from, false);
+}
+
+bool pair_asks_by_cable(const struct pairing *pairing, const char *serial)
+{
+    for (size_t i = 0; i < PAIR_ASKING_MAX; i++)
+        if (is_fresh(pairing, &pairing->asking[i], PAIR_WINDOW_MS) && pairing->asking[i].at_cable &&
+            strcmp(pairing->asking[i].serial, serial) == 0)
+            return true;
+    return false;
 }
 
 void pair_asking_forget(struct pairing *pairing, const char *serial)
@@ -142,6 +188,8 @@ static void put_asking(struct json_writer *w, const struct pairing *pairing, con
     json_put_string(w, asking->serial);
     json_key(w, "from");
     json_put_string(w, asking->from);
+    json_key(w, "cable");
+    json_put_bool(w, asking->at_cable);
     json_key(w, "attempts");
     json_put_uint(w, asking->attempts);
     json_key(w, "since");

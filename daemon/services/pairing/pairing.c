@@ -68,8 +68,10 @@ static void send_offer(struct pair_node *node, uint64_t origin)
         json_key(&w, "host");
         json_put_string(&w, pairing->host);
     }
-    json_key(&w, "port");
-    json_put_uint(&w, pairing->port);
+    if (pairing->port) {
+        json_key(&w, "port");
+        json_put_uint(&w, pairing->port);
+    }
     if (clock_was_set(loop_wall(pairing->loop))) {
         json_key(&w, "time");
         json_put_int(&w, loop_wall(pairing->loop) / 1000);
@@ -224,18 +226,25 @@ static bool find_node_key(const struct pairing *pairing, const struct pair_ident
     return true;
 }
 
-bool pairing_find(struct pairing *pairing, const char *text, uint8_t key[PAIRING_KEY_BYTES])
+/* A window that was opened for a cable has a key that everybody knows: it is none for the network. */
+bool pairing_find(struct pairing *pairing, enum pairing_way way, const char *text,
+                  uint8_t key[PAIRING_KEY_BYTES])
 {
     struct pair_identity identity;
     if (!pair_identity_read(text, strlen(text), &identity))
         return false;
     if (identity.role == PAIR_ROLE_NODE)
         return find_node_key(pairing, &identity, key);
-    const struct pair_window *window =
-        identity.role == PAIR_ROLE_PAIRING ? pair_window_get(pairing, identity.serial) : NULL;
-    if (window)
-        memcpy(key, window->key, PAIR_KEY_BYTES);
-    return window != NULL;
+    bool at_cable = identity.role == PAIR_ROLE_CABLE;
+    if (at_cable && way == PAIRING_NETWORK)
+        return false;
+    const struct pair_window *window = pair_window_get(pairing, identity.serial);
+    if (at_cable && way == PAIRING_BENCH && !window)
+        window = pair_window_at_bench(pairing, identity.serial);
+    if (!window || window->at_cable != at_cable)
+        return false;
+    memcpy(key, window->key, PAIR_KEY_BYTES);
+    return true;
 }
 
 static void node_tried(struct pairing *pairing, const struct pair_identity *identity, const char *from,
@@ -257,7 +266,8 @@ static void node_tried(struct pairing *pairing, const struct pair_identity *iden
         pair_window_close(window);
 }
 
-void pairing_tried(struct pairing *pairing, const char *text, const char *from, bool known, bool good)
+void pairing_tried(struct pairing *pairing, enum pairing_way way, const char *text, const char *from,
+                   bool known, bool good)
 {
     struct pair_identity identity;
     if (!pair_identity_read(text, strlen(text), &identity)) {
@@ -269,14 +279,17 @@ void pairing_tried(struct pairing *pairing, const char *text, const char *from, 
         return;
     }
     struct pair_window *window = pair_window_get(pairing, identity.serial);
-    if (identity.role == PAIR_ROLE_CABLE)
+    bool at_cable = identity.role == PAIR_ROLE_CABLE;
+    if (at_cable && way == PAIRING_NETWORK)
         pair_note(pairing, from, "refused/connect", identity.serial, "this identity is for a cable");
+    else if (at_cable && known && !good)
+        pair_note(pairing, from, "refused/connect", identity.serial, "its key is not the one for cables");
     else if (good && window)
         pair_window_used(window);
     else if (known && !good && window)
         pair_window_failed(window, from);
     else if (!known)
-        pair_asked(pairing, identity.serial, from);
+        pair_asked(pairing, identity.serial, from, at_cable);
 }
 
 struct principal *pairing_who(struct pairing *pairing, const char *text)
@@ -285,21 +298,25 @@ struct principal *pairing_who(struct pairing *pairing, const char *text)
     if (!pair_identity_read(text, strlen(text), &identity))
         return NULL;
     const struct pair_node *node = pair_node_get(pairing, identity.serial);
+    const struct pair_window *window = pair_window_get(pairing, identity.serial);
     switch (identity.role) {
     case PAIR_ROLE_PAIRING:
-        return pair_window_get(pairing, identity.serial) ? principal_new_pairing(identity.serial) : NULL;
+    case PAIR_ROLE_CABLE:
+        return window && window->at_cable == (identity.role == PAIR_ROLE_CABLE)
+                   ? principal_new_pairing(identity.serial)
+                   : NULL;
     case PAIR_ROLE_NODE:
         return node && node->row.generation == identity.generation
                    ? principal_new_paired(node->row.serial, node->row.thing)
                    : NULL;
-    case PAIR_ROLE_CABLE: break;
     }
     return NULL;
 }
 
 void pairing_listens(struct pairing *pairing, const char *host, uint16_t port)
 {
-    if (pairing->port)
+    pairing->listens = true;
+    if (pairing->port || !port)
         return; /* offers say the first */
     pairing->host = str_copy(host);
     pairing->port = port;

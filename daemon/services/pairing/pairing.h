@@ -42,12 +42,17 @@ int pairing_new(struct pairing **ret, struct bus *bus, struct store *store,
 struct pairing *pairing_free(struct pairing *pairing);
 define_cleanup(struct pairing *, pairing_free)
 
-/* There is a listener for nodes: what an offer says of where it is. host NULL: where the node is already. Without any, no code is
- * taken. */
+/* There is a listener for nodes: what an offer says of where it is. host NULL: where the node is already; port 0: at a cable.
+ * Without any, no code is taken. */
 void pairing_listens(struct pairing *pairing, const char *host, uint16_t port);
 
+/* How somebody comes. By a cable that is his proof he may come without a code: when a person has approved it, on a bench at once. */
+enum pairing_way { PAIRING_NETWORK, PAIRING_CABLE, PAIRING_BENCH };
+
 /* What a listener for nodes asks. From inside a handshake. */
-bool pairing_find(struct pairing *pairing, const char *identity, uint8_t key[PAIRING_KEY_BYTES]);
-void pairing_tried(struct pairing *pairing, const char *identity, const char *from, bool known, bool good);
+bool pairing_find(struct pairing *pairing, enum pairing_way way, const char *identity,
+                  uint8_t key[PAIRING_KEY_BYTES]);
+void pairing_tried(struct pairing *pairing, enum pairing_way way, const char *identity, const char *from,
+                   bool known, bool good);
 /* A reference; NULL: he is nobody any more. */
 struct principal *pairing_who(struct pairing *pairing, const char *identity);

@@ -6,7 +6,7 @@
  *      if (pair.state == GHN_PAIR_DONE) …                      keys has the new key: ghn_init() with it
  *
  * It tries every five seconds for ten minutes: until a person types the code at the gateway, every handshake fails. Then it is
- * connected as pair:SERIAL, says hello, keeps the key it is offered, and says so. Nothing blocks, nothing is allocated.
+ * connected as pair:SERIAL (by a cable: cable:SERIAL), says hello, keeps the key it is offered, and says so. Nothing blocks, nothing is allocated.
  */
 #pragma once
 
@@ -27,6 +27,7 @@ typedef enum ghn_pair_event {
 
 typedef struct ghn_pair_config {
     const ghn_identity *identity;
+    bool cable;           /* it hangs on one: a person at the gateway approves it, and no code is needed */
     const char *firmware; /* its version */
     const char *host;     /* of the gateway */
     uint16_t port;

@@ -25,8 +25,8 @@
  * lines.
  */
 #include "apps/env-sensor/env_sensor.h"
+#include "line.h"
 #include "sim_secure.h"
-#include "tcp_stream.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -43,6 +43,7 @@ enum { EXIT_USAGE = 2, INFO_SIZE = 128, NODES_MAX = 100000 };
 struct options {
     const char *host, *thing;
     const char *identity, *pages; /* NULL: plain TCP */
+    const char *device;           /* a serial line in place of TCP */
     bool pair;                    /* its button is held */
     uint16_t port;
     uint32_t interval;
@@ -59,7 +60,7 @@ struct tally {
 struct sim_node {
     env_sensor sensor;
     env_board board;
-    struct tcp_stream tcp;
+    struct line line;
     ghn_stream stream;
     char thing[GHN_THING_MAX + 1];
     int32_t temperature, humidity;
@@ -175,13 +176,14 @@ static void usage(FILE *out)
         out,
         "usage: ghn-sim --thing NAME [--host HOST] [--port PORT] [--interval MS] [--count N] [--seconds S]\n"
         "               [--fault drop=MS,delay=MS] [--speed N] [--quiet]\n"
-        "       ghn-sim --identity FILE --keys FILE [--pair] [--host HOST] [--port PORT] ...\n"
+        "       ghn-sim --identity FILE --keys FILE [--pair] [--host HOST --port PORT | --serial DEVICE] ...\n"
         "\n"
         "Simulated STM32 nodes: the portable node core and the env-sensor application over TCP.\n"
         "\n"
         "  --identity FILE  a node that is to be paired: its identity page, made by ghn-id\n"
         "  --keys FILE      where it keeps the keys that the gateway gives it\n"
         "  --pair           its button is held: it is paired although it has a key\n"
+        "  --serial DEVICE  it hangs on a serial line: no code is needed, the gateway approves it\n"
         "  --thing NAME     name of the thing; with --count, NAME-1, NAME-2, ...\n"
         "  --host, --port   the gateway (127.0.0.1, 1883)\n"
         "  --interval MS    between two measurements, 10 to 3600000 (1000)\n"
@@ -231,13 +233,21 @@ static void read_faults(struct tcp_faults *faults, char *text)
 static void read_options(struct options *o, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"host", required_argument, NULL, 'h'},   {"port", required_argument, NULL, 'p'},
-        {"thing", required_argument, NULL, 't'},  {"interval", required_argument, NULL, 'i'},
-        {"count", required_argument, NULL, 'n'},  {"seconds", required_argument, NULL, 's'},
-        {"fault", required_argument, NULL, 'f'},  {"speed", required_argument, NULL, 'x'},
-        {"quiet", no_argument, NULL, 'q'},        {"identity", required_argument, NULL, 'd'},
-        {"keys", required_argument, NULL, 'k'},   {"pair", no_argument, NULL, 'b'},
-        {"help", no_argument, NULL, '?' + 0x100}, {NULL, 0, NULL, 0},
+        {"host", required_argument, NULL, 'h'},
+        {"port", required_argument, NULL, 'p'},
+        {"thing", required_argument, NULL, 't'},
+        {"interval", required_argument, NULL, 'i'},
+        {"count", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 's'},
+        {"fault", required_argument, NULL, 'f'},
+        {"speed", required_argument, NULL, 'x'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"identity", required_argument, NULL, 'd'},
+        {"keys", required_argument, NULL, 'k'},
+        {"pair", no_argument, NULL, 'b'},
+        {"serial", required_argument, NULL, 'l'},
+        {"help", no_argument, NULL, '?' + 0x100},
+        {NULL, 0, NULL, 0},
     };
     *o = (struct options){.host = "127.0.0.1", .port = 1883, .interval = 1000, .count = 1};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -254,6 +264,7 @@ static void read_options(struct options *o, int argc, char **argv)
         case 'd': o->identity = optarg; break;
         case 'k': o->pages = optarg; break;
         case 'b': o->pair = true; break;
+        case 'l': o->device = optarg; break;
         case '?' + 0x100: usage(stdout); exit(0);
         default: usage(stderr); exit(EXIT_USAGE);
         }
@@ -264,6 +275,8 @@ static void read_options(struct options *o, int argc, char **argv)
         fail("--identity and --keys: expected both or none");
     if (o->identity && (o->thing || o->count != 1))
         fail("--identity: expected without --thing, which the gateway says, and without --count");
+    if (o->device && !o->identity)
+        fail("--serial: expected with --identity");
     if (!o->identity && (!o->thing || o->pair))
         fail(o->pair ? "--pair: expected with --identity" : "--thing is missing");
 }
@@ -293,8 +306,8 @@ static void init_node(struct sim_node *node, const struct options *o, struct tal
         node->board.serial = sim_secure_serial(node->secure);
         node->stream = node->board.secure->stream;
     } else {
-        tcp_stream_init(&node->tcp, &o->faults);
-        node->stream = tcp_stream_of(&node->tcp);
+        tcp_stream_init(&node->line.tcp, &o->faults);
+        node->stream = line_stream(&node->line);
     }
     if (len < 0 || (size_t)len >= sizeof node->thing ||
         env_sensor_init(&node->sensor, node->thing, o->host, o->port, info, o->interval, &node->board,
@@ -308,8 +321,8 @@ static void init_node(struct sim_node *node, const struct options *o, struct tal
 static bool have_key(struct sim_node *node, const struct options *o, const sigset_t *while_waiting)
 {
     const char *why;
-    tcp_stream_init(&node->tcp, &o->faults);
-    node->secure = sim_secure_new(o->identity, o->pages, &node->tcp, &why);
+    tcp_stream_init(&node->line.tcp, &o->faults);
+    node->secure = sim_secure_new(o->identity, o->pages, &node->line, o->device, &why);
     if (!node->secure)
         fail("--identity: %s", why);
     if (!o->pair && ghn_keys_are_there(sim_secure_keys(node->secure)))
@@ -321,12 +334,12 @@ static bool have_key(struct sim_node *node, const struct options *o, const sigse
 static void turn(struct sim_node *node, struct pollfd *pfd)
 {
     int wait = env_sensor_poll(&node->sensor);
-    int stream_wait = tcp_stream_wait(&node->tcp);
+    int stream_wait = line_wait(&node->line);
     if (stream_wait >= 0 && stream_wait < wait)
         wait = stream_wait;
     node->due_at = posix_port.now_ms() + (uint32_t)wait;
-    pfd->events = tcp_stream_events(&node->tcp);
-    pfd->fd = pfd->events ? node->tcp.fd : -1;
+    pfd->events = line_events(&node->line);
+    pfd->fd = pfd->events ? line_fd(&node->line) : -1;
 }
 
 static void run(struct sim_node *nodes, struct pollfd *pfds, const struct options *o,

@@ -1,10 +1,10 @@
 /* In place of sim_secure.c where there is no mbedTLS. */
 #include "sim_secure.h"
 
-struct sim_secure *sim_secure_new(const char *identity, const char *pages, struct tcp_stream *tcp,
-                                  const char **why)
+struct sim_secure *sim_secure_new(const char *identity, const char *pages, struct line *line,
+                                  const char *device, const char **why)
 {
-    (void)identity, (void)pages, (void)tcp;
+    (void)identity, (void)pages, (void)line, (void)device;
     *why = "this ghn-sim was built without mbedTLS (libmbedtls-dev)";
     return NULL;
 }

@@ -12,15 +12,15 @@ struct sim_secure {
     ghn_identity identity;
     struct pages_file file;
     ghn_keys keys;
-    struct tcp_stream *tcp;
+    struct line *line;
     ghn_stream below;
     secure_mbedtls tls;
     ghn_secure layer;
     bool quiet;
 };
 
-struct sim_secure *sim_secure_new(const char *identity, const char *pages, struct tcp_stream *tcp,
-                                  const char **why)
+struct sim_secure *sim_secure_new(const char *identity, const char *pages, struct line *line,
+                                  const char *device, const char **why)
 {
     struct sim_secure *secure = calloc(1, sizeof *secure);
     *why = "no memory";
@@ -33,8 +33,12 @@ struct sim_secure *sim_secure_new(const char *identity, const char *pages, struc
         return NULL;
     pages_file_init(&secure->file, pages);
     ghn_keys_open(&secure->keys, &secure->file.pages);
-    secure->tcp = tcp;
-    secure->below = tcp_stream_of(tcp);
+    if (device) {
+        line->is_serial = true;
+        serial_stream_init(&line->serial, device, secure->identity.serial, &posix_port);
+    }
+    secure->line = line;
+    secure->below = line_stream(line);
     secure_mbedtls_init(&secure->tls, &secure->below, &posix_port);
     secure->layer = secure_mbedtls_of(&secure->tls);
     return secure;
@@ -85,8 +89,8 @@ static void on_event(void *ctx, ghn_pair_event event, int32_t detail)
 
 static void wait_for_bytes(const struct sim_secure *secure, int wait, const sigset_t *while_waiting)
 {
-    struct pollfd pfd = {.fd = secure->tcp->fd, .events = tcp_stream_events(secure->tcp)};
-    int stream_wait = tcp_stream_wait(secure->tcp);
+    struct pollfd pfd = {.fd = line_fd(secure->line), .events = line_events(secure->line)};
+    int stream_wait = line_wait(secure->line);
     if (stream_wait >= 0 && stream_wait < wait)
         wait = stream_wait;
     struct timespec timeout = posix_port_timeout(wait);
@@ -100,6 +104,7 @@ bool sim_secure_pair(struct sim_secure *secure, const char *host, uint16_t port,
     const ghn_pair_config config = {
         .identity = &secure->identity,
         .firmware = GATEHOUSE_VERSION,
+        .cable = secure->line->is_serial,
         .host = host,
         .port = port,
         .rx = rx,

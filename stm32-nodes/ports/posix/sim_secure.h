@@ -2,16 +2,17 @@
 #pragma once
 
 #include "ghn/pair.h"
+#include "line.h"
 #include "pages_file.h"
-#include "tcp_stream.h"
 
 #include <signal.h>
 
 struct sim_secure;
 
-/* NULL: *why says what is wrong. identity: a file with an identity page; pages: where its keys are. */
-struct sim_secure *sim_secure_new(const char *identity, const char *pages, struct tcp_stream *tcp,
-                                  const char **why);
+/* NULL: *why says what is wrong. identity: a file with an identity page; pages: where its keys are; device: a
+ * serial line, NULL: line is TCP. */
+struct sim_secure *sim_secure_new(const char *identity, const char *pages, struct line *line,
+                                  const char *device, const char **why);
 void sim_secure_free(struct sim_secure *secure);
 
 const char *sim_secure_serial(const struct sim_secure *secure);
