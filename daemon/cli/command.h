@@ -159,6 +159,7 @@ int cmd_uplink_cut(const struct call *call);
 int cmd_uplink_restore(const struct call *call);
 int cmd_uplink_simulate(const struct call *call);
 int cmd_thing_create(const struct call *call);
+int cmd_thing_import(const struct call *call);
 int cmd_thing_update(const struct call *call);
 int cmd_thing_list(const struct call *call);
 int cmd_thing_search(const struct call *call);

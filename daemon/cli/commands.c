@@ -168,6 +168,10 @@ const struct command commands[] = {
      "Makes a thing.", NULL, cmd_thing_create},
     {"thing", "update", "NAME [ATTRIBUTE=VALUE...]", 1, ARGUMENTS_MAX, option_bit(OPTION_TYPE),
      "Changes attributes of a thing; the others stay.", "ATTRIBUTE= removes one.", cmd_thing_update},
+    {"thing", "import", "FILE", 1, 1, 0, "Makes many things: FILE, or - for standard input, has a JSON object a line.",
+     "{\"name\":\"press-07\",\"type\":\"press\",\"attributes\":{\"hall\":\"7\"},\"groups\":[\"hall-7\"],\"principals\":[\"CERTIFICATE\"]}\n"
+     "A line that is refused does not keep the others. Exit status 1: one was.",
+     cmd_thing_import},
     {"thing", "list", "", 0, 0, 0, "Lists things.", NULL, cmd_thing_list},
     {"thing", "search", "QUERY", 1, 1, 0, "Lists the things that match a query.",
      "AWS IoT's fleet query language: thingName:press* AND attributes.hall:7 AND connectivity.connected:false",
