@@ -141,6 +141,8 @@
 #define TOPIC_EVENT_GROUP_FORMAT            "$aws/events/thingGroup/%s/%s"
 #define TOPIC_EVENT_MEMBERSHIP_FORMAT       "$aws/events/thingGroupMembership/thingGroup/%s/thing/%s/%s"
 #define TOPIC_EVENT_CERTIFICATE_FORMAT      "$aws/events/certificate/%s/%s"
+#define TOPIC_EVENT_CA_FORMAT               "$aws/events/caCertificate/%s/%s"
+#define TOPIC_EVENT_POLICY_FORMAT           "$aws/events/policy/%s/%s"
 
 /* Nodes. */
 #define TOPIC_NODE_ONLINE_FORMAT "gh/nodes/%s/online"

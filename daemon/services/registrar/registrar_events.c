@@ -109,6 +109,20 @@ static void put_certificate(struct json_writer *w, const struct registry_princip
     put_or_null(w, "caCertificateId", principal->ca);
 }
 
+static void put_ca(struct json_writer *w, const struct registry_ca *ca)
+{
+    put_text(w, "caCertificateId", ca->key.text);
+    put_text(w, "status", ca->active ? "ACTIVE" : "INACTIVE");
+    put_bool(w, "autoRegistration", ca->auto_registration);
+}
+
+static void put_policy(struct json_writer *w, const struct registry_policy *policy, const char *target)
+{
+    put_text(w, "policyName", policy->key.text);
+    put_number(w, "defaultVersion", policy->default_version);
+    put_or_null(w, "target", target);
+}
+
 /* The topic, in the arena; NULL: there is no event for it. */
 static const char *topic_of(struct arena *arena, const struct registry_change *change)
 {
@@ -126,8 +140,8 @@ static const char *topic_of(struct arena *arena, const struct registry_change *c
         return links || ((const struct registry_principal *)change->object)->kind != REGISTRY_CERTIFICATE
                    ? NULL
                    : arena_printf(arena, TOPIC_EVENT_CERTIFICATE_FORMAT, name, suffix);
-    case REGISTRY_CA:
-    case REGISTRY_POLICY:
+    case REGISTRY_CA: return arena_printf(arena, TOPIC_EVENT_CA_FORMAT, name, suffix);
+    case REGISTRY_POLICY: return arena_printf(arena, TOPIC_EVENT_POLICY_FORMAT, name, suffix);
     case REGISTRY_KINDS: break;
     }
     return NULL;
@@ -164,7 +178,13 @@ static void put_event(struct registrar *registrar, struct json_writer *w,
         put_certificate(w, change->object);
         break;
     case REGISTRY_CA:
+        begin(registrar, w, "CA_CERTIFICATE_EVENT", change);
+        put_ca(w, change->object);
+        break;
     case REGISTRY_POLICY:
+        begin(registrar, w, "POLICY_EVENT", change);
+        put_policy(w, change->object, change->other);
+        break;
     case REGISTRY_KINDS: return;
     }
     json_end_object(w);
