@@ -6,6 +6,7 @@
 import glob
 import json
 import os
+import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -142,6 +143,33 @@ def the_registry_answers_as_written(gw, all_schemas):
         ask("refusal", request)
 
 
+def pairing_answers_as_written(suite, all_schemas):
+    """The daemon is real, its node is who says hello with the key of a sticker."""
+    port = gateway.free_port()
+    with gateway.Gateway(suite.build, listen=(gateway.OPEN, f"mqtts+psk://127.0.0.1:{port}")) as gw:
+        def ask(schema, request, **members):
+            answer = gw.ctl(request, json.dumps(members).encode())
+            check(all_schemas, schema, answer)
+            return answer
+        ask("pair-list", "pair/list")
+        ask("node-list", "node/list")
+        with gw.client("listener") as listener:
+            listener.subscribe("$gatehouse/status/pairing/#")
+            openssl = subprocess.Popen([gateway.find_tool("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_3", "-psk", "00" * 32,
+                                        "-psk_identity", "pair:A7", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"], stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            check(all_schemas, "pairing-event", json.loads(listener.message().payload))
+            openssl.wait(gateway.LONG)
+            gateway.check(len(ask("pair-list", "pair/list")["asking"]) == 1, "one asks")
+            check(all_schemas, "pairing-event", ask("pairing-event", "pair/wait", timeout=1000))
+            ask("pair-window", "pair/code", serial="A7", code="QTH5-GKR5-WXFC-1V1A", thing="press-7")
+            gateway.check(len(ask("pair-list", "pair/list")["waiting"]) == 1, "one waits")
+            gw.ctl("pair/cancel", b'{"serial":"A7"}')
+            check(all_schemas, "pairing-event", json.loads(listener.message().payload))
+        for request in "pair/code", "pair/cancel", "node/approve", "node/rotate", "node/revoke", "node/re-pair":
+            ask("refusal", request)
+
+
 def what_is_not_as_written_is_found(all_schemas):
     for answer in {}, {"streams": [{"name": "s"}]}, {"streams": [], "more": 1}:
         try:
@@ -161,6 +189,7 @@ def main():
     with gateway.Gateway(suite.build, config=CONFIG.format(port=gateway.free_port())) as gw:
         suite.run("the daemon's answers are as written", answers_are_as_written, gw, all_schemas)
         suite.run("the registry's answers are as written", the_registry_answers_as_written, gw, all_schemas)
+    suite.run("pairing's answers are as written", pairing_answers_as_written, suite, all_schemas)
     return suite.end()
 
 
