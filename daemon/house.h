@@ -6,6 +6,7 @@
  *      uplinks.c       uplinks, now and when the configuration is read again
  *      doors.c         listeners
  *      identities.c    who is known here, and what he may do
+ *      credentials.c   temporary credentials for functions
  *      nodes.c         pairing, and the keys that listeners for nodes ask for
  *
  * Every open_ function leaves what it has opened in the house, says a fault in the log, and returns 0 or −errno.
@@ -71,6 +72,7 @@ struct house {
     struct shadowsync *sync;
     struct gwshadow *own_shadow;
     struct metrics *metrics;
+    struct house_credentials *credentials; /* NULL: none are configured */
     struct functions *functions;
     struct pairing *pairing;
     struct psk_keys keys; /* what pairing knows, for listeners and the broker */
@@ -118,6 +120,13 @@ int reload_uplinks(struct house *house, const struct config *config) must_check;
 int open_doors(struct house *house) must_check;
 /* Listeners read their certificates again. */
 void house_reload_doors(struct house *house);
+
+/* credentials.c: before functions, who get to know in their environment where they are. */
+int open_credentials(struct house *house) must_check;
+const char *const *credentials_environment(const struct house *house, const char *name);
+void credentials_stop(struct house *house);
+bool credentials_are_quiet(const struct house *house);
+void credentials_close(struct house *house);
 
 /* nodes.c: before the broker, with it, and when a listener for nodes is open. */
 void nodes_init(struct house *house);

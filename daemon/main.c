@@ -168,7 +168,7 @@ static int house_open(struct house *house)
 static bool is_quiet(const struct house *house)
 {
     return broker_is_quiet(house->broker) && http_server_is_quiet(house->http) &&
-           (!house->functions || functions_are_quiet(house->functions));
+           credentials_are_quiet(house) && (!house->functions || functions_are_quiet(house->functions));
 }
 
 static void wind_down(struct house *house)
@@ -176,6 +176,7 @@ static void wind_down(struct house *house)
     if (house->functions)
         functions_stop(house->functions);
     http_server_shutdown(house->http);
+    credentials_stop(house);
     broker_shutdown(house->broker);
     int64_t limit = loop_now(house->loop) + STOP_LIMIT_MS;
     while (!is_quiet(house) && loop_now(house->loop) < limit)
@@ -195,6 +196,7 @@ static void house_close(struct house *house)
     house->metrics = metrics_free(house->metrics);
     house->own_shadow = gwshadow_free(house->own_shadow);
     house->functions = functions_free(house->functions);
+    credentials_close(house);
     house->sync = shadowsync_free(house->sync);
     house->uplinks = uplinks_free(house->uplinks);
     house->network = network_free(house->network);

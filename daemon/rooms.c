@@ -133,6 +133,7 @@ static int open_functions(struct house *house)
             .publish = plugin->publish,
             .subscribe = plugin->subscribe,
             .memory_max = (uint64_t)plugin->memory_bytes,
+            .environment = credentials_environment(house, plugin->credentials),
             .settings = settings,
             .setting_count = count,
         };
@@ -182,6 +183,8 @@ int open_services(struct house *house)
         r = open_uplinks(house);
     if (r >= 0)
         r = open_sync(house);
+    if (r >= 0)
+        r = open_credentials(house);
     if (r >= 0)
         r = open_functions(house);
     if (r >= 0)

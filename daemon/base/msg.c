@@ -83,6 +83,8 @@ struct msg *msg_unref(struct msg *msg)
     if (msg && --msg->refs == 0) {
         if (msg->from)
             (void)publisher_unref(msg->from);
+        if (msg->is_secret)
+            explicit_bzero((void *)(uintptr_t)msg->payload, msg->payload_len);
         free(msg);
     }
     return NULL;

@@ -35,6 +35,7 @@ struct msg {
     uint8_t hops;       /* how often it was republished on the way here */
     bool retain;        /* as published */
     bool is_will;       /* published by the broker for a client that went away */
+    bool is_secret;     /* its payload is wiped with it */
     bool is_repetition; /* QoS 2, again after a restart: durable sessions have it, nobody else is known to */
     uint32_t expiry_s;  /* Message Expiry Interval, MSG_NO_EXPIRY for none */
     int64_t born;       /* monotonic ms of its arrival: what is left of the expiry is counted from here */

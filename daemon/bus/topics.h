@@ -58,6 +58,10 @@
 #define TOPIC_CLOUD_SUBSCRIBE_FORMAT "$gatehouse/cloud/%s/subscribe/%s"
 #define TOPIC_CLOUD_RECEIVE_FORMAT   "$gatehouse/cloud/%s/receive/%s"
 
+/* Temporary credentials for a cloud, for those who run here: a request with a Response Topic. */
+#define TOPIC_CREDENTIALS_FILTER "$gatehouse/credentials/+/get"
+#define TOPIC_CREDENTIALS_FORMAT "$gatehouse/credentials/%s/get"
+
 /* Status, retained: JSON objects. */
 #define TOPIC_STATUS_GATEWAY       "$gatehouse/status/gateway"
 #define TOPIC_STATUS_NETWORK       "$gatehouse/status/network"

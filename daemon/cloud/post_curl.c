@@ -1,7 +1,11 @@
 #include "cloud/post_curl.h"
 
+#include "keys/key.h"
+
 #include <curl/curl.h>
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,7 +79,9 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *self)
     if (n < all) /* the rest is not waited for: it may have no end */
         reply->cut = true;
     if (n) {
-        char *grown = realloc(reply->body, reply->body_len + n);
+        bool fits = receiving->request->secret && reply->body;
+        size_t size = receiving->request->secret ? receiving->request->answer_max : reply->body_len + n;
+        char *grown = fits ? reply->body : realloc(reply->body, size);
         if (!grown)
             return 0;
         memcpy(grown + reply->body_len, bytes, n);
@@ -135,22 +141,55 @@ static struct curl_slist *headers_of(const struct post_request *request, bool pa
     return packed ? curl_slist_append(list, "Content-Encoding: gzip") : list;
 }
 
-static void set_tls(CURL *easy, const struct post_request *request)
+/* Before each handshake: a certificate whose key may be in a token. What is wrong is in the reply's words. */
+static CURLcode on_context(CURL *easy, void *context, void *self)
 {
-    if (request->ca)
-        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca);
-    if (request->cert)
-        (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, request->cert);
-    if (request->cert)
-        (void)curl_easy_setopt(easy, CURLOPT_SSLKEY, request->key ? request->key : request->cert);
+    (void)easy;
+    const struct receiving *receiving = self;
+    const struct post_request *request = receiving->request;
+    struct post_reply *reply = receiving->reply;
+    EVP_PKEY *key = NULL;
+    char *why = NULL;
+    if (SSL_CTX_use_certificate_chain_file(context, request->cert) != 1)
+        (void)snprintf(reply->reason, sizeof reply->reason, "%s: expected a certificate chain in PEM form",
+                       request->cert);
+    else if (key_load(&key, request->key, &why) < 0)
+        (void)snprintf(reply->reason, sizeof reply->reason, "%s", why);
+    else if (SSL_CTX_use_PrivateKey(context, key) != 1 || SSL_CTX_check_private_key(context) != 1)
+        (void)snprintf(reply->reason, sizeof reply->reason, "%s: expected the private key of %s",
+                       request->key, request->cert);
+    EVP_PKEY_free(key);
+    free(why);
+    ERR_clear_error();
+    return *reply->reason ? CURLE_SSL_CERTPROBLEM : CURLE_OK;
 }
 
-static void set_request(CURL *easy, const struct post_request *request)
+static void set_tls(CURL *easy, const struct receiving *receiving)
 {
+    const struct post_request *request = receiving->request;
+    if (request->ca)
+        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca);
+    if (request->cert && request->key) { /* wherever it is */
+        (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
+        (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, (void *)(uintptr_t)receiving);
+    } else if (request->cert) {
+        (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, request->cert);
+        (void)curl_easy_setopt(easy, CURLOPT_SSLKEY, request->cert);
+    }
+}
+
+static bool is_get(const struct post_request *request)
+{
+    return strcmp(request->method, "GET") == 0;
+}
+
+static void set_request(CURL *easy, const struct receiving *receiving)
+{
+    const struct post_request *request = receiving->request;
     curl_easy_reset(easy); /* connections stay */
     (void)curl_easy_setopt(easy, CURLOPT_URL, request->url);
     (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    (void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    (void)curl_easy_setopt(easy, is_get(request) ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "gatehouse/" GATEHOUSE_VERSION);
@@ -168,7 +207,7 @@ static void set_request(CURL *easy, const struct post_request *request)
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_limit);
     (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)request->stall_limit_s);
-    set_tls(easy, request);
+    set_tls(easy, receiving);
 }
 
 static CURLcode perform(struct post_curl *curl, const atomic_bool *abort_asked)
@@ -207,6 +246,8 @@ static void judge(struct post_curl *curl, CURLcode r, const char *error, struct 
         reply->status = (int)connect;
         return;
     }
+    if (*reply->reason) /* ours */
+        return;
     /* A status whose body never came to its end says nothing for sure. */
     (void)snprintf(reply->reason, sizeof reply->reason, "%.*s", POST_REASON_MAX - 1,
                    *error ? error : curl_easy_strerror(r));
@@ -220,11 +261,13 @@ void post_curl_send(struct post_curl *curl, const struct post_request *request, 
     size_t packed_len = 0;
     void *packed = request->gzip ? pack(request, &packed_len) : NULL;
     struct curl_slist *headers = headers_of(request, packed != NULL);
-    set_request(curl->easy, request);
+    set_request(curl->easy, &receiving);
     (void)curl_easy_setopt(curl->easy, CURLOPT_HTTPHEADER, headers);
-    (void)curl_easy_setopt(curl->easy, CURLOPT_POSTFIELDS, packed ? packed : request->body);
-    (void)curl_easy_setopt(curl->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                           (curl_off_t)(packed ? packed_len : request->body_len));
+    if (!is_get(request)) {
+        (void)curl_easy_setopt(curl->easy, CURLOPT_POSTFIELDS, packed ? packed : request->body);
+        (void)curl_easy_setopt(curl->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                               (curl_off_t)(packed ? packed_len : request->body_len));
+    }
     (void)curl_easy_setopt(curl->easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(curl->easy, CURLOPT_WRITEDATA, &receiving);
     (void)curl_easy_setopt(curl->easy, CURLOPT_HEADERFUNCTION, on_header);

@@ -17,15 +17,16 @@ struct post_curl;
 struct post_request {
     const char *method, *url;
     const char *const *headers; /* "Name: value", the last one is NULL */
-    const void *body;
+    const void *body;           /* not looked at with GET */
     size_t body_len;
     bool gzip;                               /* the body is packed */
-    const char *ca, *cert, *key;             /* PEM files or NULL */
+    const char *ca, *cert, *key;             /* PEM files, the key also elsewhere (keys/key_uri.h), or NULL */
     const char *username, *password, *proxy; /* or NULL */
     int64_t connect_limit;                   /* ms for name, connection and TLS */
     unsigned stall_limit_s;                  /* without a byte in either direction */
     size_t answer_max;                       /* what is kept of the answer's body */
-    const atomic_bool *abort;                /* looked at after post_curl_wake() */
+    bool secret; /* the answer is nobody else's: no copies of it are left in memory that is freed here */
+    const atomic_bool *abort; /* looked at after post_curl_wake() */
 };
 
 struct post_reply {

@@ -178,10 +178,20 @@ static const struct key authorizer_keys[] = {
     ROW(TIME, "timeout", config_authorizer, timeout_s, "5s", 1, 60),
 };
 
+static const struct key credentials_keys[] = {
+    ROW(TEXT, "endpoint", config_credentials, endpoint, NULL, 1, TEXT_MAX),
+    ROW(TEXT, "role-alias", config_credentials, role_alias, NULL, 1, TEXT_MAX),
+    ROW(TEXT, "thing", config_credentials, thing, "", 0, TEXT_MAX),
+    ROW(TEXT, "cert", config_credentials, cert, NULL, 1, TEXT_MAX),
+    ROW(TEXT, "key", config_credentials, key, NULL, 1, TEXT_MAX),
+    ROW(TEXT, "ca", config_credentials, ca, "", 0, TEXT_MAX),
+};
+
 static const struct key plugin_keys[] = {
     ROW(TEXT, "path", config_plugin, path, NULL, 1, TEXT_MAX),
     ROW(TEXT, "publish", config_plugin, publish, "", 0, TOPIC_MAX),
     ROW(TEXT, "subscribe", config_plugin, subscribe, "", 0, TOPIC_MAX),
+    ROW(TEXT, "credentials", config_plugin, credentials, "", 0, NAME_MAX_LEN),
     ROW(BYTES, "memory-max", config_plugin, memory_bytes, "64M", MIB(8), TIB(1)),
 };
 
@@ -214,6 +224,9 @@ static const struct kind kinds[] = {
     LIST(plugin, true),
     LIST(jwt, false),
     LIST(authorizer, false),
+    {"credentials", credentials_keys, array_size(credentials_keys), true, false,
+     offsetof(struct config, credentials), offsetof(struct config, credentials_count),
+     sizeof(struct config_credentials)},
 };
 
 /* ---- faults ----------------------------------------------------------------------------------------------------- */
@@ -380,7 +393,7 @@ static const struct kind *kind_of(const struct ini_section *section)
 static const char *title_expected(const struct kind *kind, const struct ini_section *section)
 {
     if (!kind)
-        return "[gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME], [plugin NAME], [jwt NAME] or [authorizer NAME]";
+        return "[gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME], [plugin NAME], [jwt NAME], [authorizer NAME] or [credentials NAME]";
     if (kind->named && !name_is_valid(section->name))
         return "a name of 1 to 64 letters, digits, _ or - behind the kind of section";
     if (!kind->named && *section->name)

@@ -44,7 +44,12 @@ struct config_stream {
     struct schedule_rules rules;                                /* made of them and priority */
 };
 
-enum { CONFIG_LISTENERS_MAX = 64, CONFIG_JWTS_MAX = 8, CONFIG_AUTHORIZERS_MAX = 32, CONFIG_JWT_POLICIES_MAX = 10 };
+enum {
+    CONFIG_LISTENERS_MAX = 64,
+    CONFIG_JWTS_MAX = 8,
+    CONFIG_AUTHORIZERS_MAX = 32,
+    CONFIG_JWT_POLICIES_MAX = 10
+};
 
 struct config_route {
     char *name, *filter, *stream, *topic;
@@ -74,9 +79,13 @@ struct config_authorizer {
 };
 
 struct config_plugin {
-    char *name, *path, *publish, *subscribe;
+    char *name, *path, *publish, *subscribe, *credentials;
     int64_t memory_bytes;
     struct ini_section *section; /* its entries that are not ours are the plugin's */
+};
+
+struct config_credentials {
+    char *name, *endpoint, *role_alias, *thing, *cert, *key, *ca;
 };
 
 struct config {
@@ -86,7 +95,7 @@ struct config {
     int64_t session_expiry_s, session_expiry_max_s, keepalive_max_s, connections_max;
     bool shadow; /* of the gateway itself */
     int64_t node_key_age_s;
-    char *mdns; /* auto, yes, no */
+    char *mdns;                             /* auto, yes, no */
     char *names, *ca, *ca_key, *server_key; /* of the gateway's own authority */
 
     int64_t shadow_cache_bytes, shadow_history_count, shadow_history_age_s, shadow_history_bytes;
@@ -102,7 +111,9 @@ struct config {
     struct config_plugin *plugins;
     struct config_jwt *jwts;
     struct config_authorizer *authorizers;
-    size_t listener_count, uplink_count, downlink_count, stream_count, route_count, sync_count, plugin_count, jwt_count, authorizer_count;
+    struct config_credentials *credentials;
+    size_t listener_count, uplink_count, downlink_count, stream_count, route_count, sync_count, plugin_count,
+        jwt_count, authorizer_count, credentials_count;
     struct ini ini;
     char **faults; /* sentences */
     size_t fault_count;

@@ -6,6 +6,7 @@
 #include "keys/key_uri.h"
 #include "net/listener.h"
 #include "schedule/schedule_text.h"
+#include "services/credentials/credentials.h"
 #include "services/shadowsync/sync_policy.h"
 #include "services/shadowsync/sync_topic.h"
 #include "services/streams/stream_definition.h"
@@ -179,6 +180,9 @@ static void check_uplink(struct config *config, struct config_uplink *uplink)
     if (*uplink->key && !*uplink->cert)
         fault(config, "uplink", uplink->name, "cert", "the certificate that belongs to key");
     check_key(config, "uplink", uplink->name, "key", uplink->key);
+    if (uplink_kind(uplink->uri) == UPLINK_MQTT && key_uri_is_elsewhere(uplink->key))
+        fault(config, "uplink", uplink->name, "key",
+              "a PEM file: keys in tokens are for uplinks to https://");
     check_uplink_way(config, uplink);
     if (strcmp(uplink->session, "clean") != 0 && strcmp(uplink->session, "persistent") != 0)
         fault(config, "uplink", uplink->name, "session", "clean or persistent");
@@ -304,8 +308,23 @@ static bool filters_are_good(const char *filters)
     return true;
 }
 
+static void check_credentials(struct config *config, const struct config_credentials *credentials)
+{
+    const struct {
+        const char *key, *text, *expected;
+    } texts[] = {{"endpoint", credentials->endpoint, credential_endpoint_check(credentials->endpoint)},
+                 {"role-alias", credentials->role_alias, credential_alias_check(credentials->role_alias)},
+                 {"thing", credentials->thing, credential_thing_check(credentials->thing)}};
+    for (size_t i = 0; i < array_size(texts); i++)
+        if (*texts[i].text && texts[i].expected)
+            fault(config, "credentials", credentials->name, texts[i].key, texts[i].expected);
+    check_key(config, "credentials", credentials->name, "key", credentials->key);
+}
+
 static void check_plugin(struct config *config, const struct config_plugin *plugin)
 {
+    if (*plugin->credentials && !section_of(config, "credentials", plugin->credentials))
+        fault(config, "plugin", plugin->name, "credentials", "the name of a [credentials]");
     static const char expected[] = "MQTT topic filters with blanks between them";
     if (!filters_are_good(plugin->publish))
         fault(config, "plugin", plugin->name, "publish", expected);
@@ -331,6 +350,8 @@ void config_check(struct config *config)
         check_route(config, &config->routes[i]);
     for (size_t i = 0; i < config->sync_count; i++)
         check_sync(config, &config->syncs[i]);
+    for (size_t i = 0; i < config->credentials_count; i++)
+        check_credentials(config, &config->credentials[i]);
     for (size_t i = 0; i < config->plugin_count; i++)
         check_plugin(config, &config->plugins[i]);
     for (size_t i = 0; i < config->jwt_count; i++)

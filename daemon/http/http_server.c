@@ -19,7 +19,8 @@ struct http_server *http_server_new(struct bus *bus, const struct http_options *
     server->rest = rest_new(bus, &options->rest);
     list_init(&server->peers);
     list_init(&server->doors);
-    http_status_open(server);
+    if (!options->rest.credentials)
+        http_status_open(server);
     return server;
 }
 
@@ -55,7 +56,8 @@ struct http_server *http_server_free(struct http_server *server)
         http_peer_free(link);
     list_for_each_safe (link, &server->doors)
         door_free(list_entry(link, struct http_door, link));
-    http_status_close(server);
+    if (!server->options.rest.credentials)
+        http_status_close(server);
     server->rest = rest_free(server->rest);
     free(server);
     return NULL;

@@ -18,6 +18,7 @@ struct rest *rest_new(struct bus *bus, const struct rest_options *options)
     rest->bus = bus;
     rest->options = *options;
     rest->subscriber.deliver = rest_on_answer;
+    rest->subscriber.origin = options->credentials ? bus_new_origin(bus) : 0; /* answers are for it alone */
     list_init(&rest->waiting);
     list_init(&rest->publishing);
     bus_subscribe_to(bus, &rest->answers, &rest->subscriber, TOPIC_REST_ANSWER_FILTER);
@@ -45,6 +46,8 @@ void rest_call_free(struct rest_call *call)
 {
     list_remove(&call->link);
     free(call->topic);
+    if (call->question)
+        explicit_bzero(call->question, strlen(call->question));
     free(call->question);
     free(call->answer_topic);
     free(call);
@@ -75,7 +78,8 @@ struct msg *rest_msg(const struct rest_call *call, const struct rest_asker *aske
     if (!msg)
         return NULL;
     msg->born = loop_now(bus_loop(call->rest->bus));
-    msg->origin = asker->origin;
+    msg->origin = call->verb == REST_CREDENTIALS ? call->rest->subscriber.origin : asker->origin;
+    msg->is_secret = call->verb == REST_CREDENTIALS;
     msg->from = publisher_ref(asker->publisher);
     return msg;
 }
@@ -137,6 +141,8 @@ int rest_begin(struct rest_call **ret, struct rest *rest, const struct rest_aske
 {
     char room[REST_ROOM];
     struct rest_target target;
+    if (rest->options.credentials)
+        return rest_credentials_begin(ret, rest, asker, head, allow, why);
     int status = rest_target_parse(&target, head, room, allow, why);
     if (status == 0 && target.verb == REST_PUBLISH)
         status = judge_topic(rest, &target, why);
@@ -175,7 +181,8 @@ size_t rest_body_max(const struct rest_call *call)
     case REST_GET_SHADOW:
     case REST_DELETE_SHADOW:
     case REST_LIST_SHADOWS:
-    case REST_METRICS: break;
+    case REST_METRICS:
+    case REST_CREDENTIALS: break;
     }
     return REST_OTHER_BODY_MAX;
 }

@@ -5,6 +5,7 @@
  *      GET …/ListNamedShadowsForThing/THING     $gatehouse/ctl/shadow/list
  *      GET /metrics                             $gatehouse/ctl/gateway/metrics
  *      POST /topics/TOPIC                       TOPIC; answered when all that was promised durable is on disk
+ *      GET /credentials/NAME                    $gatehouse/credentials/NAME/get, on a server of its own
  *
  * Questions and requests to shadows have a Response Topic of ours: their answers come there and, but for what changes a
  * shadow, nowhere else. */
@@ -23,6 +24,7 @@ struct rest_options {
     size_t topic_len_max;
     unsigned topic_levels_max;
     bool no_retain_on_dollar; /* as the broker's */
+    bool credentials;         /* GET /credentials/NAME is served (rest_credentials.c), and nothing else */
 };
 
 /* body NULL: an error, with `why` as its message. */

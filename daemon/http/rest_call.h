@@ -45,6 +45,10 @@ void rest_shadow_begin(struct rest_call *call, const struct rest_target *target,
 void rest_shadow_ask(struct rest_call *call, struct rest_asker *asker, const void *body, size_t len);
 void rest_on_answer(struct subscriber *subscriber, struct msg *msg, const struct delivery *delivery,
                     struct receipt *receipt);
+/* rest_credentials.c: as rest_begin(), who may ask is known by his token. */
+int rest_credentials_begin(struct rest_call **ret, struct rest *rest, const struct rest_asker *asker,
+                           const struct http_head *head, const char **allow, const char **why) must_check;
+
 /* May he ask that, and hear the answer? */
 bool rest_shadow_allows(const struct rest_call *call, const struct principal *principal,
                         const struct rest_target *target);

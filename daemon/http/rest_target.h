@@ -17,7 +17,8 @@ enum rest_verb {
     REST_DELETE_SHADOW,
     REST_LIST_SHADOWS,
     REST_PUBLISH,
-    REST_METRICS
+    REST_METRICS,
+    REST_CREDENTIALS /* not from here: rest_credentials.c */
 };
 
 enum {

@@ -202,11 +202,12 @@ static bool begins_with(const char *topic, size_t len, const char *prefix)
 }
 
 /* What no policy opens: commands and their answers, what hooks are asked and answer, what plugins are told (passwords may be in
- * their settings) and say, answers on their way to REST, and what only the house says. */
+ * their settings) and say, answers on their way to REST, credentials, and what only the house says. */
 static bool is_of_the_house(enum policy_action action, const char *topic, size_t len)
 {
-    static const char *const closed[] = {"$gatehouse/ctl/", "$gatehouse/provisioning/", "$gatehouse/plugins/",
-                                         "$gatehouse/rest/", "$gatehouse/authorizers/"};
+    static const char *const closed[] = {"$gatehouse/ctl/",         "$gatehouse/provisioning/",
+                                         "$gatehouse/plugins/",     "$gatehouse/rest/",
+                                         "$gatehouse/authorizers/", "$gatehouse/credentials/"};
     for (size_t i = 0; i < array_size(closed); i++)
         if (begins_with(topic, len, closed[i]))
             return true;

@@ -61,10 +61,10 @@ static const struct {
     /* sections */
     {"[gatway]\nname = a\n",
      {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME], "
-      "[plugin NAME], [jwt NAME] or [authorizer NAME], found [gatway]"}},
+      "[plugin NAME], [jwt NAME], [authorizer NAME] or [credentials NAME], found [gatway]"}},
     {"[unknown]\n",
      {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME], "
-      "[plugin NAME], [jwt NAME] or [authorizer NAME], found [unknown]"}},
+      "[plugin NAME], [jwt NAME], [authorizer NAME] or [credentials NAME], found [unknown]"}},
     {"[stream]\n",
      {"gatehouse.conf:1: expected a name of 1 to 64 letters, digits, _ or - behind the kind of section, found "
       "[stream]"}},

@@ -41,6 +41,8 @@ struct plugin_options {
     const char *path;                /* of the shared object; without a slash it is in plugin_dir */
     const char *publish, *subscribe; /* topic filters separated by blanks; NULL: none */
     uint64_t memory_max;             /* bytes; 0: no limit */
+    const char *const
+        *environment; /* NAME=VALUE, the last NULL; as long as the functions live. NULL: nothing */
     const struct plugin_setting *settings;
     size_t setting_count;
 };

@@ -20,14 +20,14 @@
  * A child that talks without end costs at most HEARD_MAX bytes each HEARD_MS: beyond, it is not listened to
  * until the time is over, and waits in write(), shortly. */
 
-enum { HEARD_MAX = 64 * 1024, HEARD_MS = 50 };
+enum { HEARD_MAX = 64 * 1024, HEARD_MS = 50, MORE_MAX = 8 };
 
 /* What a child may know of our environment. */
 static const char *const passed_on[] = {"PATH",         "LANG",         "LC_ALL",          "TZ",
                                         "TMPDIR",       "HOME",         "LD_LIBRARY_PATH", "ASAN_OPTIONS",
                                         "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"};
 
-static void make_environment(char *variables[array_size(passed_on) + 1])
+static void make_environment(char *variables[array_size(passed_on) + MORE_MAX + 1], const char *const *more)
 {
     size_t n = 0;
     for (size_t i = 0; i < array_size(passed_on); i++) {
@@ -35,16 +35,20 @@ static void make_environment(char *variables[array_size(passed_on) + 1])
         if (value)
             variables[n++] = str_printf("%s=%s", passed_on[i], value);
     }
+    for (size_t i = 0; more && more[i] && i < MORE_MAX; i++)
+        variables[n++] = str_copy(more[i]);
     variables[n] = NULL;
 }
 
 static void free_environment(char **variables)
 {
-    for (; *variables; variables++)
+    for (; *variables; variables++) {
+        explicit_bzero(*variables, strlen(*variables)); /* a token may be among them */
         free(*variables);
+    }
 }
 
-static int spawn(pid_t *ret, const char *const argv[], int output)
+static int spawn(pid_t *ret, const char *const argv[], const char *const *more, int output)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -69,13 +73,13 @@ static int spawn(pid_t *ret, const char *const argv[], int output)
     if (!r)
         r = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     if (!r)
-                r = posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+        r = posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
     if (!r) /* whatever we were started with is not for a child, either */
         r = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
 
     if (!r) {
-        char *environment[array_size(passed_on) + 1];
-        make_environment(environment);
+        char *environment[array_size(passed_on) + MORE_MAX + 1];
+        make_environment(environment, more);
         r = posix_spawn(ret, argv[0], &actions, &attributes, (char *const *)argv, environment);
         free_environment(environment);
     }
@@ -211,7 +215,7 @@ int child_start(struct child *child, struct loop *loop, const char *const argv[]
     if (r == 0)
         r = loop_watch(loop, &child->output, EPOLLIN);
     if (r == 0)
-        r = spawn(&child->pid, argv, write_end);
+        r = spawn(&child->pid, argv, child->environment, write_end);
     if (r < 0) {
         child->pid = 0;
         close_output(child);

@@ -20,7 +20,9 @@ struct child {
                  const char *line); /* without the newline; a line that is too long comes in pieces */
     void (*ended)(struct child *child,
                   int status); /* as waitpid() has it; child_start() may be called from here */
-    pid_t pid;                 /* read only; 0 when there is no process */
+    const char *const
+        *environment; /* NAME=VALUE, the last NULL: besides what it gets anyway; NULL: nothing */
+    pid_t pid;        /* read only; 0 when there is no process */
     /* private */
     struct loop *loop;
     struct watch process, output;

@@ -311,6 +311,7 @@ struct plugin *plugin_new(struct bus *bus, const struct functions_options *house
     plugin->memory_max = options->memory_max;
     plugin->principal = make_principal(options);
     plugin->child.said = on_said;
+    plugin->child.environment = options->environment;
     plugin->child.ended = on_ended;
     plugin->timer.fire = on_timer;
     say_config(plugin, options);
