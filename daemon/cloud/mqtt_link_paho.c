@@ -1,8 +1,10 @@
 #include "cloud/mqtt_link_paho.h"
 
 #include "base/utf8.h"
+#include "cloud/mqtt_link_key.h"
 #include "cloud/mqtt_link_socket.h"
 #include "cloud/mqtt_link_tls.h"
+#include "keys/key_uri.h"
 
 #include <MQTTAsync.h>
 #include <errno.h>
@@ -282,8 +284,9 @@ static void set_protocol(struct paho *paho, MQTTAsync_connectOptions *options, M
 static void set_tls(struct paho *paho, MQTTAsync_SSLOptions *tls, uint8_t alpn[static ALPN_SIZE])
 {
     tls->trustStore = paho->ca;
-    tls->keyStore = paho->cert;
-    tls->privateKey = paho->key;
+    tls->keyStore = paho->held ? link_key_file(paho->held) : paho->cert;
+    tls->privateKey = paho->held ? link_key_file(paho->held) : paho->key;
+    tls->privateKeyPassword = paho->held ? link_key_word(paho->held) : NULL;
     tls->enableServerCertAuth = 1;
     tls->verify = 1; /* the certificate is this host's */
     tls->ssl_error_cb = on_tls_error;
@@ -339,14 +342,15 @@ static int connect_handle(struct paho *paho)
 /* Paho would only say that TLS failed. */
 static int check_files(struct paho *paho)
 {
-    const char *const files[] = {paho->ca, paho->cert, paho->key};
+    bool elsewhere = paho->key && key_uri_is_elsewhere(paho->key);
+    const char *const files[] = {paho->ca, paho->cert, elsewhere ? NULL : paho->key};
     for (size_t i = 0; i < array_size(files); i++)
         if (files[i] && access(files[i], R_OK) < 0) {
             int r = -errno;
             (void)snprintf(paho->reason, sizeof paho->reason, "cannot read %s: %s", files[i], strerror(-r));
             return r;
         }
-    return 0;
+    return elsewhere ? link_key_new(&paho->held, paho->cert, paho->key, paho->reason) : 0;
 }
 
 int paho_open(struct paho *paho)
@@ -361,6 +365,7 @@ int paho_open(struct paho *paho)
     paho->packet_max = 0;
     paho->session_present = false;
 
+    paho->held = link_key_free(paho->held); /* of an attempt that came to nothing */
     int r = check_files(paho);
     if (r < 0)
         return r;
@@ -384,6 +389,7 @@ void paho_close(struct paho *paho)
     if (paho->handle)
         MQTTAsync_destroy(&paho->handle);
     paho->handle = NULL;
+    paho->held = link_key_free(paho->held); /* no connection is left */
 }
 
 bool paho_is_stuck(const struct paho *paho)

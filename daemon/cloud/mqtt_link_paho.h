@@ -38,6 +38,7 @@ struct paho {
 
     /* Paho's threads', under Paho's lock. The loop looks at them in a note and between close and open. */
     void *handle;
+    struct link_key *held;        /* a key that is not in a file, while there is a handle */
     bool over;                    /* `ended` has been posted */
     char reason[PAHO_REASON_MAX]; /* why it ended */
     char tls[PAHO_REASON_MAX];    /* OpenSSL's first words about it */

@@ -1,5 +1,7 @@
 #include "cloud/mqtt_link_tls.h"
 
+#include "cloud/mqtt_link_key.h"
+
 #include <arpa/inet.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -28,6 +30,7 @@ static void on_info(const SSL *ssl, int where, int r)
     (void)r;
     if (where & SSL_CB_HANDSHAKE_START) {
         verdict = X509_V_OK;
+        link_key_show((SSL *)ssl);
         expect_name((SSL *)ssl); /* OpenSSL hands out its own object, and only says const */
         int64_t time_s = atomic_load(&at_time);
         if (time_s)

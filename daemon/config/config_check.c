@@ -180,9 +180,6 @@ static void check_uplink(struct config *config, struct config_uplink *uplink)
     if (*uplink->key && !*uplink->cert)
         fault(config, "uplink", uplink->name, "cert", "the certificate that belongs to key");
     check_key(config, "uplink", uplink->name, "key", uplink->key);
-    if (uplink_kind(uplink->uri) == UPLINK_MQTT && key_uri_is_elsewhere(uplink->key))
-        fault(config, "uplink", uplink->name, "key",
-              "a PEM file: keys in tokens are for uplinks to https://");
     check_uplink_way(config, uplink);
     if (strcmp(uplink->session, "clean") != 0 && strcmp(uplink->session, "persistent") != 0)
         fault(config, "uplink", uplink->name, "session", "clean or persistent");

@@ -190,18 +190,6 @@ def from_a_token(stage):
     check(stage.provider.asked[-1][2] == "hsm", f"shown was: {stage.provider.asked[-1]}")
 
 
-def token_certificate(certificates, token):
-    """A certificate for a key that is in the token; its public half is read with pkcs11-tool."""
-    token.make("client")
-    der, pem = certificates.path("client.der"), certificates.path("client.pub")
-    tokens.run(token.tool, "--module", token.module, "--token-label", "gw", "--read-object", "--type", "pubkey", "--label", "client",
-               "-o", der, environment=token.environment)
-    certificates.run("pkey", "-pubin", "-inform", "DER", "-in", der, "-pubout", "-out", pem)
-    certificates.run("x509", "-new", "-subj", "/CN=hsm", "-force_pubkey", pem, "-CA", certificates.ca, "-CAkey", certificates.ca_key,
-                     "-days", "1", "-out", certificates.path("hsm.pem"))
-    return certificates.path("hsm.pem"), token.key("client")
-
-
 def section(name, provider, certificates, pair):
     return (f"[credentials {name}]\nendpoint = {provider.endpoint}\nrole-alias = plant\nthing = gw\ncert = {pair[0]}\nkey = {pair[1]}\n"
             f"ca = {certificates.ca}\n")
@@ -216,7 +204,7 @@ def main():
         try:
             token = tokens.Token(folder)
             prefix = ("env", *(f"{name}={value}" for name, value in token.environment.items()))
-            extra = section("token", provider, certificates, token_certificate(certificates, token))
+            extra = section("token", provider, certificates, tokens.certificate(certificates, token, "client"))
         except Skip as reason:
             print(f"  without a token: {reason}")
         plugin = os.path.join(suite.build, "plugins/hello/hello.so")

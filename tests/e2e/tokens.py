@@ -58,6 +58,18 @@ class Token:
         return f"pkcs11:token={token};object={name}?module-path={self.module};pin-source={pin or self.pin}"
 
 
+def certificate(certificates, token, name):
+    """A certificate, CN=hsm, for a new key that is in the token, and where the key is."""
+    key = token.make(name)
+    der, pem, cert = (certificates.path(name + end) for end in (".der", ".pub", ".pem"))
+    run(token.tool, "--module", token.module, "--token-label", "gw", "--read-object", "--type", "pubkey", "--label", name, "-o", der,
+        environment=token.environment)
+    certificates.run("pkey", "-pubin", "-inform", "DER", "-in", der, "-pubout", "-out", pem)
+    certificates.run("x509", "-new", "-subj", "/CN=hsm", "-force_pubkey", pem, "-CA", certificates.ca, "-CAkey", certificates.ca_key,
+                     "-days", "1", "-out", cert)
+    return cert, key
+
+
 class Tpm:
     """swtpm at two ports of its own; keys are OpenSSL's files, and persistent objects."""
 
