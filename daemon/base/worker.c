@@ -100,7 +100,7 @@ static void wait_for_more(struct worker *worker)
     const struct timespec ts = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
     worker->gathering = true;
     do
-        (void)pthread_cond_timedwait(&worker->work_came, &worker->lock, &ts);
+        (void)pthread_cond_clockwait(&worker->work_came, &worker->lock, CLOCK_MONOTONIC, &ts);
     while (waits_for_more(worker));
     worker->gathering = false;
     gather_waited(&worker->gather, worker->queue_bytes);
@@ -250,11 +250,7 @@ int worker_new(struct worker **ret, struct loop *loop, const char *name, const s
     list_init(&worker->finished);
     (void)pthread_mutex_init(&worker->lock, NULL);
     worker->gather.enough = worker->ops.enough;
-    pthread_condattr_t monotonic;
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&worker->work_came, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    (void)pthread_cond_init(&worker->work_came, NULL);
     (void)pthread_cond_init(&worker->work_done, NULL);
 
     worker->watch.ready = on_finished;

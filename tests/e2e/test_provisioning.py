@@ -145,11 +145,16 @@ def a_key_is_on_no_disk(stage):
     """Though the claimant's session is kept, and subscribed with QoS 1: there when it is answered, or away."""
     topic, context = "$aws/certificates/create/json", ssl.create_default_context(cafile=stage.ca)
     context.load_cert_chain(*stage.claim)
+
+    def made():
+        return len(stage.gw.ctl("cert/list")["certificates"])
     with raw.Client(stage.gw.port("mqtts"), "kept", tls=context, clean=False) as device:
         device.subscribe(topic + "/accepted")
         device.publish(topic, "{}")
         check("privateKey" in json.loads(device.message().payload), "who is there has it")
+        before = made()
         device.send(raw.publish(topic, b"{}", 1, 100) + raw.packet(raw.DISCONNECT, 0, b""))
+    wait_for(lambda: made() > before, "a certificate is made while its claimant is away")
     with raw.Client(stage.gw.port("mqtts"), "kept", tls=context, clean=False) as device:
         check(device.connack.session_present, "the session was kept")
         device.publish("$aws/certificates/create-from-csr/json", "{}")
