@@ -278,7 +278,9 @@ struct seglog_options stream_log_options(const struct stream_definition *definit
 /* Everything of it that is in memory. */
 void stream_free(struct stream *stream);
 
-/* stream_append.c: appends the message, whose receipt waits for that. The pattern makes its topic at the cloud. */
+/* stream_append.c: could a record with a payload of that length be taken, if there were nothing else? One that hardly could is said not to. */
+bool stream_can_hold(const struct stream *stream, size_t len);
+/* Appends the message, whose receipt waits for that. The pattern makes its topic at the cloud. */
 void stream_take(struct stream *stream, const char *pattern, struct msg *msg, struct receipt *receipt,
                  bool answers);
 void stream_taking_init(struct streams *streams);

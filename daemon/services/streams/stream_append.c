@@ -201,6 +201,21 @@ static const char *keep_topic(struct taking *taking, const char *topic, size_t l
     return taking->topic = str_copy_n(topic, len);
 }
 
+bool stream_can_hold(const struct stream *stream, size_t len)
+{
+    enum {
+        BESIDE = 1024, /* a short topic, and what goes with a record */
+        SEGMENTS = 4,  /* at least, of a log with a limit */
+    };
+    const struct stream_definition *definition = &stream->definition;
+    uint64_t size = (uint64_t)len + BESIDE, max = (uint64_t)definition->max_bytes;
+    uint64_t quota = definition->memory ? 0 : stream->streams->quota;
+    /* Of one that refuses when it is full the last segment stays, which is a quarter. */
+    uint64_t most = definition->overwrite ? max / 2 : max - max / SEGMENTS;
+    return size <= APPENDING_BYTES_MAX && size <= SEGLOG_RECORD_MAX && (!max || size <= most) &&
+           (!quota || size <= quota / 2);
+}
+
 void stream_take(struct stream *stream, const char *pattern, struct msg *msg, struct receipt *receipt,
                  bool answers)
 {

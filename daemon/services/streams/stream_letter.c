@@ -8,17 +8,30 @@
  *
  * A letter of a stream that is encrypted has its payload in it, so the stream for them is encrypted from then on.
  *
+ * A payload that no letter in that stream can hold, however much room is made, is not in it: its size and its SHA-256 are, so that whoever has it
+ * elsewhere finds out which it was.
+ *
  * Where no letter can be written (there is to be none; the stream for them is full, or is not there; it is a dead letter itself)
  * the record is kept and tried again, and the reason is shown.
  */
 #include "services/streams/stream.h"
 
 #include "base/log.h"
+#include "base/sha256.h"
 #include "services/streams/stream_result.h"
 
 #include <string.h>
 
-static char *compose(const struct shipment *shipment)
+static void put_sum(struct json_writer *w, const struct msg *msg)
+{
+    char sum[SHA256_TEXT];
+    sha256_text(sum, msg->payload, msg->payload_len);
+    stream_put_number(w, "size", msg->payload_len);
+    json_key(w, "sha256");
+    json_put_string(w, sum);
+}
+
+static char *compose(const struct shipment *shipment, bool whole)
 {
     const struct exporter *exporter = shipment->lane->exporter;
     const struct msg *msg = shipment->msg;
@@ -41,11 +54,27 @@ static char *compose(const struct shipment *shipment)
     json_put_int(&w, shipment->code);
     json_key(&w, "reason");
     json_put_string(&w, result_text(reason, shipment->code, exporter->outlet->reason));
-    stream_put_payload(&w, msg->payload, msg->payload_len);
+    if (whole)
+        stream_put_payload(&w, msg->payload, msg->payload_len);
+    else
+        put_sum(&w, msg);
     json_end_object(&w);
     char *text = str_copy(json_writer_text(&w, NULL));
     arena_done(&arena);
     return text;
+}
+
+/* For that stream. NULL: there is no memory. */
+static struct msg *make(const struct shipment *shipment, const struct stream *letters)
+{
+    const char *topic = shipment->lane->exporter->stream->name;
+    bool whole = stream_can_hold(letters, shipment->msg->payload_len);
+    cleanup_free char *text = compose(shipment, whole);
+    if (whole && !stream_can_hold(letters, strlen(text))) { /* base64 and escapes are longer */
+        free(text);
+        text = compose(shipment, false);
+    }
+    return msg_new(topic, strlen(topic), text, strlen(text));
 }
 
 /* ---- the letter's way to the disk -------------------------------------------------------------------------------- */
@@ -121,8 +150,7 @@ const char *letter_write(struct shipment *shipment)
     }
     if (letters->deleting) /* or is being made: it is looked at again then */
         return NULL;
-    cleanup_free char *text = compose(shipment);
-    cleanup(msg_unref_p) struct msg *letter = msg_new(stream->name, strlen(stream->name), text, strlen(text));
+    cleanup(msg_unref_p) struct msg *letter = make(shipment, letters);
     if (!letter)
         return "there is no memory for a dead letter";
     exporter_note_letter(exporter, shipment);

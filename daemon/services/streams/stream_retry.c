@@ -5,7 +5,7 @@
  * How far that has been done is a reader of the letters' stream, one for each stream they came from. It moves when what was read is
  * on disk there, so a crash sends the letters of one piece a second time and forgets none. Nothing is taken away: the letters stay
  * until they make room. What is refused again becomes a new letter, which this request does not come to. A letter whose topic or size no
- * stream takes is passed over, and counted.
+ * stream takes, or that has no payload, is passed over, and counted.
  */
 #include "services/streams/stream.h"
 
@@ -196,8 +196,8 @@ static bool decode_base64(struct arena *arena, const char *text, const char **re
     return true;
 }
 
-/* The message that a letter is about, when it is one of the stream's; else NULL. */
-static struct msg *message_of(const struct retry *retry, const struct seglog_record *record)
+/* The message that a letter is about, when it is one of the stream's and has it; else NULL. */
+static struct msg *message_of(struct retry *retry, const struct seglog_record *record)
 {
     struct arena arena = {0};
     struct json *letter;
@@ -213,6 +213,8 @@ static struct msg *message_of(const struct retry *retry, const struct seglog_rec
         else if (json_text(json_get(letter, "base64"), &arena, &base64) &&
                  decode_base64(&arena, base64, &payload, &len))
             msg = msg_new(topic, strlen(topic), payload, len);
+        else
+            retry->skipped++;
     }
     arena_done(&arena);
     return msg;

@@ -241,6 +241,31 @@ TEST(a_letter_that_cannot_be_written_leaves_the_record_pending)
     streams_rig_check_books(rig);
 }
 
+TEST(a_payload_that_no_letter_can_hold_is_told_by_size_and_sum)
+{
+    const struct stream_options options[] = {
+        {.name = "s", .uplink = "cloud", .dead_letter = "letters"},
+        {.name = "letters", .max_bytes = 16384, .segment_bytes = 4096, .overwrite = true},
+    };
+    enum { LEN = 10000 };
+    char payload[LEN + 1] = {0};
+    memset(payload, 'x', LEN);
+    cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(options, 2, NULL, 0);
+    rig_publish(rig->house, "$gatehouse/streams/s/append", payload);
+    rig_turn(rig->house);
+    cloud_is_up(rig, "cloud");
+    cloud_settle_all(rig, PACKET_TOO_LARGE);
+    rig_wait(rig->house, 10);
+    CHECK_INT(number(rig, "s", "cloud", "deadLettered"), 1);
+    CHECK_INT(number(rig, "s", "cloud", "pending"), 0);
+    CHECK(strstr(
+        rig_request(rig->house, "$gatehouse/streams/letters/read", "{\"from\":0,\"max\":10}"),
+        "\\\"size\\\":10000,\\\"sha256\\\":\\\"e4ee97ec252749d2096447e849628d0d7734f51700416eefbb33574bf0b3ee75\\\"}"));
+    CHECK(strstr(rig_request(rig->house, "$gatehouse/ctl/stream/retry", "{\"name\":\"s\"}"),
+                 "\"skipped\":1,\"retried\":0}"));
+    streams_rig_check_books(rig);
+}
+
 TEST(a_stream_for_letters_that_cannot_be_made_is_asked_for_again_after_a_pause)
 {
     cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(one, 1, NULL, 0);

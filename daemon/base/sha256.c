@@ -1,0 +1,80 @@
+#include "base/sha256.h"
+
+#include <string.h>
+
+enum { BLOCK = 64, AT_LENGTH = 56 };
+
+/* The fractions of the cube roots of the first 64 primes. */
+static const uint32_t K[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+};
+
+static uint32_t turned(uint32_t value, unsigned bits)
+{
+    return value >> bits | value << (32 - bits);
+}
+
+static void take_block(uint32_t state[8], const uint8_t *block)
+{
+    uint32_t w[64], s[8];
+    for (unsigned i = 0; i < 16; i++)
+        w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
+               (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
+    for (unsigned i = 16; i < 64; i++) {
+        uint32_t a = w[i - 15], b = w[i - 2];
+        w[i] = w[i - 16] + w[i - 7] + (turned(a, 7) ^ turned(a, 18) ^ a >> 3) +
+               (turned(b, 17) ^ turned(b, 19) ^ b >> 10);
+    }
+    memcpy(s, state, sizeof s);
+    for (unsigned i = 0; i < 64; i++) {
+        uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
+        uint32_t most = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
+        uint32_t one = s[7] + (turned(s[4], 6) ^ turned(s[4], 11) ^ turned(s[4], 25)) + choice + K[i] + w[i];
+        uint32_t two = (turned(s[0], 2) ^ turned(s[0], 13) ^ turned(s[0], 22)) + most;
+        memmove(s + 1, s, 7 * sizeof *s);
+        s[4] += one;
+        s[0] = one + two;
+    }
+    for (unsigned i = 0; i < 8; i++)
+        state[i] += s[i];
+}
+
+void sha256(uint8_t ret[SHA256_BYTES], const void *bytes, size_t len)
+{
+    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    const uint8_t *at = bytes;
+    size_t left = len;
+    for (; left >= BLOCK; at += BLOCK, left -= BLOCK)
+        take_block(state, at);
+    uint8_t end[2 * BLOCK] = {0};
+    size_t size = left < AT_LENGTH ? BLOCK : sizeof end;
+    if (left)
+        memcpy(end, at, left);
+    end[left] = 0x80;
+    for (unsigned i = 0; i < 8; i++)
+        end[size - 1 - i] = (uint8_t)((uint64_t)len << 3 >> 8 * i);
+    for (size_t i = 0; i < size; i += BLOCK)
+        take_block(state, end + i);
+    for (unsigned i = 0; i < SHA256_BYTES; i++)
+        ret[i] = (uint8_t)(state[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+void sha256_text(char ret[SHA256_TEXT], const void *bytes, size_t len)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t sum[SHA256_BYTES];
+    sha256(sum, bytes, len);
+    for (unsigned i = 0; i < SHA256_BYTES; i++) {
+        ret[2 * i] = hex[sum[i] >> 4];
+        ret[2 * i + 1] = hex[sum[i] & 15];
+    }
+    ret[2 * SHA256_BYTES] = '\0';
+}
