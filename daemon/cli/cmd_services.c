@@ -77,6 +77,9 @@ static int list(const struct call *call, const char *topic, const char *key, con
     return code;
 }
 
+static const struct column locked_columns[] = {
+    {"NAME", "name", COLUMN_TEXT}, {"REASON", "reason", COLUMN_TEXT}, {0}};
+
 int cmd_stream_list(const struct call *call)
 {
     struct arena arena = {0};
@@ -91,6 +94,10 @@ int cmd_stream_list(const struct call *call)
         if (json_first(exporters)) {
             (void)putchar('\n');
             print_table(stdout, exporters, exporter_columns, "");
+        }
+        if (json_first(json_get(answer, "locked"))) {
+            (void)putchar('\n');
+            print_table(stdout, json_get(answer, "locked"), locked_columns, "");
         }
     }
     arena_done(&arena);

@@ -214,8 +214,11 @@ struct outlet {
         stored[SCHEDULE_PRIORITIES + 1]; /* as state.db has it: the day, and those of priorities */
 };
 
+struct locked;
+
 struct route {
     struct stream *stream;
+    struct locked *locked; /* in its place, if it could not be opened */
     char *name, *pattern;
     struct subscriber subscriber;
     struct subscription subscription;
@@ -227,6 +230,7 @@ struct streams {
     struct store *store;
     bool closing;
     struct list all;
+    struct list locked;    /* that could not be opened */
     uint64_t bytes, quota; /* of all logs on disk; 0: no limit */
     struct route *routes;
     size_t route_count;
@@ -366,6 +370,16 @@ void exporter_put(struct json_writer *w, const struct exporter *exporter);
 const char *letter_write(struct shipment *shipment);
 /* The stream for them has come or gone: what waits for it looks again. */
 void letters_look(struct streams *streams);
+
+/* stream_locked.c: one that could not be opened, for what −errno says. Publishers are refused. */
+void locked_add(struct streams *streams, const char *name, int r);
+struct locked *locked_find(const struct streams *streams, const char *name);
+void locked_refuse(const struct locked *locked, struct receipt *receipt);
+/* "locked":[{"name","reason"}] */
+void locked_put(struct json_writer *w, const struct streams *streams);
+/* A request names a stream that is not there, or is not open. */
+void stream_refuse_unknown(struct streams *streams, const struct msg *msg, const char *name);
+void locked_done(struct streams *streams);
 
 /* stream_cursor.c: reads every stream's stored books, which may say anything; stores those that have changed a second after
  * the first did; and has what is below them released. */

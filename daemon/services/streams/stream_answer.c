@@ -66,8 +66,7 @@ struct stream *stream_of_topic(struct streams *streams, const struct msg *msg)
     struct stream *stream = streams_find(streams, copy);
     if (stream && !stream->deleting)
         return stream;
-    cleanup_free char *why = str_printf("there is no stream \"%s\"", copy);
-    stream_refuse(streams, msg, 404, why);
+    stream_refuse_unknown(streams, msg, copy);
     return NULL;
 }
 

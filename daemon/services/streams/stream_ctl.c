@@ -97,6 +97,7 @@ static void on_list(struct subscriber *subscriber, struct msg *msg, const struct
     streams_for_each (stream, streams)
         put_stream(&w, stream);
     json_end_array(&w);
+    locked_put(&w, streams);
     streams_put_links(&w, streams);
     json_end_object(&w);
     bus_reply(streams->bus, msg, json_writer_text(&w, NULL));
@@ -177,7 +178,7 @@ struct stream *stream_named(struct streams *streams, const struct msg *msg)
             stream = streams_find(streams, name);
             if (!stream || stream->deleting) {
                 stream = NULL;
-                stream_refuse(streams, msg, 404, arena_printf(&arena, "there is no stream \"%s\"", name));
+                stream_refuse_unknown(streams, msg, name);
             }
         }
     }
@@ -307,7 +308,7 @@ static const char *check_creation(struct streams *streams, struct arena *arena,
                                   const struct stream_definition *definition, int *code)
 {
     *code = 409;
-    if (streams_find(streams, definition->name))
+    if (streams_find(streams, definition->name) || locked_find(streams, definition->name))
         return arena_printf(arena, "there is a stream \"%s\" already", definition->name);
     return stream_check_uplinks(streams, arena, definition, code, NULL);
 }

@@ -397,10 +397,11 @@ static void add_defined(struct streams *streams, const struct definition_row *ro
     const char *why;
     if (row->deleted) {
         log_notice("stream %s: was deleted; removing what is left of it", row->name);
-        streams_find(streams, row->name) ? (void)0 : (void)seglogs_remove(streams->logs, row->name);
+        if (!streams_find(streams, row->name) && !locked_find(streams, row->name))
+            (void)seglogs_remove(streams->logs, row->name);
         return;
     }
-    if (streams_find(streams, row->name)) {
+    if (streams_find(streams, row->name) || locked_find(streams, row->name)) {
         log_notice("stream %s: is in gatehouse.conf, which counts, and was created by a command before",
                    row->name);
         return;
@@ -408,8 +409,8 @@ static void add_defined(struct streams *streams, const struct definition_row *ro
     int r = stream_definition_parse(&definition, &arena, row->definition, strlen(row->definition), &why);
     if (r != 0)
         log_error("state.db: stream %s: %s; it is left alone", row->name, r < 0 ? strerror(-r) : why);
-    else if (stream_add(streams, &definition, false, &stream) < 0)
-        log_error("stream %s: cannot be opened; the others are", row->name);
+    else if ((r = stream_add(streams, &definition, false, &stream)) < 0)
+        locked_add(streams, row->name, r);
     arena_done(&arena);
 }
 

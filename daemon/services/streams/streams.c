@@ -41,6 +41,10 @@ static void on_routed(struct subscriber *subscriber, struct msg *msg, const stru
     if (topic_matches(TOPIC_CLOUD_PUBLISH_FILTER, strlen(TOPIC_CLOUD_PUBLISH_FILTER), msg->topic,
                       msg->topic_len))
         return; /* a record on its way out, maybe of this very stream: it would come round for ever */
+    if (route->locked) {
+        locked_refuse(route->locked, receipt);
+        return;
+    }
     if (leads_back(route->stream, msg))
         return;
     stream_take(route->stream, route->pattern, msg, receipt, false);
@@ -170,7 +174,12 @@ static int add_configured(struct streams *streams, const struct stream_options *
     struct stream_definition definition;
     struct stream *stream;
     int r = definition_of(options, &definition);
-    return r < 0 ? r : stream_add(streams, &definition, true, &stream);
+    if (r == 0)
+        r = stream_add(streams, &definition, true, &stream);
+    if (r != -ENOKEY && r != -EKEYREJECTED)
+        return r;
+    locked_add(streams, definition.name, r);
+    return 0;
 }
 
 static int add_route(struct streams *streams, const struct route_options *options)
@@ -183,7 +192,8 @@ static int add_route(struct streams *streams, const struct route_options *option
     }
     struct route *route = &streams->routes[streams->route_count];
     route->stream = streams_find(streams, options->stream);
-    if (!route->stream) {
+    route->locked = locked_find(streams, options->stream);
+    if (!route->stream && !route->locked) {
         log_error("route %s: stream: expected the name of a stream, found \"%s\"", options->name,
                   options->stream);
         return -EINVAL;
@@ -217,6 +227,7 @@ int streams_new(struct streams **ret, struct bus *bus, struct seglogs *logs, str
     streams->store = store;
     streams->started = loop_now(bus_loop(bus));
     list_init(&streams->all);
+    list_init(&streams->locked);
     list_init(&streams->leaving);
     stream_taking_init(streams);
     streams->sweep.run = exporters_sweep;
@@ -273,6 +284,7 @@ struct streams *streams_free(struct streams *streams)
     loop_forget(&streams->sweep);
     while (!list_is_empty(&streams->all))
         stream_free(list_entry(streams->all.next, struct stream, link));
+    locked_done(streams);
     for (size_t i = 0; i < streams->outlet_count; i++)
         outlet_free(streams->outlets[i]);
     free(streams->routes);

@@ -305,3 +305,24 @@ TEST(wrong_options_are_refused_with_a_line_in_the_log)
     CHECK_INT(refused(&good, 1, &no_stream, 1), -EINVAL);
     CHECK_INT(refused(&good, 1, &no_topic, 1), -EINVAL);
 }
+
+/* ---- streams that are not open ----------------------------------------------------------------------------------- */
+
+TEST(a_stream_without_its_key_refuses_and_the_others_go_on)
+{
+    const struct stream_options options[] = {{.name = "sealed", .encrypt = true}, {.name = "plain"}};
+    const struct route_options routes[] = {{"r", "dt/#", "sealed", NULL}};
+    cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(options, 2, routes, 1);
+    streams_rig_append(rig, "plain", 0, 1);
+    int direct, routed;
+    rig_publish_receipt(rig->house, "$gatehouse/streams/sealed/append", "1", &direct);
+    rig_publish_receipt(rig->house, "dt/1", "2", &routed);
+    rig_turn(rig->house);
+    CHECK_INT(direct, -ENOKEY);
+    CHECK_INT(routed, -ENOKEY);
+    CHECK(strstr(rig_request(rig->house, "$gatehouse/ctl/stream/list", ""),
+                 "\"locked\":[{\"name\":\"sealed\",\"reason\":\"it is not open: the device key is missing"));
+    CHECK(strstr(rig_request(rig->house, "$gatehouse/streams/sealed/read", ""), "\"code\":503"));
+    CHECK(strstr(rig_request(rig->house, "$gatehouse/ctl/stream/create", "{\"name\":\"sealed\"}"),
+                 "\"code\":409"));
+}
