@@ -286,8 +286,11 @@ struct view {
     size_t network_count;
 };
 
-static struct view *view_of(struct view *views, size_t *count, const char *name)
+/* An address may have a label of its own, eth0:1, which is no interface. */
+static struct view *view_of(struct view *views, size_t *count, const char *label)
 {
+    char name[IF_NAMESIZE] = "";
+    memcpy(name, label, size_min(strcspn(label, ":"), sizeof name - 1));
     for (size_t i = 0; i < *count; i++)
         if (strcmp(views[i].name, name) == 0)
             return &views[i];
@@ -295,7 +298,7 @@ static struct view *view_of(struct view *views, size_t *count, const char *name)
         return NULL;
     struct view *view = &views[(*count)++];
     *view = (struct view){.index = if_nametoindex(name)};
-    (void)strncpy(view->name, name, sizeof view->name - 1);
+    memcpy(view->name, name, sizeof name);
     return view;
 }
 

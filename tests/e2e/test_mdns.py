@@ -210,7 +210,7 @@ def only_near(place):
 
 
 def moved(asker, place):
-    place.here.run("ip", "addr", "add", "192.0.2.77/24", "dev", "gw0")
+    place.here.run("ip", "addr", "add", "192.0.2.77/24", "dev", "gw0", "label", "gw0:1")
     heard = asker.hear_until(lambda m: is_news(m) and len(m.find(A)) == 2, "the addresses that it has now")
     check(socket.inet_aton("192.0.2.77") in [r[3] for r in heard.find(A)], f"{heard.find(A)}")
     place.here.run("ip", "addr", "del", "192.0.2.77/24", "dev", "gw0")
