@@ -3,9 +3,10 @@
 #include <string.h>
 
 /* Names may point back to earlier ones (RFC 1035, 4.1.4). Each pointer must lead further to the front than the one before,
- * so that there is an end to it. */
+ * so that there is an end to it, and there are no more of them than a name has labels: a message may have hundreds of names,
+ * and thousands of pointers that each of them would go through. */
 
-enum { HEAD = 12, POINTER = 0xc0, OPCODE = 0x7800, RCODE = 0x000f };
+enum { HEAD = 12, POINTER = 0xc0, POINTERS_MAX = MDNS_NAME_MAX / 2, OPCODE = 0x7800, RCODE = 0x000f };
 
 static uint16_t get_16(const uint8_t *at)
 {
@@ -61,7 +62,7 @@ bool mdns_name_is(const struct mdns_name *a, const struct mdns_name *b)
 /* The name at *at, which is moved behind it. */
 static bool read_name(const struct mdns_message *message, size_t *at, size_t end, struct mdns_name *ret)
 {
-    size_t from = *at, limit = *at, behind = 0;
+    size_t from = *at, limit = *at, behind = 0, pointers = 0;
     ret->len = 0;
     for (;;) {
         if (from >= (behind ? message->len : end))
@@ -72,7 +73,7 @@ static bool read_name(const struct mdns_message *message, size_t *at, size_t end
                 return false;
             size_t to = get_16(message->bytes + from) & 0x3fffu;
             behind = behind ? behind : from + 2;
-            if (to < HEAD || to >= limit)
+            if (to < HEAD || to >= limit || ++pointers > POINTERS_MAX)
                 return false;
             from = limit = to;
             continue;

@@ -262,6 +262,33 @@ TEST(names_may_point_to_the_front_and_nowhere_else)
     CHECK(!READ(HEADER("\1", "\0") "\x41z\0\0\1\0\1")); /* a kind of label there is none of */
 }
 
+/* A text with a root in it, and pointers each to the one before; and a name that points to the last of them. */
+static bool is_read_through(unsigned pointers)
+{
+    enum { ROOT = 12 + 11 };
+    uint8_t bytes[1200] = {[7] = 2, [14] = MDNS_TXT, [16] = 1};
+    size_t at = ROOT + 1;
+    for (unsigned to = ROOT; pointers--; to = (unsigned)at, at += 2) {
+        bytes[at] = (uint8_t)(0xc0 | to >> 8);
+        bytes[at + 1] = (uint8_t)to;
+        if (!pointers) { /* the second record's name; its text is empty */
+            bytes[ROOT - 2] = (uint8_t)((at - ROOT) >> 8);
+            bytes[ROOT - 1] = (uint8_t)(at - ROOT);
+            bytes[at + 3] = MDNS_TXT;
+            bytes[at + 5] = 1;
+        }
+    }
+    return can_be_read((const char *)bytes, at + 10);
+}
+
+TEST(a_name_is_not_followed_through_more_pointers_than_it_may_have_labels)
+{
+    CHECK(is_read_through(1));
+    CHECK(is_read_through(127));
+    CHECK(!is_read_through(128));
+    CHECK(!is_read_through(500));
+}
+
 TEST(what_is_cut_off_is_no_message)
 {
     static const char whole[] =
