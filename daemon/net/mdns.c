@@ -246,6 +246,14 @@ static void hear(struct mdns *mdns, int fd)
     }
 }
 
+/* Before something else is said: our own words from before would be a dispute. */
+static void hear_all(struct mdns *mdns)
+{
+    hear(mdns, mdns->in.fd);
+    if (mdns->in6.fd >= 0)
+        hear(mdns, mdns->in6.fd);
+}
+
 static void on_in(struct watch *watch, unsigned events)
 {
     (void)events;
@@ -430,6 +438,7 @@ static void on_changed(void *self, const struct netwatch_news *news)
     cleanup_free struct view *views = mem_new_bytes(LINKS_MAX * sizeof *views);
     size_t count = look(mdns, views);
     (void)news;
+    hear_all(mdns);
     for (size_t i = 0; i < mdns->count; i++)
         mdns->interfaces[i]->seen = false;
     for (size_t i = 0; i < count; i++)
@@ -464,9 +473,7 @@ void mdns_refresh(struct mdns *mdns)
     const struct mdns_service before = mdns->service;
     if (timer_is_running(&mdns->begin))
         return;
-    hear(mdns, mdns->in.fd); /* our own words from before would be a dispute */
-    if (mdns->in6.fd >= 0)
-        hear(mdns, mdns->in6.fd);
+    hear_all(mdns);
     ask_fingerprint(mdns);
     if (before.text_len == mdns->service.text_len &&
         memcmp(before.text, mdns->service.text, before.text_len) == 0)
