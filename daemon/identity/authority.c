@@ -313,10 +313,11 @@ static int64_t server_ends(const struct authority *authority, int64_t now_s)
     return ends < authority->ends_s ? ends : authority->ends_s;
 }
 
-/* It was made for another key, perhaps before this one was configured. */
+/* It was made for another key, perhaps before this one was configured, or while another was. */
 static int check_server_key(const struct authority *authority, char **why)
 {
-    cleanup_free char *pem = authority->server_key_given ? read_file(authority->server) : NULL;
+    bool there = authority->server_key_given || access(authority->server_key, R_OK) == 0;
+    cleanup_free char *pem = there ? read_file(authority->server) : NULL;
     uint8_t *der;
     size_t len;
     if (!pem || x509_from_pem(&der, &len, pem, strlen(pem), NULL) < 0)
@@ -325,9 +326,12 @@ static int check_server_key(const struct authority *authority, char **why)
     if (!x509_is_of_key(der, len, authority->server_key, &reason) && !reason)
         (void)unlink(authority->server);
     free(der);
-    if (reason)
-        *why = reason;
-    return reason ? -EINVAL : 0;
+    if (!reason || !authority->server_key_given) { /* ours: whoever needs it says what is wrong with it */
+        free(reason);
+        return 0;
+    }
+    *why = reason;
+    return -EINVAL;
 }
 
 static int make_server(struct authority *authority, int64_t now_s, char **why)

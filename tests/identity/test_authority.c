@@ -26,6 +26,16 @@ static struct authority *open_in(const char *folder, const char *name, int64_t n
     return authority;
 }
 
+static struct authority *open_with_key(const char *folder, const char *server_key)
+{
+    const struct authority_options options = {.folder = folder, .name = "gw", .server_key = server_key};
+    struct authority *authority = NULL;
+    char *why = NULL;
+    if (authority_open(&authority, &options, NOW, &why) < 0)
+        FAIL("%s", why);
+    return authority;
+}
+
 static char *slurp(const char *path)
 {
     char *text = mem_new_bytes(20000);
@@ -106,6 +116,26 @@ TEST(the_server_certificate_is_made_anew_when_names_change_or_it_ends_soon)
     CHECK(strstr(fields, "DNSName=other.example\n"));
     CHECK(!strstr(fields, "10.9.8.7"));
     (void)authority_close(authority);
+}
+
+TEST(a_server_certificate_that_was_made_for_another_key_is_made_anew)
+{
+    cleanup(folder_free_p) char *parent = folder_new();
+    cleanup_free char *folder = str_printf("%s/identity", parent), *other = str_printf("%s/other", parent);
+    cleanup_free char *given = str_printf("%s/server.key", other);
+    (void)authority_close(open_with_key(other, NULL)); /* for its key */
+    const char *const keys[] = {NULL, given, NULL};
+    for (size_t i = 0; i < array_size(keys); i++) {
+        struct authority *authority = open_with_key(folder, keys[i]);
+        cleanup_free char *pem = slurp(authority_server_path(authority));
+        uint8_t *der;
+        size_t len;
+        char *why = NULL;
+        CHECK_INT(x509_from_pem(&der, &len, pem, strlen(pem), NULL), 0);
+        CHECK(x509_is_of_key(der, len, authority_server_key_path(authority), &why));
+        free(der);
+        (void)authority_close(authority);
+    }
 }
 
 TEST(a_clock_that_was_never_set_does_not_make_certificates_of_1970)
