@@ -72,6 +72,16 @@ static void end_session(struct cable *cable)
     cable->held_len = 0;
 }
 
+/* Whoever is at the other end may say anything, as often as he likes. */
+static bool may_log(struct cable *cable)
+{
+    int64_t second = loop_now(cable->loop) / SECOND_MS;
+    if (cable->second != second)
+        cable->lines = 0;
+    cable->second = second;
+    return cable->lines++ < LOG_A_SECOND;
+}
+
 static void on_opened(struct wire_serial *link, const char *serial)
 {
     struct cable *cable = container_of(link, struct cable, link);
@@ -83,7 +93,8 @@ static void on_opened(struct wire_serial *link, const char *serial)
         return;
     }
     cable->session.fd = pair[0];
-    log_info("serial://%s: node %s is there", cable->path, serial);
+    if (may_log(cable))
+        log_info("serial://%s: node %s is there", cable->path, serial);
     cable->user->came(cable->user, pair[1], serial);
 }
 
@@ -125,11 +136,7 @@ static void on_log(struct wire_serial *link, const char *text, size_t len)
 {
     struct cable *cable = container_of(link, struct cable, link);
     char line[WIRE_SERIAL_PAYLOAD_MAX + 1];
-    int64_t second = loop_now(cable->loop) / SECOND_MS;
-    if (cable->second != second)
-        cable->lines = 0;
-    cable->second = second;
-    if (cable->lines++ >= LOG_A_SECOND)
+    if (!may_log(cable))
         return;
     for (size_t i = 0; i < len; i++)
         line[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : ' ';
@@ -139,6 +146,17 @@ static void on_log(struct wire_serial *link, const char *text, size_t len)
 
 /* ---- the line ---------------------------------------------------------------------------------------------------------------- */
 
+/* What the device has not sent yet is dropped: the kernel would wait for it, half a minute if need be. */
+static void close_line(struct cable *cable)
+{
+    if (cable->line.fd < 0)
+        return;
+    loop_unwatch(cable->loop, &cable->line);
+    (void)tcflush(cable->line.fd, TCOFLUSH);
+    fd_close_p(&cable->line.fd);
+    cable->line.fd = -1;
+}
+
 static void lose_line(struct cable *cable, const char *why)
 {
     if (!cable->told)
@@ -146,10 +164,7 @@ static void lose_line(struct cable *cable, const char *why)
     cable->told = true;
     end_session(cable);
     timer_stop(cable->loop, &cable->tick);
-    if (cable->line.fd >= 0)
-        loop_unwatch(cable->loop, &cable->line);
-    fd_close_p(&cable->line.fd);
-    cable->line.fd = -1;
+    close_line(cable);
     timer_start(cable->loop, &cable->again, cable->pause);
     cable->pause = cable->pause * 2 < CABLE_AGAIN_MAX ? cable->pause * 2 : CABLE_AGAIN_MAX;
 }
@@ -309,9 +324,7 @@ struct cable *cable_close(struct cable *cable)
     end_session(cable);
     timer_stop(cable->loop, &cable->tick);
     timer_stop(cable->loop, &cable->again);
-    if (cable->line.fd >= 0)
-        loop_unwatch(cable->loop, &cable->line);
-    fd_close_p(&cable->line.fd);
+    close_line(cable);
     free(cable);
     return NULL;
 }
