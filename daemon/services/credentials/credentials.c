@@ -74,7 +74,7 @@ static void reply(struct bus *bus, const struct msg *request, const char *text, 
 {
     uint8_t bytes[3 + UINT16_MAX];
     size_t n = 0;
-    if (!request->response_topic)
+    if (!request->response_topic || !request->origin) /* of a session; 0 would be everybody */
         return;
     if (request
             ->correlation) { /* back as it came: one property, 0x09 and a length of two bytes [MQTT 5, 3.3.2.3.6] */
