@@ -27,7 +27,7 @@ int key_pin_read(char ret[KEY_PIN_MAX + 1], const char *source, char **why)
     }
     cleanup(fd_close_p) int fd =
         open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would be waited for */
-    ssize_t n = fd < 0 ? -1 : read(fd, ret, KEY_PIN_MAX);
+    ssize_t n = fd < 0 ? -1 : read(fd, ret, KEY_PIN_MAX + 1);
     if (n < 0) {
         *why = str_printf("%s: expected a file with the PIN in its first line: %s", path, strerror(errno));
         return -EINVAL;
@@ -36,6 +36,11 @@ int key_pin_read(char ret[KEY_PIN_MAX + 1], const char *source, char **why)
     while (len < (size_t)n && ret[len] != '\n' && ret[len] != '\r' && ret[len])
         len++;
     explicit_bzero(ret + len, KEY_PIN_MAX + 1 - len);
+    if (len > KEY_PIN_MAX) { /* a part of it would be tried, and counts in the token as a wrong one */
+        explicit_bzero(ret, KEY_PIN_MAX + 1);
+        *why = str_printf("%s: expected a PIN of at most %d bytes in the first line", path, KEY_PIN_MAX);
+        return -EINVAL;
+    }
     if (len)
         return 0;
     *why = str_printf("%s: expected a PIN in the first line, found nothing", path);

@@ -116,6 +116,16 @@ TEST(a_pin_is_the_first_line_of_its_file_or_of_a_credential)
     CHECK_INT(key_pin_read(pin, path, &why), -EINVAL);
     CHECK(strstr(why, "a PIN in the first line"));
     free(why);
+    char longest[KEY_PIN_MAX + 2] = "";
+    memset(longest, '1', KEY_PIN_MAX);
+    put(path, longest);
+    CHECK_INT(key_pin_read(pin, path, &why), 0);
+    CHECK_STR(pin, longest);
+    longest[KEY_PIN_MAX] = '1';
+    put(path, longest);
+    CHECK_INT(key_pin_read(pin, path, &why), -EINVAL);
+    CHECK(strstr(why, "at most 255 bytes") && !strstr(why, "111"));
+    free(why);
     CHECK_INT(key_pin_read(pin, NULL, &why), 0);
     CHECK_STR(pin, "");
     (void)unlink(path);
