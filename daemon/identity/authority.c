@@ -467,6 +467,10 @@ int authority_issue(struct authority *authority, struct x509_issued *ret, const 
     struct x509_wish dated = *wish;
     if (!dated.not_before_s)
         dated.not_before_s = begins(now_s);
+    if (authority->ends_s <= now_s || authority->ends_s <= dated.not_before_s) {
+        *why = str_printf("expected an authority that is still valid: %s has ended", authority->ca);
+        return -EINVAL;
+    }
     if (!dated.not_after_s || dated.not_after_s > authority->ends_s)
         dated.not_after_s = authority->ends_s; /* nobody takes it when its authority has ended */
     return x509_issue(ret, authority->signer, &dated, why);

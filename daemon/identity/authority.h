@@ -41,7 +41,8 @@ const char *authority_ca_pem(const struct authority *authority);
 const char *authority_id(const struct authority *authority); /* of the certificate that signs */
 const struct x509_signer *authority_signer(const struct authority *authority);
 
-/* Signs for somebody: dates are chosen here (to the end of 2049, as AWS IoT does it) when the wish has none. */
+/* Signs for somebody: dates are chosen here (to the end of 2049, as AWS IoT does it) when the wish has none,
+ * and nothing is good for longer than the authority is. -EINVAL and *why, too, when that has ended. */
 int authority_issue(struct authority *authority, struct x509_issued *ret, const struct x509_wish *wish,
                     int64_t now_s, char **why) must_check;
 

@@ -182,6 +182,9 @@ TEST(a_pair_of_keys_and_a_request_are_signed)
     CHECK(authority_issue(authority, &issued, &junk, NOW, &why) < 0);
     CHECK(strstr(why, "expected a certificate signing request"));
     free(why);
+    CHECK(authority_issue(authority, &issued, &wish, INT64_C(2524607999), &why) < 0);
+    CHECK(strstr(why, "expected an authority that is still valid"));
+    free(why);
     (void)authority_close(authority);
 }
 
