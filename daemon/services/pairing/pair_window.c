@@ -155,8 +155,11 @@ void pair_asked(struct pairing *pairing, const char *serial, const char *from, b
     if (!known)
         *asking = (struct pair_asking){.first = loop_now(pairing->loop)};
     (void)snprintf(asking->serial, sizeof asking->serial, "%s", serial);
-    (void)snprintf(asking->from, sizeof asking->from, "%s", from);
-    asking->at_cable = at_cable;
+    /* Whoever says on the network that he is it does not hide the one that somebody has in his hand. */
+    if (at_cable || !asking->at_cable) {
+        (void)snprintf(asking->from, sizeof asking->from, "%s", from);
+        asking->at_cable = at_cable;
+    }
     asking->last = loop_now(pairing->loop);
     asking->attempts++;
     if (!known)

@@ -16,7 +16,8 @@ TEST(a_node_on_a_cable_is_paired_when_it_is_approved)
     scene_open(&scene);
     CHECK(strstr(ask(&scene, "node/approve", "{\"serial\":\"A7\"}"), "404")); /* it does not ask */
     CHECK(!handshake_by_cable(&scene, PAIRING_CABLE));
-    CHECK(strstr(ask(&scene, "pair/list", ""), "\"cable\":true"));
+    CHECK(!handshake(&scene, "pair:A7")); /* somebody on the network, who says that he is it */
+    CHECK(strstr(ask(&scene, "pair/list", ""), "\"from\":\"a cable\",\"cable\":true"));
     CHECK_STR(ask(&scene, "node/approve", "{\"serial\":\"A7\",\"thing\":\"press-7\"}"),
               "{\"serial\":\"A7\",\"thing\":\"press-7\",\"seconds\":600}");
     CHECK(!knows(&scene, "cable:A7")); /* not over a network, and neither as the key of a sticker */
