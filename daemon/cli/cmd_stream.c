@@ -128,8 +128,10 @@ int cmd_stream_retry(const struct call *call)
                      retried);
     if (code == CLI_DONE && json_int(json_get(answer, "skipped"), 1, INT64_MAX, &skipped) &&
         !call_has(call, OPTION_JSON))
-        (void)printf("%" PRId64 " were passed over: no stream takes a topic or a size like theirs\n",
-                     skipped);
+        (void)printf(
+            "%" PRId64
+            " were passed over: no stream takes a topic or a size like theirs, or they have no payload\n",
+            skipped);
     arena_done(&arena);
     return code;
 }
