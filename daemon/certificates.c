@@ -62,6 +62,14 @@ static bool check_uplink(const struct config *config, const struct config_uplink
     return !*uplink->cert || check(&place, &options);
 }
 
+static bool check_authorizer(const struct config *config, const struct config_authorizer *authorizer)
+{
+    const struct place place = {config, "authorizer", authorizer->name, "certificate"};
+    struct tls_files files = {authorizer->certificate, authorizer->key};
+    const struct tls_options options = {.files = &files, .count = 1};
+    return !*authorizer->certificate || check(&place, &options);
+}
+
 static bool check_authority(const struct config *config)
 {
     const struct place place = {config, "gateway", "", "ca"};
@@ -82,5 +90,7 @@ bool certificates_are_good(const struct config *config, const struct options *op
     }
     for (size_t i = 0; i < config->uplink_count; i++)
         good = check_uplink(config, &config->uplinks[i]) && good;
+    for (size_t i = 0; i < config->authorizer_count; i++)
+        good = check_authorizer(config, &config->authorizers[i]) && good;
     return good;
 }

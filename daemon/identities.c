@@ -106,10 +106,23 @@ enum { NAMES_MAX = 64 };
 
 int open_authorizers(struct house *house)
 {
-    for (size_t i = 0; i < house->config.authorizer_count; i++)
-        login_add_authorizer(house->login, house->config.authorizers[i].name,
-                             house->config.authorizers[i].timeout_s * 1000);
-    return house->config.authorizer_count ? authorizer_new(&house->authorizer, house->bus, house->login) : 0;
+    struct authorizer_server servers[CONFIG_AUTHORIZERS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < house->config.authorizer_count; i++) {
+        const struct config_authorizer *one = &house->config.authorizers[i];
+        int64_t limit = one->timeout_s * 1000;
+        login_add_authorizer(house->login, one->name, limit);
+        if (*one->uri)
+            servers[count++] = (struct authorizer_server){.name = one->name,
+                                                          .uri = one->uri,
+                                                          .ca = or_null(one->ca),
+                                                          .cert = or_null(one->certificate),
+                                                          .key = or_null(one->key),
+                                                          .limit = limit};
+    }
+    return house->config.authorizer_count
+               ? authorizer_new(&house->authorizer, house->bus, house->login, servers, count)
+               : 0;
 }
 
 int open_registrar(struct house *house)

@@ -176,6 +176,10 @@ static const struct key jwt_keys[] = {
 
 static const struct key authorizer_keys[] = {
     ROW(TIME, "timeout", config_authorizer, timeout_s, "5s", 1, 60),
+    ROW(TEXT, "uri", config_authorizer, uri, "", 0, TEXT_MAX),
+    ROW(TEXT, "ca", config_authorizer, ca, "", 0, TEXT_MAX),
+    ROW(TEXT, "certificate", config_authorizer, certificate, "", 0, TEXT_MAX),
+    ROW(TEXT, "key", config_authorizer, key, "", 0, TEXT_MAX),
 };
 
 static const struct key credentials_keys[] = {

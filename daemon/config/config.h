@@ -72,9 +72,9 @@ struct config_jwt {
     int64_t leeway_s;
 };
 
-/* Who is asked about users: whoever serves its topic. */
+/* Who is asked about users: whoever serves its topic, or the server at uri. */
 struct config_authorizer {
-    char *name;
+    char *name, *uri, *ca, *certificate, *key;
     int64_t timeout_s;
 };
 

@@ -6,6 +6,7 @@
 #include "keys/key_uri.h"
 #include "net/listener.h"
 #include "schedule/schedule_text.h"
+#include "services/authorizer/authorizer.h"
 #include "services/credentials/credentials.h"
 #include "services/shadowsync/sync_policy.h"
 #include "services/shadowsync/sync_topic.h"
@@ -318,6 +319,25 @@ static void check_credentials(struct config *config, const struct config_credent
     check_key(config, "credentials", credentials->name, "key", credentials->key);
 }
 
+static void check_authorizer(struct config *config, const struct config_authorizer *authorizer)
+{
+    const struct {
+        const char *key, *text;
+    } texts[] = {{"ca", authorizer->ca}, {"certificate", authorizer->certificate}, {"key", authorizer->key}};
+    const char *expected = *authorizer->uri ? authorizer_uri_check(authorizer->uri) : NULL;
+    if (expected)
+        fault(config, "authorizer", authorizer->name, "uri", expected);
+    for (size_t i = 0; !expected && i < array_size(texts); i++)
+        if (*texts[i].text && !authorizer_uri_has_tls(authorizer->uri))
+            fault(config, "authorizer", authorizer->name, texts[i].key,
+                  "nothing: only a uri with https:// has use for it");
+    if (*authorizer->certificate && !*authorizer->key)
+        fault(config, "authorizer", authorizer->name, "key", "the private key of the certificate");
+    if (*authorizer->key && !*authorizer->certificate)
+        fault(config, "authorizer", authorizer->name, "certificate", "the certificate that the key is for");
+    check_key(config, "authorizer", authorizer->name, "key", authorizer->key);
+}
+
 static void check_plugin(struct config *config, const struct config_plugin *plugin)
 {
     if (*plugin->credentials && !section_of(config, "credentials", plugin->credentials))
@@ -353,6 +373,8 @@ void config_check(struct config *config)
         check_plugin(config, &config->plugins[i]);
     for (size_t i = 0; i < config->jwt_count; i++)
         check_jwt(config, &config->jwts[i]);
+    for (size_t i = 0; i < config->authorizer_count; i++)
+        check_authorizer(config, &config->authorizers[i]);
     if (config->authorizer_count > CONFIG_AUTHORIZERS_MAX)
         config_add_fault(config, str_printf("expected at most %d sections [authorizer NAME], found %zu",
                                             CONFIG_AUTHORIZERS_MAX, config->authorizer_count));

@@ -186,6 +186,8 @@ void login_cancel(struct login_request *request)
     job->request = NULL;
     if (job == job->login->working)
         return;
+    if (job->is_asked)
+        login_ask_forget(job);
     list_remove(&job->link);
     job->login->jobs--;
     login_job_free(job);

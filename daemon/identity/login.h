@@ -84,15 +84,20 @@ void login_set_clock(struct login *login, bool is_set);
 
 /* Who carries questions to authorizers. */
 struct login_asker {
-    /* json: the question, valid during the call. login_answered() says what was answered to that number, not from inside. false:
-     * nobody listens. */
-    bool (*ask)(struct login_asker *asker, const char *authorizer, const char *number, const char *json);
+    /* json: the question, valid during the call. NULL: login_answered() says what was answered to that number, or login_unanswered()
+     * that nothing was, not from inside. Else why it is not asked, a constant. */
+    const char *(*ask)(struct login_asker *asker, const char *authorizer, const char *number,
+                       const char *json);
+    /* Nobody waits for the answer to that number any more; may be NULL. */
+    void (*forget)(struct login_asker *asker, const char *number);
 };
 /* There is such an authorizer, and it has so long to answer. Before anybody comes. */
 void login_add_authorizer(struct login *login, const char *name, int64_t limit);
 void login_set_asker(struct login *login, struct login_asker *asker); /* NULL: nobody */
 /* A number that nobody waits for is passed over. */
 void login_answered(struct login *login, const char *number, const char *json, size_t len);
+/* He is refused, and it does not count as an attempt of his: the authorizer's fault. why: a constant. */
+void login_unanswered(struct login *login, const char *number, const char *why);
 
 /* true: *ret is the verdict. false: done() comes later. */
 bool login_begin(struct login *login, struct login_request *request,

@@ -100,6 +100,8 @@ static void put(struct json_writer *w, const char *key, const char *value)
 static const char *question_of(const struct login_job *job, struct arena *arena)
 {
     struct json_writer w;
+    size_t size = base64_size(job->password_len);
+    char *password = mem_new_bytes(size + 1); /* not in the arena: the text grows there in place */
     json_writer_init(&w, arena);
     json_begin_object(&w);
     json_key(&w, "signatureVerified");
@@ -123,12 +125,11 @@ static const char *question_of(const struct login_job *job, struct arena *arena)
     json_begin_object(&w);
     put(&w, "username", job->user);
     if (job->password) {
-        size_t size = base64_size(job->password_len);
-        char *text = arena_alloc(arena, size + 1);
-        base64_write(text, job->password, job->password_len);
-        text[size] = '\0';
-        put(&w, "password", text);
+        base64_write(password, job->password, job->password_len);
+        put(&w, "password", password);
     }
+    explicit_bzero(password, size);
+    free(password);
     put(&w, "clientId", job->client_id);
     json_end_object(&w);
     json_end_object(&w);
@@ -164,10 +165,18 @@ static struct login_verdict let_in(struct login_job *job, const struct login_ans
     return (struct login_verdict){.principal = principal};
 }
 
+void login_ask_forget(const struct login_job *job)
+{
+    struct login_asker *asker = job->login->asker;
+    if (asker && asker->forget)
+        asker->forget(asker, job->number);
+}
+
 static void on_timeout(struct timer *timer)
 {
     struct login_job *job = container_of(timer, struct login_job, timer);
     log_warning("authorizer %s did not answer in time", job->authorizer);
+    login_ask_forget(job);
     struct login_verdict verdict = refuse(job, "its authorizer did not answer in time");
     list_remove(&job->link);
     login_finish(job, &verdict);
@@ -209,12 +218,13 @@ bool login_ask_begin(struct login_job *job, struct login_request *request, struc
     arena_init(&arena);
     new_number(job->number);
     const char *question = question_of(job, &arena);
-    bool asked =
-        limit && login->asker && login->asker->ask(login->asker, job->authorizer, job->number, question);
+    const char *why = limit && login->asker
+                          ? login->asker->ask(login->asker, job->authorizer, job->number, question)
+                          : "its authorizer is not there";
     explicit_bzero((char *)(uintptr_t)question, strlen(question));
     arena_done(&arena);
-    if (!asked) {
-        *ret = login_refuse(job, LOGIN_DENIED, "its authorizer is not there");
+    if (why) {
+        *ret = login_refuse(job, LOGIN_DENIED, why);
         return true;
     }
     job->request = request;
@@ -247,10 +257,10 @@ static bool take_policy(struct login_answer *answer, const struct json *document
     return true;
 }
 
-static bool take_seconds(const struct json *member, int64_t fallback, int64_t *ret)
+static bool take_seconds(const struct json *member, int64_t min, int64_t fallback, int64_t *ret)
 {
     *ret = fallback;
-    return !member || json_int(member, 1, SECONDS_MAX, ret);
+    return !member || json_int(member, min, SECONDS_MAX, ret);
 }
 
 static bool take_principal(struct login_answer *answer, const struct json *member)
@@ -279,8 +289,8 @@ const char *login_read_answer(struct login_answer *ret, const char *text, size_t
     else if (!is_good)
         why = "its authorizer says no";
     else if (!take_principal(ret, json_get(answer, "principalId")) ||
-             !take_seconds(json_get(answer, "disconnectAfterInSeconds"), SECONDS_MAX, &ret->lasts_s) ||
-             !take_seconds(json_get(answer, "refreshAfterInSeconds"), 0, &refresh_s) ||
+             !take_seconds(json_get(answer, "disconnectAfterInSeconds"), 1, SECONDS_MAX, &ret->lasts_s) ||
+             !take_seconds(json_get(answer, "refreshAfterInSeconds"), 0, 0, &refresh_s) ||
              !json_is(json_get(answer, "policyDocuments"), JSON_ARRAY))
         why = wrong;
     else
@@ -300,22 +310,40 @@ void login_forget_answer(struct login_answer *answer)
     forget(answer);
 }
 
-void login_answered(struct login *login, const char *number, const char *text, size_t len)
+/* Whose question it is; taken out of the line. NULL: nobody waits. */
+static struct login_job *take_asked(struct login *login, const char *number)
 {
     list_for_each_safe (link, &login->asked) {
         struct login_job *job = list_entry(link, struct login_job, link);
         if (strcmp(job->number, number) != 0)
             continue;
-        struct login_answer answer;
-        const char *why = login_read_answer(&answer, text, len, loop_now(login->loop));
-        struct login_verdict verdict = why ? refuse(job, why) : let_in(job, &answer);
-        if (!why)
-            remember(job, &answer);
-        forget(&answer);
         list_remove(&job->link);
-        login_finish(job, &verdict);
-        return;
+        return job;
     }
+    return NULL;
+}
+
+void login_answered(struct login *login, const char *number, const char *text, size_t len)
+{
+    struct login_job *job = take_asked(login, number);
+    if (!job)
+        return;
+    struct login_answer answer;
+    const char *why = login_read_answer(&answer, text, len, loop_now(login->loop));
+    struct login_verdict verdict = why ? refuse(job, why) : let_in(job, &answer);
+    if (!why)
+        remember(job, &answer);
+    forget(&answer);
+    login_finish(job, &verdict);
+}
+
+void login_unanswered(struct login *login, const char *number, const char *why)
+{
+    struct login_job *job = take_asked(login, number);
+    if (!job)
+        return;
+    struct login_verdict verdict = login_refuse(job, LOGIN_DENIED, why);
+    login_finish(job, &verdict);
 }
 
 void login_add_authorizer(struct login *login, const char *name, int64_t limit)

@@ -103,6 +103,7 @@ void login_has_failed(const struct login_job *job);
 bool login_password_begin(struct login_job *job, struct login_verdict *ret);
 /* login_ask.c */
 bool login_ask_begin(struct login_job *job, struct login_request *request, struct login_verdict *ret);
+void login_ask_forget(const struct login_job *job);
 void login_answers_done(struct login *login);
 const char *login_read_answer(struct login_answer *ret, const char *text, size_t len, int64_t now);
 void login_forget_answer(struct login_answer *answer);

@@ -58,6 +58,18 @@ static const struct {
       "\"mqtt://127.0.0.1:0?auth=authorizer:b\""}},
     {"[authorizer c]\ntimeout = 2m\n",
      {"gatehouse.conf:2: [authorizer c] timeout: expected a time (in seconds, or with s, m, h or d) from 1s to 1m, found \"2m\""}},
+    {"[authorizer c]\nuri = http://shop.example/ask\n",
+     {"gatehouse.conf:2: [authorizer c] uri: expected https://HOST[:PORT]/PATH, or http:// with a loopback address or localhost, found "
+      "\"http://shop.example/ask\""}},
+    {"[authorizer c]\nuri = http://127.0.0.1:80/ask\nca = /ca.pem\n",
+     {"gatehouse.conf:3: [authorizer c] ca: expected nothing: only a uri with https:// has use for it, found \"/ca.pem\""}},
+    {"[authorizer c]\ncertificate = /c.pem\nkey = /c.key\n",
+     {"gatehouse.conf:2: [authorizer c] certificate: expected nothing: only a uri with https:// has use for it, found \"/c.pem\"",
+      "gatehouse.conf:3: [authorizer c] key: expected nothing: only a uri with https:// has use for it, found \"/c.key\""}},
+    {"[authorizer c]\nuri = https://shop.example/ask\ncertificate = /c.pem\n",
+     {"gatehouse.conf:1: [authorizer c]: expected a key \"key\" with the private key of the certificate, found none"}},
+    {"[authorizer c]\nuri = https://shop.example/ask\nkey = /c.key\n",
+     {"gatehouse.conf:1: [authorizer c]: expected a key \"certificate\" with the certificate that the key is for, found none"}},
     /* sections */
     {"[gatway]\nname = a\n",
      {"gatehouse.conf:1: expected [gateway], [shadow], [listener NAME], [uplink NAME], [downlink NAME], [stream NAME], [route NAME], [sync NAME], "

@@ -7,6 +7,7 @@ refused with its reason code, in the log and in the audit log, and nobody's pass
 import base64
 import hashlib
 import hmac
+import http.server
 import json
 import os
 import ssl
@@ -23,9 +24,11 @@ from gateway import check, wait_for
 PLACE = "arn:aws:iot:*:*:"
 LISTEN = ("mqtt://127.0.0.1:0?auth=password", "mqtts://127.0.0.1:0?auth=certificate,password",
           "mqtt://localhost:0?auth=password&access=full", "mqtt://127.0.0.1:0?auth=jwt,password",
-          "mqtt://127.0.0.1:0?auth=jwt&access=node", "mqtt://127.0.0.1:0?auth=password,authorizer:shop")
+          "mqtt://127.0.0.1:0?auth=jwt&access=node", "mqtt://127.0.0.1:0?auth=password,authorizer:shop",
+          *(f"mqtt://127.0.0.1:0?auth=authorizer:{name}" for name in ("far", "many", "stranger", "plain")))
 SECRET = b"a secret of more than thirty-two bytes"
 PASSWORD = "correct horse battery"
+TILL = "what only the till knows"
 
 
 class Stage:
@@ -278,6 +281,149 @@ def authorizers(stage):
         stage.is_audited("refused/login", why)
 
 
+class Far:
+    """Authorizers behind HTTPS, where the gateway shows its certificate, and one behind HTTP on this machine."""
+
+    def __init__(self, folder):
+        self.certificates, self.others = gateway.Certificates(folder, "far"), gateway.Certificates(folder, "others")
+        self.asked, self.left, self.now, self.peak = [], 0, 0, 0
+        self.lock, self.gate = threading.Lock(), threading.Event()
+        self.servers = [self.serve(tls) for tls in (True, False)]
+
+    def serve(self, tls):
+        far = self
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads, request_queue_size = True, 64
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                shown = dict(pair[0] for pair in self.connection.getpeercert()["subject"])["commonName"] if tls else None
+                with far.lock:
+                    far.asked.append((self.path, self.headers["Content-Type"], shown, question))
+                user = question["protocolData"]["mqtt"]["username"]
+                if user == "hangs":
+                    far.wait_until_gone(self.connection)
+                    self.close_connection = True
+                    return
+                if self.path == "/many":
+                    far.stay()
+                status, body, headers = far.answer(user)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def handle(self):
+                try:
+                    super().handle()
+                except OSError:  # whoever does not like our certificate, or leaves
+                    self.close_connection = True
+
+            def log_message(self, *_args):
+                pass
+
+        server = Server(("127.0.0.1", 0), Handler)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.certificates.issue("server"))
+            context.load_verify_locations(self.certificates.ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+    def answer(self, user):
+        document = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "iot:*", "Resource": [PLACE + "client/till-*", PLACE + "topic/shop/*"]}]}
+        yes = json.dumps({"isAuthenticated": True, "principalId": "alice01", "policyDocuments": [document],
+                          "refreshAfterInSeconds": 60 if user == "kept" else 0}).encode()
+        return {"no": (200, b'{"isAuthenticated":false}', {}), "401": (401, yes, {}), "403": (403, b"", {}), "500": (500, yes, {}),
+                "204": (204, b"", {}), "garbage": (200, b"{", {}), "long": (200, yes + b" " * 65536, {}),
+                "elsewhere": (307, b"", {"Location": "/elsewhere"})}.get(user, (200, yes, {}))
+
+    def wait_until_gone(self, connection):
+        try:
+            connection.recv(1)
+        except OSError:
+            pass
+        self.left += 1
+
+    def stay(self):
+        with self.lock:
+            self.now += 1
+            self.peak = max(self.peak, self.now)
+        self.gate.wait(raw.LONG)
+        with self.lock:
+            self.now -= 1
+
+    def config(self):
+        uri, plain = (f"{scheme}://127.0.0.1:{server.server_address[1]}" for scheme, server in zip(("https", "http"), self.servers))
+        cert, key = self.certificates.issue("gw")
+        return "".join(f"[authorizer {name}]\nuri = {uri}/{name}\ncertificate = {cert}\nkey = {key}\nca = {ca}\ntimeout = {timeout}\n"
+                       for name, ca, timeout in (("far", self.certificates.ca, "1s"), ("many", self.certificates.ca, "1m"),
+                                                 ("stranger", self.others.ca, "30s"))) + \
+            f"[authorizer plain]\nuri = {plain}/plain\n"
+
+    def end(self):
+        self.gate.set()
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
+
+
+def far_authorizers(stage, far):
+    for version in 4, 5:
+        with stage.client("yes", TILL, "till-1", door=6, version=version) as till:
+            check(till.publish("shop/1", "1") == 0, "what its policies allow")
+            if version == 5:
+                check(till.publish("plant/1", "1") == 0x87, "and nothing else")
+    path, kind, shown, question = far.asked[0]
+    mqtt = question["protocolData"]["mqtt"]
+    check((path, kind, shown) == ("/far", "application/json", "gw"), f"asked so: {far.asked[0]}")
+    check(mqtt == {"username": "yes", "clientId": "till-1", "password": base64.b64encode(TILL.encode()).decode()}, f"{mqtt}")
+    check(len(far.asked) == 2, "what is not to be remembered is asked again")
+    for _ in range(2):
+        check(stage.refusal("kept", TILL, door=6, client_id="till-1") == 0, "yes")
+    check(len(far.asked) == 3, "and what is, is not")
+    check(stage.refusal("yes", TILL, door=9, client_id="till-1") == 0, "without TLS, on this machine")
+    for user in "no", "401", "403", "500", "204", "garbage", "long", "elsewhere", "hangs":
+        check(stage.refusal(user, TILL, door=6, client_id="till-1") == 0x87, user)
+    check(stage.refusal("500", TILL, door=6, version=4, client_id="till-1") == 5, "3.1.1")
+    wait_for(lambda: far.left == 1, "one that hangs is given up")
+    before = len(far.asked)
+    check(stage.refusal("yes", TILL, door=8, client_id="till-1") == 0x87, "a server of another CA")
+    check(len(far.asked) == before, "is not told anything")
+    check(all(path != "/elsewhere" for path, *_ in far.asked), "a redirect is not followed")
+    for text in "authorizer far answers with status 500", "authorizer stranger cannot be asked: .*certificate":
+        wait_for(lambda text=text: stage.gw.logged(text), f"the log says {text}")
+    for why in ("authorizer says no", "answer is none", "did not answer in time", "a status that is not 200", "answer is too long",
+                "cannot be reached"):
+        stage.is_audited("refused/login", why)
+
+
+def many_at_a_time(stage, far):
+    """Sixteen questions are under way, others wait, and the gateway goes on."""
+    let_in = []
+    threads = [threading.Thread(target=lambda i=i: let_in.append(stage.refusal(f"yes-{i}", TILL, door=7, client_id=f"till-{i}")))
+               for i in range(20)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: far.now == 16, "sixteen are asked about")
+    check(stage.refusal("yes", TILL, door=6, client_id="till-a") == 0, "another authorizer does not wait for them")
+    check(stage.refusal("hasty", "h", door=2, client_id="till-b") == 0, "nor do passwords")
+    check(not let_in, "and they wait")
+    far.gate.set()
+    for thread in threads:
+        thread.join(raw.LONG)
+    check(let_in == [0] * 20 and far.peak == 16, f"all come in, sixteen at most were asked about at once: {let_in} {far.peak}")
+
+
 def ending(stage, signer):
     with stage.client("x", signer.token("HS256", exp=time.time() + 1), "press-07", door=4) as press:
         check(press.receive().reason == 0xA0 and press.is_closed(), "DISCONNECT when its token ends")
@@ -301,8 +447,18 @@ def too_many(stage):
     stage.is_audited("refused/login", "too many attempts")
 
 
+def stopping(stage, far):
+    before = far.left
+    opened = raw.open_socket(Stage(stage.gw).ports[7])
+    opened.sendall(raw.connect("till-0", 5, user="hangs", password=TILL))
+    wait_for(lambda: far.asked[-1][3]["protocolData"]["mqtt"]["clientId"] == "till-0", "it is asked about")
+    stage.gw.stop()
+    opened.close()
+    wait_for(lambda: far.left == before + 1, "the question is given up")
+
+
 def no_secrets(stage):
-    secrets = [PASSWORD, SECRET.decode(), "eyJ", "mosquito", "correct eve", "guess 1", "battery"]
+    secrets = [PASSWORD, SECRET.decode(), TILL, base64.b64encode(TILL.encode()).decode(), "eyJ", "mosquito", "correct eve", "guess 1", "battery"]
     rows = json.dumps(stage.gw.ctl("audit/list", json.dumps({"max": 1000}).encode()))
     for text in secrets:
         check(not stage.gw.logged(text), f"\"{text}\" is in the log")
@@ -318,13 +474,19 @@ def checked(build):
     done = subprocess.run(gw.command("--check"), capture_output=True, text=True, check=False)
     gw.end()
     check(done.returncode == 78 and "passwords could be read on their way" in done.stderr, done.stderr)
+    gw = gateway.Gateway(build, config="[authorizer x]\nuri = http://shop.example/ask\n[authorizer y]\nuri = https://shop.example/ask\n"
+                                       "certificate = /nowhere.pem\nkey = /nowhere.key\n", listen=())
+    done = subprocess.run(gw.command("--check"), capture_output=True, text=True, check=False)
+    check(done.returncode == 78 and "[authorizer x] uri: expected https://" in done.stderr, done.stderr)
+    gw.end()
 
 
 def main():
     suite = gateway.Suite(sys.argv[1])
     suite.run("--check tells what auth= cannot be", checked, suite.build)
     with tempfile.TemporaryDirectory(prefix="gatehouse-e2e-") as folder, \
-            gateway.Gateway(suite.build, config=(signer := Signer(folder)).config(), listen=LISTEN) as gw:
+            gateway.Gateway(suite.build, config=(signer := Signer(folder)).config() + (far := Far(folder)).config(),
+                            listen=LISTEN) as gw:
         stage = Stage(gw)
         suite.run("a user with the right password is let in and may do what its policies say", right_and_wrong, stage)
         suite.run("packets may follow CONNECT at once", publishing_at_once, stage)
@@ -334,10 +496,14 @@ def main():
         suite.run("a listener takes certificates and passwords", with_certificates, stage)
         suite.run("who has a token is let in for as long as it is good, and no others", tokens, stage, signer)
         suite.run("an authorizer says who is let in, and what he may do", authorizers, stage)
+        suite.run("an authorizer far away says the same by HTTPS, or fails, and lets nobody in", far_authorizers, stage, far)
+        suite.run("a slow authorizer is asked sixteen questions at a time", many_at_a_time, stage, far)
         suite.run("a connection ends with its token", ending, stage, signer)
         suite.run("users survive kill -9", surviving, stage)
         suite.run("who fails too often has to wait", too_many, stage)
         suite.run("no password is in the log, the audit log or state.db", no_secrets, stage)
+        suite.run("the gateway stops while an authorizer is asked", stopping, stage, far)
+        far.end()
     return suite.end()
 
 

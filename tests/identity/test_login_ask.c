@@ -10,27 +10,35 @@ struct scene {
     struct registry *registry;
     struct login *login;
     struct login_asker asker;
-    unsigned asked;
+    unsigned asked, forgotten;
     bool is_away;
     char number[LOGIN_NUMBER_BYTES], *question;
 };
 
-static bool on_ask(struct login_asker *asker, const char *authorizer, const char *number, const char *json)
+static const char *on_ask(struct login_asker *asker, const char *authorizer, const char *number,
+                          const char *json)
 {
     struct scene *scene = container_of(asker, struct scene, asker);
     CHECK_STR(authorizer, "shop");
     if (scene->is_away)
-        return false;
+        return "its authorizer is not there";
     scene->asked++;
     (void)snprintf(scene->number, sizeof scene->number, "%s", number);
     free(scene->question);
     scene->question = str_copy(json);
-    return true;
+    return NULL;
+}
+
+static void on_forget(struct login_asker *asker, const char *number)
+{
+    struct scene *scene = container_of(asker, struct scene, asker);
+    CHECK_STR(number, scene->number);
+    scene->forgotten++;
 }
 
 static void scene_init(struct scene *scene)
 {
-    *scene = (struct scene){.rig = rig_new(), .asker.ask = on_ask};
+    *scene = (struct scene){.rig = rig_new(), .asker = {on_ask, on_forget}};
     CHECK_INT(registry_open(&scene->registry, scene->rig->loop, scene->rig->store), 0);
     scene->login = login_new(scene->rig->loop, scene->registry, NULL, WORKER_INLINE);
     login_add_authorizer(scene->login, "shop", 5000);
@@ -145,6 +153,11 @@ TEST(what_it_said_is_remembered_for_as_long_as_it_says)
     (void)principal_unref(caller.verdict.principal);
     call(&scene, &caller, "alice", "till-1");
     CHECK(!caller.at_once);
+    answer(&scene, YES ",'refreshAfterInSeconds':0}"); /* nor with none */
+    CHECK(caller.verdict.principal);
+    (void)principal_unref(caller.verdict.principal);
+    call(&scene, &caller, "alice", "till-1");
+    CHECK(!caller.at_once);
     scene_done(&scene);
 }
 
@@ -192,6 +205,7 @@ TEST(one_that_hangs_or_is_not_there_lets_nobody_in)
     rig_wait(scene.rig, 200);
     CHECK_INT(caller.calls, 1);
     CHECK_STR(caller.verdict.why, "its authorizer did not answer in time");
+    CHECK_INT(scene.forgotten, 1);
     answer(&scene, YES "}");
     CHECK_INT(caller.calls, 1);
     scene.is_away = true;
@@ -211,10 +225,33 @@ TEST(who_leaves_while_an_authorizer_is_asked_is_not_called)
     scene_init(&scene);
     call(&scene, &caller, "alice", "till-1");
     login_cancel(&caller.request);
+    CHECK_INT(scene.forgotten, 1);
     answer(&scene, YES "}");
     CHECK_INT(caller.calls, 0);
     call(&scene, &caller, "alice", "till-1");
     scene_done(&scene); /* and one is still asked about */
+}
+
+TEST(an_authorizer_that_fails_is_not_counted_against_who_comes)
+{
+    static const char why[] = "its authorizer cannot be reached";
+    struct scene scene;
+    struct caller caller;
+    scene_init(&scene);
+    login_unanswered(scene.login, "another", why); /* nobody's */
+    for (int i = 0; i < 12; i++) {
+        call(&scene, &caller, "alice", "till-1");
+        login_unanswered(scene.login, scene.number, why);
+        CHECK_INT(caller.calls, 1);
+        CHECK_INT(caller.verdict.refusal, LOGIN_DENIED);
+        CHECK_STR(caller.verdict.why, why);
+    }
+    CHECK_INT(scene.forgotten, 0);
+    call(&scene, &caller, "alice", "till-1");
+    answer(&scene, YES "}");
+    CHECK(caller.verdict.principal);
+    (void)principal_unref(caller.verdict.principal);
+    scene_done(&scene);
 }
 
 TEST(who_is_refused_too_often_is_not_asked_about)

@@ -15,7 +15,7 @@ allowed() {
     identity) echo "base keys store" ;;
     bus) echo "base store" ;;
     cloud) echo "base keys" ;;
-    config) echo "base schedule keys net wire cloud services/credentials services/streams services/shadowsync services/uplink" ;; # their syntax checks
+    config) echo "base schedule keys net wire cloud services/authorizer services/credentials services/streams services/shadowsync services/uplink" ;; # their syntax checks
     mqtt) echo "base wire net bus identity store" ;;
     http) echo "base wire net bus identity" ;;
     services/streams | services/uplink) echo "base schedule bus store cloud identity" ;;
