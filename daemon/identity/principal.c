@@ -109,18 +109,25 @@ struct principal *principal_new_guest(const char *id, const char *name, bool eve
     return principal;
 }
 
+static bool is_proven_otherwise(const char *name)
+{
+    for (size_t i = 0; i < array_size(proven_otherwise); i++)
+        if (strncmp(name, proven_otherwise[i], strlen(proven_otherwise[i])) == 0)
+            return true;
+    return false;
+}
+
 const char *principal_proven_name(const struct principal *principal)
 {
     const char *name = principal->name;
     switch (principal->kind) {
-    case PRINCIPAL_KEY:
-    case PRINCIPAL_USER: return name;
+    case PRINCIPAL_KEY: return name;
+    case PRINCIPAL_USER:
+        if (!principal->id || strcmp(principal->id, name) == 0)
+            return name;
+        return is_proven_otherwise(name) ? NULL : name; /* he is called as his thing */
     case PRINCIPAL_CERTIFICATE:
-    case PRINCIPAL_PLUGIN:
-        for (size_t i = 0; i < array_size(proven_otherwise); i++)
-            if (strncmp(name, proven_otherwise[i], strlen(proven_otherwise[i])) == 0)
-                return NULL;
-        return name;
+    case PRINCIPAL_PLUGIN: return is_proven_otherwise(name) ? NULL : name;
     case PRINCIPAL_OPEN:
     case PRINCIPAL_CONTROL: break;
     }
@@ -233,15 +240,15 @@ bool policy_allows(const struct principal *principal, enum policy_action action,
     if (principal->permit)
         return !(len && *topic == '$' && is_of_the_house(action, topic, len)) &&
                principal->permit->allows(principal->permit, action, topic, len);
-    if (action >= POLICY_RECEIVE)
+    if (action > POLICY_RECEIVE)
         return true;
     if (action == POLICY_PUBLISH && len && *topic == '$' && is_answer(topic, len))
         return false;
     char **list = action == POLICY_PUBLISH ? principal->publish : principal->subscribe;
     for (size_t i = 0; list && list[i]; i++) {
         size_t filter_len = strlen(list[i]);
-        if (action == POLICY_PUBLISH ? topic_matches(list[i], filter_len, topic, len)
-                                     : topic_covers(list[i], filter_len, topic, len))
+        if (action == POLICY_SUBSCRIBE ? topic_covers(list[i], filter_len, topic, len)
+                                       : topic_matches(list[i], filter_len, topic, len))
             return true;
     }
     return false;

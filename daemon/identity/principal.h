@@ -22,7 +22,8 @@ enum principal_kind {
     PRINCIPAL_USER,
     PRINCIPAL_PLUGIN
 };
-/* To receive, to retain what may be published, and a shadow by HTTP ("THING" or "THING/SHADOW") are asked of permits only. */
+/* To receive is to be delivered a message: with lists, what may be subscribed to, since the session of a client id may have been
+ * another's. To retain what may be published, and a shadow by HTTP ("THING" or "THING/SHADOW") are asked of permits only. */
 enum policy_action {
     POLICY_PUBLISH,
     POLICY_SUBSCRIBE,

@@ -150,7 +150,7 @@ void peer_note_refusal(struct peer *peer, const char *what, struct wire_text obj
 /* May this be delivered to it? */
 static inline bool peer_may_receive(const struct peer *peer, const struct msg *msg)
 {
-    return !peer->principal || !peer->principal->permit ||
+    return !peer->principal || peer->principal->everything ||
            policy_allows(peer->principal, POLICY_RECEIVE, msg->topic, msg->topic_len);
 }
 

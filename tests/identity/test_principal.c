@@ -12,6 +12,11 @@ static bool may_subscribe(const struct principal *principal, const char *filter)
     return policy_allows(principal, POLICY_SUBSCRIBE, filter, strlen(filter));
 }
 
+static bool may_receive(const struct principal *principal, const char *topic)
+{
+    return policy_allows(principal, POLICY_RECEIVE, topic, strlen(topic));
+}
+
 TEST(a_node_has_its_own_topics_and_no_others)
 {
     cleanup(principal_unref_p) struct principal *node = principal_new_node("pump1");
@@ -32,6 +37,11 @@ TEST(a_node_has_its_own_topics_and_no_others)
     CHECK(!may_subscribe(node, "cmd/+/reset"));
     CHECK(!may_subscribe(node, "#"));
     CHECK(!may_subscribe(node, "$aws/#"));
+
+    CHECK(may_receive(node, "cmd/pump1/reset"));
+    CHECK(may_receive(node, "$aws/things/pump1/shadow/update/delta"));
+    CHECK(!may_receive(node, "cmd/pump2/reset"));
+    CHECK(!may_receive(node, "$aws/things/pump2/shadow/update/delta"));
 }
 
 TEST(a_node_cannot_speak_as_the_shadow_service)
@@ -154,6 +164,11 @@ TEST(a_name_that_keys_prove_is_proven_by_nothing_else)
     CHECK_STR(principal_proven_name(node), "press-7");
     CHECK(!principal_proven_name(false_key));
     CHECK(!principal_proven_name(thing));
+    cleanup(principal_unref_p) struct principal *user = principal_new_registered("user:a", "user:a", &permit);
+    cleanup(principal_unref_p) struct principal *as_thing = principal_new_registered("user:a", "psk:A7", &permit);
+    user->kind = as_thing->kind = PRINCIPAL_USER;
+    CHECK_STR(principal_proven_name(user), "user:a");
+    CHECK(!principal_proven_name(as_thing));
     CHECK(!principal_proven_name(open));
 }
 
