@@ -192,7 +192,7 @@ void bus_ask_in_passing(struct bus *bus, const char *topic, const char *text, co
     ask(bus, topic, text, answer_topic, 0);
 }
 
-void bus_reply(struct bus *bus, const struct msg *request, const char *text)
+static void reply(struct bus *bus, const struct msg *request, const char *text, uint8_t qos)
 {
     if (!request->response_topic)
         return;
@@ -212,10 +212,20 @@ void bus_reply(struct bus *bus, const struct msg *request, const char *text)
         msg_new_props(request->response_topic, request->response_topic_len, &props, text, strlen(text));
     if (!msg)
         return;
-    msg->qos = 1;
+    msg->qos = qos;
     msg->hops = (uint8_t)(request->hops + 1);
     msg->born = loop_now(bus->loop);
     enqueue(bus, msg, NULL, false);
+}
+
+void bus_reply(struct bus *bus, const struct msg *request, const char *text)
+{
+    reply(bus, request, text, 1);
+}
+
+void bus_reply_in_passing(struct bus *bus, const struct msg *request, const char *text)
+{
+    reply(bus, request, text, 0);
 }
 
 /* Makes no route: topics that nobody hears would push others out of the cache. */

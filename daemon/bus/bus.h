@@ -101,6 +101,8 @@ void bus_ask(struct bus *bus, const char *topic, const char *text, const char *a
 void bus_ask_in_passing(struct bus *bus, const char *topic, const char *text, const char *answer_topic);
 /* Answers a request at its response topic, with its correlation data. Without response topic: nothing happens. */
 void bus_reply(struct bus *bus, const struct msg *request, const char *text);
+/* The same at QoS 0: a secret in it is in no queue on disk. */
+void bus_reply_in_passing(struct bus *bus, const struct msg *request, const char *text);
 
 /* The filter must be valid; what is in the options of `subscription` must be set. A subscription is in one place.
  * "$share/NAME/FILTER" joins the group of those who share it: each message goes to one of them. */

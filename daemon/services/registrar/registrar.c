@@ -35,7 +35,11 @@ static void on_settled(struct receipt *receipt, int r)
         asked_refuse(asked, 500, "it could not be written: %s; nothing has changed", strerror(-r));
     if (!asked->answered) {
         json_end_object(&asked->answer);
-        bus_reply(asked->registrar->bus, asked->msg, json_writer_text(&asked->answer, NULL));
+        const char *text = json_writer_text(&asked->answer, NULL);
+        if (asked->has_secret)
+            bus_reply_in_passing(asked->registrar->bus, asked->msg, text);
+        else
+            bus_reply(asked->registrar->bus, asked->msg, text);
     }
     asked_free(asked);
 }

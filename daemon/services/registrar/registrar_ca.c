@@ -160,6 +160,7 @@ static void on_issue(struct asked *asked)
         put_text(&asked->answer, "id", issued.id);
         put_text(&asked->answer, "certificate", issued.pem);
         put_text(&asked->answer, "key", issued.key_pem); /* kept nowhere */
+        asked->has_secret = issued.key_pem != NULL;
         put_text(&asked->answer, "ca", authority_ca_pem(authority));
     }
     x509_issued_done(&issued);

@@ -30,7 +30,8 @@ struct asked {
     char who[64];              /* for the audit log */
     struct receipt receipt;    /* of changes; held once while the request is being done */
     struct registry_by by;
-    bool answered; /* refused, or somebody else answers later */
+    bool answered;   /* refused, or somebody else answers later */
+    bool has_secret; /* the answer has */
 };
 
 /* Refuses with that code, unless it has been refused before. */
