@@ -93,6 +93,8 @@ static bool find(const struct admission *admission, const uint8_t *der, size_t l
         ret->is_newcomer = ret->principal->status == REGISTRY_PENDING_ACTIVATION;
         if (ret->is_newcomer && ret->principal->ca)
             ret->ca = registry_ca(admission->registry, ret->principal->ca);
+    } else if (registry_was_revoked(admission->registry, ret->facts.id)) {
+        ret->why = "its certificate was REVOKED before it was deleted";
     } else if ((ret->ca = issuer_of(admission, der, len))) {
         ret->is_newcomer = ret->ca->active && ret->ca->auto_registration;
         ret->why = ret->is_newcomer ? "its certificate is new here and waits for its activation"

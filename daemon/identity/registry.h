@@ -185,6 +185,8 @@ struct registry_revoked {
 /* At most max, in no order; the texts are the registry's, until it changes. Deleted ones until they would have ended. */
 size_t registry_revoked(const struct registry *registry, const char *ca, struct registry_revoked *ret,
                         size_t max);
+/* A certificate that was revoked and then deleted. */
+bool registry_was_revoked(const struct registry *registry, const char *id);
 
 /* A certificate's DER form from disk: r is REGISTRY_NOT_FOUND or −errno when there is none; der is done()'s to free. */
 struct registry_der {

@@ -54,6 +54,11 @@ bool registry_forget_revoked(struct registry *registry, struct registry_write *w
     return true;
 }
 
+bool registry_was_revoked(const struct registry *registry, const char *id)
+{
+    return map_get(&registry->data->revoked, id, strlen(id)) != NULL;
+}
+
 static bool belongs(const struct registry_principal *principal, const char *ca)
 {
     return principal->status == REGISTRY_REVOKED && principal->serial && principal->ca &&

@@ -122,6 +122,11 @@ TEST(a_certificate_of_a_registered_authority_is_registered_when_it_comes_and_tol
     CHECK_INT(registry_principal_set_status(house->registry, device.id, REGISTRY_REVOKED, NULL), 0);
     CHECK(!come(house, &device));
     CHECK_INT((int64_t)rig_count(house->rig, topic), 2);
+    /* Deleted, it is no newcomer, but as revoked as before. */
+    CHECK_INT(registry_principal_delete(house->registry, device.id, false, NULL), 0);
+    CHECK(!come(house, &device));
+    CHECK(!registry_principal(house->registry, device.id));
+    CHECK_INT((int64_t)rig_count(house->rig, topic), 2);
     x509_issued_done(&device);
     foreign_done(&foreign);
 }
