@@ -115,7 +115,7 @@ void login_password_run(struct login_job *job)
 /* What is kept is made better when he comes. */
 static void keep_better(struct login_job *job)
 {
-    if (!*job->better || registry_user_put(job->login->registry, job->user, job->better, NULL) != 0)
+    if (!*job->better || registry_user_rehash(job->login->registry, job->user, job->better) != 0)
         return;
     log_info("user %s: its password is kept with a stronger hash from now on", job->user);
     look_up(job);

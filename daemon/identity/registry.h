@@ -163,11 +163,14 @@ struct registry_certificate {
 /* One that is there already: REGISTRY_EXISTS. */
 int registry_certificate_register(struct registry *registry, const struct registry_certificate *certificate,
                                   enum registry_status status, const struct registry_by *by) must_check;
-/* A paired node's key, or another one for it; and a user. `secret` is the key, `hash` what password_write() wrote. */
+/* A paired node's key, or another one for it; and a user. `secret` is the key, `hash` what password_write() wrote. Who came with
+ * a user's old password is disconnected at once. */
 int registry_key_put(struct registry *registry, const char *serial, const uint8_t *secret, size_t len,
                      const struct registry_by *by) must_check;
 int registry_user_put(struct registry *registry, const char *user, const char *hash,
                       const struct registry_by *by) must_check;
+/* Another hash of the same password. */
+int registry_user_rehash(struct registry *registry, const char *user, const char *hash) must_check;
 /* Of all kinds. Whoever is not ACTIVE any more is disconnected at once. PENDING_ACTIVATION cannot be set. */
 int registry_principal_set_status(struct registry *registry, const char *name, enum registry_status status,
                                   const struct registry_by *by) must_check;
@@ -272,6 +275,7 @@ struct registry_change {
     const char *name, *other;
     const void *object, *other_object;
     const struct registry_by *by;
+    bool proof_changed; /* a principal's key or password is another one */
 };
 struct registry_watcher {
     void (*changed)(struct registry_watcher *watcher, const struct registry_change *change);

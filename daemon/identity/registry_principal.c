@@ -96,9 +96,10 @@ static bool name_is_valid(enum registry_principal_kind kind, const char *name)
                                  : registry_name_is_valid(name, len);
 }
 
-/* A key or a hash, new or in place of the one there is. */
+/* A key or a hash, new or in place of the one there is. is_same: of the same password. */
 static int put_secret(struct registry *registry, enum registry_principal_kind kind, const char *prefix,
-                      const char *name, const uint8_t *secret, size_t len, const struct registry_by *by)
+                      const char *name, const uint8_t *secret, size_t len, bool is_same,
+                      const struct registry_by *by)
 {
     int r = registry_begin(registry);
     if (r)
@@ -120,20 +121,31 @@ static int put_secret(struct registry *registry, enum registry_principal_kind ki
     registry_write_principal(write, principal);
     registry_submit(registry, write, by);
     registry_decide_anew(registry);
-    tell(registry, principal, is_new ? REGISTRY_CREATED : REGISTRY_UPDATED, by);
+    registry_tell(registry, &(struct registry_change){.kind = REGISTRY_PRINCIPAL,
+                                                      .event = is_new ? REGISTRY_CREATED : REGISTRY_UPDATED,
+                                                      .name = principal->key.text,
+                                                      .object = principal,
+                                                      .by = by,
+                                                      .proof_changed = !is_new && !is_same});
     return 0;
 }
 
 int registry_key_put(struct registry *registry, const char *serial, const uint8_t *secret, size_t len,
                      const struct registry_by *by)
 {
-    return put_secret(registry, REGISTRY_KEY, "psk:", serial, secret, len, by);
+    return put_secret(registry, REGISTRY_KEY, "psk:", serial, secret, len, false, by);
 }
 
 int registry_user_put(struct registry *registry, const char *user, const char *hash,
                       const struct registry_by *by)
 {
-    return put_secret(registry, REGISTRY_USER, "user:", user, (const uint8_t *)hash, strlen(hash), by);
+    return put_secret(registry, REGISTRY_USER, "user:", user, (const uint8_t *)hash, strlen(hash), false, by);
+}
+
+int registry_user_rehash(struct registry *registry, const char *user, const char *hash)
+{
+    return put_secret(registry, REGISTRY_USER, "user:", user, (const uint8_t *)hash, strlen(hash), true,
+                      NULL);
 }
 
 static int find_principal(struct registry *registry, const char *name, struct registry_principal **ret)

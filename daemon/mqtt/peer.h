@@ -172,7 +172,7 @@ void presence_disconnected(struct peer *peer);
 void presence_reason_of(struct peer *peer, uint8_t reason, const char *why);
 void presence_subscribed(struct peer *peer, const char *const *filters, size_t count);
 void presence_unsubscribed(struct peer *peer, const struct wire_packet *packet);
-/* Closes the connections of who is not ACTIVE any more. */
+/* Closes the connections of who is not ACTIVE any more, or has another password. */
 void presence_watch(struct broker *broker);
 
 /* status.c: answers requests for the broker's counters. */

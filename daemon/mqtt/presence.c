@@ -239,6 +239,8 @@ static void on_registry_changed(struct registry_watcher *watcher, const struct r
         const struct registry_principal *principal = registry_principal(registry, id);
         if (!principal || principal->status != REGISTRY_ACTIVE)
             peer_close(peer, WIRE_NOT_AUTHORIZED, who_is_not_active(peer->principal));
+        else if (change->proof_changed)
+            peer_close(peer, WIRE_NOT_AUTHORIZED, "its password is another one now");
     }
 }
 

@@ -121,7 +121,9 @@ def commands(stage):
     stage.user("add", "bob", password="one")
     check("already" in stage.user("add", "bob", password="two", status=1), "twice")
     check(stage.refusal("bob", "one", door=2, client_id="b") == 0, "the first password")
-    stage.user("passwd", "bob", password="two")
+    with stage.client("bob", "one", "bob-1", door=2) as bob:
+        stage.user("passwd", "bob", password="two")
+        check(bob.is_closed(), "a connection made with the old password")
     check(stage.refusal("bob", "two", door=2, client_id="b") == 0, "the second password")
     check(stage.refusal("bob", "one", door=2, client_id="b") == 0x86, "the first one is forgotten")
     check("no user" in stage.user("passwd", "bobby", password="x", status=1), "another's")
@@ -152,9 +154,10 @@ def importing(stage):
     kind = {u["name"]: u["hash"] for u in stage.gw.ctl("user/list")["users"]}
     check(kind["dave"] == "PBKDF2-SHA512", "kept as it was")
     check(stage.refusal("dave", "mosquitoes", door=2) == 0x86, "a wrong one")
-    check(stage.refusal("dave", "mosquito", door=2, client_id="d") == 0, "the right one")
-    kind = {u["name"]: u["hash"] for u in stage.gw.ctl("user/list")["users"]}
-    check(kind["dave"] == "scrypt", "a stronger hash from now on")
+    with stage.client("dave", "mosquito", "d", door=2) as dave:
+        kind = {u["name"]: u["hash"] for u in stage.gw.ctl("user/list")["users"]}
+        check(kind["dave"] == "scrypt", "a stronger hash from now on")
+        check(dave.publish("dt/dave", "1") == 0, "and it is no other password: the connection stays")
     check(stage.refusal("dave", "mosquito", door=2, client_id="d") == 0, "and it is the same password")
 
 

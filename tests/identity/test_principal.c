@@ -165,7 +165,8 @@ TEST(a_name_that_keys_prove_is_proven_by_nothing_else)
     CHECK(!principal_proven_name(false_key));
     CHECK(!principal_proven_name(thing));
     cleanup(principal_unref_p) struct principal *user = principal_new_registered("user:a", "user:a", &permit);
-    cleanup(principal_unref_p) struct principal *as_thing = principal_new_registered("user:a", "psk:A7", &permit);
+    cleanup(principal_unref_p) struct principal *as_thing =
+        principal_new_registered("user:a", "psk:A7", &permit);
     user->kind = as_thing->kind = PRINCIPAL_USER;
     CHECK_STR(principal_proven_name(user), "user:a");
     CHECK(!principal_proven_name(as_thing));
