@@ -129,6 +129,12 @@ def only_the_root(gw, shop):
         {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]})
     issued = ctl("ca/issue", name="valve", policy="valve")
     check(issued["certificate"].count("BEGIN CERTIFICATE") == 2, "a device gets the chain, too")
+    with raw.Client(os.path.join(gw.runtime, "control.sock"), version=5) as asker:
+        asker.subscribe("valve/answer")
+        asker.send(raw.packet(raw.PUBLISH, 0, raw.text("$gatehouse/ctl/ca/issue") +
+                              raw.properties(5, b"\x08" + raw.text("valve/answer")) + b'{"name":"valve-2"}'))
+        answer = asker.message()
+        check(b"PRIVATE KEY" in answer.payload and answer.qos == 0, "a private key is in no queue on disk")
     cert, key = shop.path("valve.pem"), shop.path("valve.key")
     for path, text in ((cert, issued["certificate"]), (key, issued["key"])):
         with open(path, "w", encoding="ascii") as file:

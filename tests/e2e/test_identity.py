@@ -390,11 +390,6 @@ def who_is_there_is_known(stage):
 def commands_do_it(stage):
     gw, folder = stage.gw, stage.folder
     written = gw.cli("ca", "issue", "drill", "--out", folder).split()
-    with raw.Client(os.path.join(gw.runtime, "control.sock"), version=5) as asker:
-        asker.subscribe("drill/answer")
-        asker.send(raw.packet(raw.PUBLISH, 0, raw.text("$gatehouse/ctl/ca/issue") +
-                              raw.properties(5, b"\x08" + raw.text("drill/answer")) + b'{"name":"drill-2"}'))
-        check(asker.message().qos == 0, "a private key goes through no queue on disk")
     check([os.path.basename(p) for p in written] == ["drill.key", "drill.pem", "drill-ca.pem"], f"files: {written}")
     check(os.stat(written[0]).st_mode & 0o777 == 0o600, "the key is for nobody else")
     check(stage.try_raw((written[1], written[0]), "drill") == 0, "they let it in")
