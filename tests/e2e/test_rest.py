@@ -408,7 +408,6 @@ class Slow:
     """Heads that never end, on many connections."""
 
     def __init__(self, stage, count=200):
-        self.begin = time.monotonic()
         self.sockets = [stage.raw_socket() for _ in range(count)]
         for one in self.sockets:
             one.sendall(b"GET /things/pump/shadow HTTP/1.1\r\nHost: localhost\r\n")
@@ -425,7 +424,6 @@ class Slow:
             check(status == 408 and b"did not come in time" in body, f"told: {status} {body}")
             check(stream.read() == b"", "and closed")
             one.close()
-        check(time.monotonic() - self.begin < 30, "10 s after their first byte")
 
 
 def stops(stage):
