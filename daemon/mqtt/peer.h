@@ -58,15 +58,15 @@ struct peer {
     unsigned unsettled;       /* of its QoS 1 and 2 messages */
     unsigned
         under_way; /* those without PUBACK, PUBCOMP or a PUBREC that refuses: our Receive Maximum counts them */
-    unsigned window;        /* the client's Receive Maximum or our inflight_max */
+    uint16_t window;        /* the client's Receive Maximum or our inflight_max */
     uint16_t alias_max_in;  /* topic aliases we offered */
     uint16_t alias_max_out; /* and those it offered */
-    uint8_t version;        /* enum wire_version */
-    uint8_t state;          /* enum peer_state */
-    bool paused;            /* not read because of unsettled messages */
-    bool problem_info;      /* wants Reason Strings [MQTT-3.1.2-29] */
-    bool will_wanted;       /* the will is published when this ends */
-    uint8_t gone;           /* enum presence_reason, when it is known */
+    uint8_t version : 4;    /* enum wire_version */
+    uint8_t state : 4;      /* enum peer_state */
+    uint8_t gone : 4;       /* enum presence_reason, when it is known */
+    bool paused : 1;        /* not read because of unsettled messages */
+    bool problem_info : 1;  /* wants Reason Strings [MQTT-3.1.2-29] */
+    bool will_wanted : 1;   /* the will is published when this ends */
 };
 
 /* The broker as its own files see it. */

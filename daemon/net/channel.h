@@ -19,9 +19,9 @@ struct channel {
     struct address peer;
     uint8_t read_wants;  /* EPOLLIN or EPOLLOUT */
     uint8_t write_wants; /* the same; 0 when writing does not wait for anything */
-    bool more;    /* a filter holds input that epoll does not know of, or the end comes with the next read */
-    bool secured; /* the handshake of TLS is done */
-    bool settled; /* and the first bytes have come through it */
+    bool more; /* a filter holds input that epoll does not know of, or the end comes with the next read */
+    bool secured : 1; /* the handshake of TLS is done */
+    bool settled : 1; /* and the first bytes have come through it */
 };
 
 /* Takes the endpoint over, also when it fails. */
