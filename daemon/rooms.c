@@ -35,6 +35,9 @@ int open_stores(struct house *house)
     r = seglogs_open(&house->logs, house->loop, logs, WORKER_THREAD);
     if (r < 0)
         return house_fault("cannot open", logs, r);
+    seglogs_gather(
+        house
+            ->logs); /* not the queues: what of them is not on disk after a kill may come again without DUP */
     seglogs_set_reserve(house->logs, (uint64_t)house->config.streams_reserve_bytes);
     cleanup_free char *key = streams_key(house);
     seglogs_set_seal(

@@ -288,6 +288,12 @@ struct worker *worker_free(struct worker *worker)
     return NULL;
 }
 
+void worker_gather(struct worker *worker, uint64_t enough)
+{
+    assert(!worker->running);
+    worker->gather.enough = enough;
+}
+
 void worker_submit(struct worker *worker, struct work *work)
 {
     assert(!list_is_linked(&work->link));

@@ -51,6 +51,9 @@ int worker_new(struct worker **ret, struct loop *loop, const char *name, const s
 struct worker *worker_free(struct worker *worker);
 define_cleanup(struct worker *, worker_free)
 
+/* As ops.enough; before the first work. */
+void worker_gather(struct worker *worker, uint64_t enough);
+
 void worker_submit(struct worker *worker, struct work *work);
 
 /* Waits until everything submitted has run and calls every done, including those of work that a done submits. The only

@@ -137,7 +137,7 @@ static void free_logs(struct seglogs *logs)
 
 int seglogs_open(struct seglogs **ret, struct loop *loop, const char *dir, enum worker_mode mode)
 {
-    static const struct worker_ops ops = {.commit = seglogs_commit, .rest = seglogs_rest, .enough = ENOUGH};
+    static const struct worker_ops ops = {.commit = seglogs_commit, .rest = seglogs_rest};
 
     struct seglogs *logs = mem_new(struct seglogs);
     logs->folder = logs->reader.fd = logs->pack_reader.fd = -1;
@@ -226,6 +226,11 @@ static int find_key(struct seglog *log, int *marked)
         return 0;
     int r = seglogs_need_key(log->logs, log->name);
     return r == 0 && *marked > 0 && memcmp(id, log->logs->vault.id, SEAL_ID) != 0 ? -EKEYREJECTED : r;
+}
+
+void seglogs_gather(struct seglogs *logs)
+{
+    worker_gather(logs->worker, ENOUGH);
 }
 
 void seglogs_quiesce(struct seglogs *logs)

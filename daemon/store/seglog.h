@@ -60,6 +60,8 @@ void seglogs_quiesce(struct seglogs *logs);
 /* So many bytes of the file system, at most a sixteenth of it, stay free: a log that would go on into them is out of space (-ENOSPC), so that a
  * database beside the logs can go on. Before the first work. */
 void seglogs_set_reserve(struct seglogs *logs, uint64_t bytes);
+/* From now on a batch may wait for company (base/gather.h). Before anything is appended. */
+void seglogs_gather(struct seglogs *logs);
 
 /* Where the key for logs that are encrypted comes from, when it is needed. Before the first log is opened. */
 void seglogs_set_seal(struct seglogs *logs, const struct seal_source *source);

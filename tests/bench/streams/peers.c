@@ -50,6 +50,7 @@ static void *log_open(const char *folder, size_t payload)
     const struct seglog_options options = {.encrypt = log_is_encrypted};
     if (loop_new(&self->loop, NULL) < 0 || seglogs_open(&self->logs, self->loop, path, WORKER_THREAD) < 0)
         give_up("log");
+    seglogs_gather(self->logs);
     seglogs_set_seal(self->logs, &seal);
     if (seglog_open(&self->log, self->logs, "bench", &options) < 0)
         give_up("log");
