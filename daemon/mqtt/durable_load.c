@@ -202,11 +202,15 @@ static int by_place(const void *left, const void *right)
     return a->place[1] < b->place[1] ? -1 : a->place[1] > b->place[1];
 }
 
+/* A time is rounded to ms on two clocks, and again whenever its record is written anew. What came about when the client went may
+ * have been sent. */
+enum { ABOUT_MS = 100 };
+
 static bool came_when_client_was_away(const struct load *load, const struct entry *entry)
 {
     const struct loop *loop = load->durable->broker->loop;
     int64_t away_since = entry->session->disk->away_since;
-    return away_since && entry->mail->msg->born + loop_wall(loop) - loop_now(loop) > away_since;
+    return away_since && entry->mail->msg->born + loop_wall(loop) - loop_now(loop) > away_since + ABOUT_MS;
 }
 
 static void put_in_order(struct load *load)
