@@ -249,7 +249,6 @@ int worker_new(struct worker **ret, struct loop *loop, const char *name, const s
     list_init(&worker->queue);
     list_init(&worker->finished);
     (void)pthread_mutex_init(&worker->lock, NULL);
-    worker->gather.enough = worker->ops.enough;
     (void)pthread_cond_init(&worker->work_came, NULL);
     (void)pthread_cond_init(&worker->work_done, NULL);
 

@@ -22,7 +22,7 @@ struct work {
     /* On the loop. The item is the owner's again; it may be submitted anew from here. */
     void (*done)(struct work *work);
     int r;
-    unsigned bytes;   /* that it adds to what the batch stores: worth waiting for, if ops.enough says so */
+    unsigned bytes;   /* that it adds to what the batch stores: worth waiting for, after worker_gather() */
     struct list link; /* private */
 };
 
@@ -33,11 +33,8 @@ struct worker_ops {
                 struct work *work); /* surrounds work->run() when an item needs that; NULL: just it */
     int (*commit)(void *resource);  /* 0 or −errno: nothing of the batch was kept */
     void (*idle)(void *resource);   /* the queue went empty: time for what can wait */
-    bool (*rest)(
-        void *
-            resource); /* the same, in small pieces: called until it says that there is no more, and work comes first */
-    uint64_t
-        enough; /* bytes of a batch for whose like nobody waits (gather.h); 0: a batch begins with what there is */
+    /* the same, in small pieces: called until it says that there is no more, and work comes first */
+    bool (*rest)(void *resource);
 };
 
 enum worker_mode {
@@ -51,7 +48,8 @@ int worker_new(struct worker **ret, struct loop *loop, const char *name, const s
 struct worker *worker_free(struct worker *worker);
 define_cleanup(struct worker *, worker_free)
 
-/* As ops.enough; before the first work. */
+/* Before the first work: a batch may wait for company from now on (gather.h), unless it has as many bytes as that. Else it begins with
+ * what there is. */
 void worker_gather(struct worker *worker, uint64_t enough);
 
 void worker_submit(struct worker *worker, struct work *work);

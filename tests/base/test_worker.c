@@ -142,7 +142,7 @@ TEST(a_thread_does_everything_once_and_quiesce_waits_for_what_done_submits)
     CHECK_INT(counter.run, 2 * JOBS);
 }
 
-static const struct worker_ops gathering_ops = {.begin = on_begin, .commit = on_commit, .enough = 4096};
+static const struct worker_ops gathering_ops = {.begin = on_begin, .commit = on_commit};
 
 TEST(what_waits_for_more_that_never_comes_is_done_all_the_same)
 {
@@ -152,6 +152,7 @@ TEST(what_waits_for_more_that_never_comes_is_done_all_the_same)
     struct counter counter = {0};
     cleanup(worker_free_p) struct worker *worker = NULL;
     CHECK_INT(worker_new(&worker, loop, "test", &gathering_ops, &counter, WORKER_THREAD), 0);
+    worker_gather(worker, 4096);
 
     for (int i = 0; i < ROUNDS; i++) {
         struct job large = job(0), small = job(0);
