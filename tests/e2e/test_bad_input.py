@@ -377,7 +377,7 @@ def change_certificates(suite, certificates):
         with open(certificates.path("server.pem"), "w", encoding="ascii") as file:
             file.write("not a certificate\n")
         reload(gw)
-        check(gw.logged("server.pem|mqtts://.*keeps its certificates"), "a bad certificate is told")
+        gateway.wait_for(lambda: gw.logged("server.pem|mqtts://.*keeps its certificates"), "a bad certificate is told")
         with raw.Client(gw.port("mqtts"), "newer", tls=context) as newcomer:
             newcomer.ping()
         gw.write_config("[stream s]\npriority = high\n")

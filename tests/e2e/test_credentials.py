@@ -138,7 +138,7 @@ def a_refusal(stage):
         check(got["code"] == 403 and "Access Denied" in got["message"], f"{got}")
     check(len(stage.provider.asked) == before + 1, "the provider was asked once")
     stage.provider.status = 200
-    check(stage.gw.logged("credentials other: the provider answers 403: Access Denied"), "the log says it")
+    wait_for(lambda: stage.gw.logged("credentials other: the provider answers 403: Access Denied"), "the log says it")
 
 
 def all_wait_for_one(stage):

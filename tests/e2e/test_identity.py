@@ -249,7 +249,7 @@ def revoking_closes_at_once_and_keeps_out(stage):
               f"events: {seen}")
     check(stage.try_raw(identity, "thief") == "closed", "it does not come in again")
     stage.audited("refused/handshake", "REVOKED")
-    check(stage.gw.logged("refused: its certificate is REVOKED"), "the log says why")
+    wait_for(lambda: stage.gw.logged("refused: its certificate is REVOKED"), "the log says why")
     crl = os.path.join(stage.gw.state, "identity", "ca.crl")
     wait_for(lambda: os.path.exists(crl), "the list of revoked certificates is written")
     serial = subprocess.run([gateway.find_tool("openssl"), "x509", "-in", identity[0], "-noout", "-serial"], capture_output=True,

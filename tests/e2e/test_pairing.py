@@ -148,7 +148,7 @@ def two_commands(suite):
             took = time.monotonic() - begin
         check(took < 60, f"in less than a minute: {took:.1f} s")
         print(f"    from unknown to first telemetry: {took:.1f} s")
-        check(gw.logged("node A7: asking: 127.0.0.1") and gw.logged("node A7: paired"), "and the log says so")
+        wait_for(lambda: gw.logged("node A7: asking: 127.0.0.1") and gw.logged("node A7: paired"), "and the log says so")
         rows = gw.ctl("node/list")["nodes"]
         check(len(rows) == 1 and rows[0]["state"] == "paired" and rows[0]["model"] == "stm32f405", f"{rows}")
 
@@ -181,7 +181,8 @@ def same_alert(suite):
             for identity in ("n:A7:2", "n:A9:1", "pair:A9", "cable:A7", "x"):
                 told = alert_of(s_client(gw, identity, WRONG_KEY, *more))
                 check(told == wrong, f"{identity}: {told}, and a wrong key {wrong}")
-        check(gw.logged("TLS: n:A7:1: its key is wrong") and gw.logged("TLS: n:A9:1: its identity is not known"), "the log tells them apart")
+        wait_for(lambda: gw.logged("TLS: n:A7:1: its key is wrong") and gw.logged("TLS: n:A9:1: its identity is not known"),
+                 "the log tells them apart")
         for reason in "n:A7:1: its key is wrong", "n:A9:1: there is no such key", "no node has such an identity", "for a cable":
             audited(gw, "refused/connect", reason)
         for cipher in ("PSK-CHACHA20-POLY1305", "DHE-PSK-CHACHA20-POLY1305"):
@@ -204,7 +205,7 @@ def wrong_code(suite):
         out, err = waiting.communicate(timeout=gateway.LONG)
         check(waiting.returncode == 1 and "5 times another code was tried" in err, f"five failures end it: {out} {err}")
         check(not gw.ctl("pair/list")["waiting"], "and nobody gets in with the code any more")
-        check(gw.logged("node A7: closed: 5 times another code was tried"), "the log says why")
+        wait_for(lambda: gw.logged("node A7: closed: 5 times another code was tried"), "the log says why")
         audited(gw, "node/wrong-code", "has another code (4 of 5)")
         audited(gw, "node/closed", "5 times another code was tried")
         with Node(gw, folder, "A7", page) as node:
@@ -353,7 +354,7 @@ def rotate_and_revoke(suite):
             wait_for(lambda: node_of(gw, "A7")["state"] == "paired" and node_of(gw, "A7")["generation"] == 2, "the new key is used")
             is_as_written("node", gw.ask("node", "revoke", "A7"))
             node.wait("lost reason=stream")
-            check(gw.logged("press-7 .*: closed: its key is revoked"), "its connection is closed at once")
+            wait_for(lambda: gw.logged("press-7 .*: closed: its key is revoked"), "its connection is closed at once")
             wait_for(lambda: gw.logged("TLS: n:A7:2: its identity is not known"), "and it does not come in again")
             audited(gw, "node/revoked", "A7")
             audited(gw, "refused/connect", "n:A7:2: there is no such key")

@@ -55,7 +55,7 @@ def tls_without_parts(suite, folder):
     try:
         gw.launch()
         check(gw.wait() == 1, "it does not start")
-        check(gw.logged("cannot listen: TLS cannot be loaded: .*gatehouse-tls.so"), f"the log names it: {gw.log}")
+        wait_for(lambda: gw.logged("cannot listen: TLS cannot be loaded: .*gatehouse-tls.so"), f"the log names it: {gw.log}")
     finally:
         gw.end()
 

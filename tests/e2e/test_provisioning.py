@@ -197,7 +197,7 @@ def what_is_wrong_is_said_and_noted(stage):
                                               "parameters": {"SerialNumber": "9"}})
         check(not good and answer["errorCode"] == "AccessDenied", f"{answer}")
         stage.gw.cli("template", "enable", "press")
-    check(stage.gw.logged(r"provisioning: .* is refused: InvalidParameters"), "the log says so")
+    wait_for(lambda: stage.gw.logged(r"provisioning: .* is refused: InvalidParameters"), "the log says so")
 
 
 def a_claim_may_do_nothing_else(stage):

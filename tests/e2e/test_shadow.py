@@ -361,7 +361,7 @@ class FullDisk:
         check(not self.update("a-new-one", 1), "nor made")
         check("500" in refusal(self.gw, "shadow", "revert", self.things[0], "1"), "nor reverted")
         self.all_readable()
-        check(self.gw.logged("No space left|disk is full|full"), "the log says why")
+        gateway.wait_for(lambda: self.gw.logged("No space left|disk is full|full"), "the log says why")
         give_back()
         check(self.update("a-new-one", 1), "it works again when there is room")
         for thing in self.things:

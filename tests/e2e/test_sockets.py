@@ -57,7 +57,7 @@ def by_name(suite):
                          listen=("mqtt://127.0.0.1:0?access=open&fd=mqtt",)) as gw:
         check(gw.port() == port, "the listener has the socket of that name")
         talk(port)
-        check(gw.logged("1 sockets from the service manager are closed"), "the other one is closed, and the log says so")
+        gateway.wait_for(lambda: gw.logged("1 sockets from the service manager are closed"), "the other one is closed, and the log says so")
         check(gw.stop() == 0, "it ends in order")
 
 
@@ -79,7 +79,7 @@ def refused(suite, sockets, uri, pattern):
     try:
         gw.launch()
         check(gw.wait() == 1, "it does not start")
-        check(gw.logged(pattern), f"the log says {pattern}: {gw.log}")
+        gateway.wait_for(lambda: gw.logged(pattern), f"the log says {pattern}: {gw.log}")
     finally:
         gw.end()
 

@@ -214,7 +214,7 @@ class House:
         with gw.client("writer") as writer:
             check(writer.publish("kept/a", "record 50") == 0, "it goes on taking records")
         gw.stop()
-        check(gw.logged("damaged"), "the damage is told")
+        gateway.wait_for(lambda: gw.logged("damaged"), "the damage is told")
         check(os.path.getsize(path) >= size, "the file is not cut")
         payloads = [payload for _, _, payload in seglog.read(folder)]
         check(len(payloads) == 51 and payloads[-1] == b"record 50", f"{len(payloads)} records are there")
@@ -495,7 +495,7 @@ class FullQueues:
         except AssertionError as refused:
             check("CONNECT was refused" in str(refused), f"{refused}")
         self.has_all("away/3", 1, 4)  # who was away may come and fetch what waits
-        check(gw.logged("let in, though there is no room"), "which the log says")
+        gateway.wait_for(lambda: gw.logged("let in, though there is no room"), "which the log says")
         give_back()
         gateway.wait_for(lambda: self.publish(5, 2), "messages are kept again when there is room")
         for version, qos in ((4, 1), (5, 1), (4, 2)):

@@ -64,7 +64,7 @@ def settings_change(build, cloud):
         # A mistake, and nothing changes; all of it is told.
         gw.write_config(first.replace("mqtt:", "gopher:") + STREAM + "[uplink]\n")
         reload(gw, "the configuration stays as it was")
-        check(gw.logged(r"\[uplink cloud\] uri: expected .*gopher") and gw.logged("expected a name"), "every mistake is told")
+        wait_for(lambda: gw.logged(r"\[uplink cloud\] uri: expected .*gopher") and gw.logged("expected a name"), "every mistake is told")
         check(state(gw, "cloud") == "up" and state(gw, "second") == "up", "both are as they were")
         append(10)
         # Changed under load: nothing is lost.
@@ -153,7 +153,7 @@ def without_a_clock(build, cloud):
             check("waits until the clock is set" in (uplinks["secure"]["reason"] or ""), f"it says so: {uplinks['secure']}")
             wait_for(lambda: "cannot connect" in (next(u for u in gw.ctl("uplink/list")["uplinks"] if u["name"] == "floor")["reason"]
                                                   or ""), "who may take the last known time tries")
-            check(gw.logged("the clock is behind the last time that is known"), "the log says so")
+            wait_for(lambda: gw.logged("the clock is behind the last time that is known"), "the log says so")
         finally:
             ear.end()
             gw.end()
