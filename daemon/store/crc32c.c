@@ -5,9 +5,11 @@
 #include "store/crc32c.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <nmmintrin.h>
 #elif defined(__ARM_FEATURE_CRC32)
 #include <arm_acle.h>
@@ -67,9 +69,18 @@ WITH_INSTRUCTION static inline uint32_t step1(uint32_t crc, uint8_t byte)
 {
     return _mm_crc32_u8(crc, byte);
 }
+/* Not __builtin_cpu_supports(): that asks for everything before main(), and in a virtual machine each question is expensive. */
 static bool has_instruction(void)
 {
-    return __builtin_cpu_supports("sse4.2");
+    enum { UNKNOWN, NO, YES };
+    static atomic_int known;
+    int has = atomic_load_explicit(&known, memory_order_relaxed);
+    if (has == UNKNOWN) {
+        unsigned a, b, c, d;
+        has = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_2) ? YES : NO;
+        atomic_store_explicit(&known, has, memory_order_relaxed);
+    }
+    return has == YES;
 }
 #else
 #define WITH_INSTRUCTION
