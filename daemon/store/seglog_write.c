@@ -31,7 +31,7 @@
 
 enum {
     PREALLOCATE = 1024 * 1024, /* ahead of the end: fewer extents, and less to journal at a sync */
-    LARGE = 16384,             /* a payload from this size on is written from where it is */
+    LARGE = 2048,              /* a payload from this size on is written from where it is */
     PARTS_A_BLOCK = 2 * (SEGLOG_BLOCK_BYTES / LARGE) + 3,
     LARGE_BATCH = 512 * 1024,
     BATCHES_A_SEGMENT = 8,

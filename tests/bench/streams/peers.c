@@ -1,8 +1,5 @@
 #include "bench/streams/peers.h"
 
-#include "identity/aead.h"
-#include "store/seglog.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -18,75 +15,6 @@ void give_up(const char *what)
     (void)fprintf(stderr, "bench_streams: %s: %s\n", what, strerror(errno));
     exit(1);
 }
-
-/* ---- the log ----------------------------------------------------------------------------------------------------- */
-
-struct log_self {
-    struct loop *loop;
-    struct seglogs *logs;
-    struct seglog *log;
-    struct seglog_append appends[BATCH_MAX];
-};
-
-static size_t pending;
-
-static void on_done(struct work *work)
-{
-    errno = work->r < 0 ? -work->r : 0;
-    if (work->r != 0)
-        give_up("append");
-    pending--;
-}
-
-bool log_is_encrypted;
-
-static void *log_open(const char *folder, size_t payload)
-{
-    (void)payload;
-    struct log_self *self = mem_new(struct log_self);
-    cleanup_free char *path = str_printf("%s/log", folder);
-    cleanup_free char *key = str_printf("%s/log/device.key", folder);
-    const struct seal_source seal = {.file = key, .may_make = true, .load = aead_functions};
-    const struct seglog_options options = {.encrypt = log_is_encrypted};
-    if (loop_new(&self->loop, NULL) < 0 || seglogs_open(&self->logs, self->loop, path, WORKER_THREAD) < 0)
-        give_up("log");
-    seglogs_gather(self->logs);
-    seglogs_set_seal(self->logs, &seal);
-    if (seglog_open(&self->log, self->logs, "bench", &options) < 0)
-        give_up("log");
-    return self;
-}
-
-static void log_take(void *arg, const uint8_t *payload, size_t len, size_t batch)
-{
-    struct log_self *self = arg;
-    for (size_t i = 0; i < batch; i++) {
-        self->appends[i].work.done = on_done;
-        self->appends[i].record = (struct seglog_record){
-            .topic = TOPIC, .topic_len = TOPIC_LEN, .payload = payload, .payload_len = len};
-        seglog_append(self->log, &self->appends[i]);
-    }
-    for (pending = batch; pending;)
-        if (loop_turn(self->loop, -1) < 0)
-            give_up("loop");
-}
-
-static void log_close(void *arg)
-{
-    struct log_self *self = arg;
-    (void)seglog_remove(self->log);
-    self->logs = seglogs_close(self->logs);
-    self->loop = loop_free(self->loop);
-    free(self);
-}
-
-static double log_handed(void *arg)
-{
-    const struct log_self *self = arg;
-    return (double)seglog_written(self->log);
-}
-
-const struct peer log_peer = {"log", log_open, log_take, log_handed, log_close};
 
 /* ---- a loop of write and fdatasync ------------------------------------------------------------------------------- */
 
@@ -143,7 +71,7 @@ static double bare_handed(void *arg)
     return (double)self->at;
 }
 
-const struct peer bare_peer = {"bare", bare_open, bare_take, bare_handed, bare_close};
+const struct peer bare_peer = {bare_open, bare_take, NULL, bare_handed, bare_close};
 
 /* ---- SQLite ------------------------------------------------------------------------------------------------------ */
 
@@ -205,4 +133,4 @@ static void sqlite_close(void *arg)
     free(self);
 }
 
-const struct peer sqlite_peer = {"sqlite", sqlite_open, sqlite_take, NULL, sqlite_close};
+const struct peer sqlite_peer = {sqlite_open, sqlite_take, NULL, NULL, sqlite_close};
