@@ -55,7 +55,7 @@ struct house {
     struct admission *admission;
     struct login *login;
     struct authorizer *authorizer; /* NULL: none is configured */
-    struct subscriber clock; /* tells it whether the clock is set */
+    struct subscriber clock;       /* tells it whether the clock is set */
     struct subscription clock_subscription;
     struct tls_gate gate;
     struct registrar *registrar;
@@ -102,6 +102,8 @@ int open_directories(struct house *house) must_check;
 /* identities.c */
 int open_registry(struct house *house) must_check;
 int open_authorizers(struct house *house) must_check;
+/* Reads the keys again that tokens are signed with; those of a file that is not good stay, and the log says why. */
+void house_reload_keys(struct house *house);
 int open_registrar(struct house *house) must_check;
 int open_provision(struct house *house) must_check;
 /* The gateway's own certificate for a listener without one; made with the first call. */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { JWT_FILE_MAX = 64 * 1024 };
+enum { FILE_MAX = 64 * 1024 };
 
 /* The registry, who is admitted by it, and who keeps it. */
 
@@ -33,8 +33,25 @@ static void on_clock(struct subscriber *subscriber, struct msg *msg, const struc
     arena_done(&arena);
 }
 
-static int open_token(struct house *house, const struct config_jwt *jwt)
+/* A file with keys in it: at most FILE_MAX - 1 bytes. NULL, or what is wrong (free it). */
+static char *read_file(const char *path, char text[FILE_MAX], size_t *len)
 {
+    FILE *file = fopen(path, "re");
+    char *why = NULL;
+    *len = file ? fread(text, 1, FILE_MAX, file) : 0;
+    if (!file || ferror(file))
+        why = str_copy(strerror(errno));
+    else if (*len == FILE_MAX)
+        why = str_printf("expected at most %d bytes", FILE_MAX - 1);
+    if (file)
+        (void)fclose(file);
+    return why;
+}
+
+/* Again: it takes the place of the one that is there. */
+static int read_token(struct house *house, size_t i, bool again)
+{
+    const struct config_jwt *jwt = &house->config.jwts[i];
     const struct login_tokens tokens = {
         .check = {jwt->audience, jwt->issuer, jwt->claim, jwt->leeway_s},
         .policies = jwt->policies,
@@ -42,19 +59,16 @@ static int open_token(struct house *house, const struct config_jwt *jwt)
     };
     enum jwt_source source = *jwt->key ? JWT_KEY : *jwt->secret ? JWT_SECRET : JWT_JWKS;
     const char *path = *jwt->key ? jwt->key : *jwt->secret ? jwt->secret : jwt->jwks;
-    char text[JWT_FILE_MAX], *why = NULL;
-    FILE *file = fopen(path, "re");
-    size_t len = file ? fread(text, 1, sizeof text, file) : 0;
-    if (!file || ferror(file))
-        why = str_printf("%s", strerror(errno));
-    else if (len == sizeof text)
-        why = str_printf("expected at most %d bytes", JWT_FILE_MAX - 1);
-    if (file)
-        (void)fclose(file);
-    int r = why ? -EINVAL : login_add_tokens(house->login, &tokens, source, text, len, &why);
+    char text[FILE_MAX];
+    size_t len;
+    char *why = read_file(path, text, &len);
+    int r = -EINVAL;
+    if (!why)
+        r = again ? login_renew_tokens(house->login, i, &tokens, source, text, len, &why)
+                  : login_add_tokens(house->login, &tokens, source, text, len, &why);
     explicit_bzero(text, sizeof text);
     if (r < 0)
-        log_error("[jwt %s]: %s: %s", jwt->name, path, why);
+        log_error("[jwt %s]: %s: %s%s", jwt->name, path, why, again ? "; the keys stay as they were" : "");
     free(why);
     return r;
 }
@@ -64,12 +78,48 @@ static int open_tokens(struct house *house)
 {
     int r = 0;
     for (size_t i = 0; r >= 0 && i < house->config.jwt_count; i++)
-        r = open_token(house, &house->config.jwts[i]);
+        r = read_token(house, i, false);
     if (r < 0 || !house->config.jwt_count)
         return r;
     house->clock.deliver = on_clock;
     bus_subscribe_to(house->bus, &house->clock_subscription, &house->clock, TOPIC_STATUS_CLOCK);
     return 0;
+}
+
+/* The keys that tokens for an authorizer are signed with. */
+static int read_token_keys(struct house *house, const struct config_authorizer *one, bool again)
+{
+    struct login_token_key keys[LOGIN_TOKEN_KEYS_MAX];
+    char *texts[LOGIN_TOKEN_KEYS_MAX], *why = NULL;
+    size_t count = 0;
+    cleanup_free char *list = str_copy(one->token_keys);
+    const char *path = "";
+    for (char *rest = list, *at; !why && (at = strsep(&rest, " \t"));) {
+        if (!*at || count == LOGIN_TOKEN_KEYS_MAX)
+            continue;
+        path = at;
+        texts[count] = mem_new_bytes(FILE_MAX);
+        why = read_file(path, texts[count], &keys[count].len);
+        keys[count].pem = texts[count];
+        count++;
+    }
+    int r = why ? -EINVAL : login_set_token_keys(house->login, one->name, one->token_name, keys, count, &why);
+    while (count)
+        free(texts[--count]);
+    if (r < 0)
+        log_error("[authorizer %s] token-keys: %s: %s%s", one->name, path, why,
+                  again ? "; the keys stay as they were" : "");
+    free(why);
+    return r;
+}
+
+void house_reload_keys(struct house *house)
+{
+    for (size_t i = 0; i < house->config.jwt_count; i++)
+        (void)read_token(house, i, true);
+    for (size_t i = 0; i < house->config.authorizer_count; i++)
+        if (*house->config.authorizers[i].token_name)
+            (void)read_token_keys(house, &house->config.authorizers[i], true);
 }
 
 int open_registry(struct house *house)
@@ -108,10 +158,13 @@ int open_authorizers(struct house *house)
 {
     struct authorizer_server servers[CONFIG_AUTHORIZERS_MAX];
     size_t count = 0;
-    for (size_t i = 0; i < house->config.authorizer_count; i++) {
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < house->config.authorizer_count; i++) {
         const struct config_authorizer *one = &house->config.authorizers[i];
         int64_t limit = one->timeout_s * 1000;
         login_add_authorizer(house->login, one->name, limit);
+        if (*one->token_name)
+            r = read_token_keys(house, one, false);
         if (*one->uri)
             servers[count++] = (struct authorizer_server){.name = one->name,
                                                           .uri = one->uri,
@@ -120,6 +173,8 @@ int open_authorizers(struct house *house)
                                                           .key = or_null(one->key),
                                                           .limit = limit};
     }
+    if (r < 0)
+        return r;
     return house->config.authorizer_count
                ? authorizer_new(&house->authorizer, house->bus, house->login, servers, count)
                : 0;

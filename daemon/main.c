@@ -73,6 +73,7 @@ static void reload(struct house *house)
 {
     notify("RELOADING=1");
     house_reload_doors(house);
+    house_reload_keys(house);
     reload_config(house);
     notify("READY=1");
 }

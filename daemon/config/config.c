@@ -180,6 +180,8 @@ static const struct key authorizer_keys[] = {
     ROW(TEXT, "ca", config_authorizer, ca, "", 0, TEXT_MAX),
     ROW(TEXT, "certificate", config_authorizer, certificate, "", 0, TEXT_MAX),
     ROW(TEXT, "key", config_authorizer, key, "", 0, TEXT_MAX),
+    ROW(TEXT, "token-name", config_authorizer, token_name, "", 0, NAME_MAX_LEN),
+    ROW(TEXT, "token-keys", config_authorizer, token_keys, "", 0, TEXT_MAX),
 };
 
 static const struct key credentials_keys[] = {

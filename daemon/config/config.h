@@ -47,6 +47,7 @@ struct config_stream {
 enum {
     CONFIG_LISTENERS_MAX = 64,
     CONFIG_JWTS_MAX = 8,
+    CONFIG_TOKEN_KEYS_MAX = 4,
     CONFIG_AUTHORIZERS_MAX = 32,
     CONFIG_JWT_POLICIES_MAX = 10
 };
@@ -75,6 +76,7 @@ struct config_jwt {
 /* Who is asked about users: whoever serves its topic, or the server at uri. */
 struct config_authorizer {
     char *name, *uri, *ca, *certificate, *key;
+    char *token_name, *token_keys; /* "": it has no tokens; they are not signed */
     int64_t timeout_s;
 };
 

@@ -91,18 +91,23 @@ static void check_listener(struct config *config, const struct config_listener *
     free(why);
 }
 
+static unsigned count_words(const char *text)
+{
+    unsigned count = 0;
+    for (const char *at = text; *(at += strspn(at, " \t")); at += strcspn(at, " \t"))
+        count++;
+    return count;
+}
+
 static void check_jwt(struct config *config, const struct config_jwt *jwt)
 {
     int sources = (*jwt->key != '\0') + (*jwt->secret != '\0') + (*jwt->jwks != '\0');
-    unsigned policies = 0;
     if (sources != 1)
         config_fault_in(config, section_of(config, "jwt", jwt->name),
                         "expected one of the keys \"key\", \"secret\" and \"jwks\", found %d", sources);
     if (strcmp(jwt->client_id, "any") != 0 && strcmp(jwt->client_id, "subject") != 0)
         fault(config, "jwt", jwt->name, "client-id", "any or subject");
-    for (const char *at = jwt->policies; *(at += strspn(at, " \t")); at += strcspn(at, " \t"))
-        policies++;
-    if (policies > CONFIG_JWT_POLICIES_MAX)
+    if (count_words(jwt->policies) > CONFIG_JWT_POLICIES_MAX)
         fault(config, "jwt", jwt->name, "policies", "at most 10 names of policies with blanks between them");
 }
 
@@ -319,6 +324,24 @@ static void check_credentials(struct config *config, const struct config_credent
     check_key(config, "credentials", credentials->name, "key", credentials->key);
 }
 
+/* What stands behind the ? of a user name by that name. */
+static void check_token(struct config *config, const struct config_authorizer *authorizer)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    const char *name = authorizer->token_name;
+    if (name[strspn(name, letters)] || strncmp(name, "x-amz-", 6) == 0)
+        fault(config, "authorizer", authorizer->name, "token-name",
+              "letters, digits, _, . and -, not beginning with x-amz-");
+    if (!*authorizer->token_keys)
+        return;
+    if (!*name)
+        fault(config, "authorizer", authorizer->name, "token-name",
+              "the name of the tokens that the token-keys are for");
+    if (count_words(authorizer->token_keys) > CONFIG_TOKEN_KEYS_MAX)
+        fault(config, "authorizer", authorizer->name, "token-keys",
+              "at most 4 files with blanks between them");
+}
+
 static void check_authorizer(struct config *config, const struct config_authorizer *authorizer)
 {
     const struct {
@@ -336,6 +359,7 @@ static void check_authorizer(struct config *config, const struct config_authoriz
     if (*authorizer->key && !*authorizer->certificate)
         fault(config, "authorizer", authorizer->name, "certificate", "the certificate that the key is for");
     check_key(config, "authorizer", authorizer->name, "key", authorizer->key);
+    check_token(config, authorizer);
 }
 
 static void check_plugin(struct config *config, const struct config_plugin *plugin)

@@ -46,6 +46,7 @@ struct login_job *login_job_new(struct login *login, const struct login_credenti
     job->is_asked = !job->is_token && credentials->ways & LOGIN_AUTHORIZER && !is_known(job, credentials);
     job->authorizer = job->is_asked ? str_copy(credentials->authorizer) : NULL;
     job->tls = credentials->tls;
+    job->is_once = credentials->once;
     if (job->is_asked && !job->user)
         job->user = str_copy("");
     /* Behind ? there may be secrets. */
@@ -64,6 +65,9 @@ void login_job_free(struct login_job *job)
         explicit_bzero(job->password, job->password_len);
     explicit_bzero(&job->kept, sizeof job->kept);
     timer_stop(job->login->loop, &job->timer);
+    login_token_release(job);
+    if (job->user)
+        explicit_bzero(job->user, strlen(job->user)); /* a token may be in it */
     free(job->authorizer);
     free(job->password);
     free(job->user);
@@ -271,6 +275,7 @@ struct login *login_new(struct loop *loop, struct registry *registry, struct aud
     login->mode = mode;
     list_init(&login->waiting);
     list_init(&login->asked);
+    list_init(&login->keepers);
     attempts_init(&login->pairs, PAIR_BURST, PAIR_STEP_MS);
     attempts_init(&login->addresses, MANY_BURST, MANY_STEP_MS);
     attempts_init(&login->users, MANY_BURST, MANY_STEP_MS);
@@ -283,11 +288,13 @@ struct login *login_free(struct login *login)
 {
     if (!login)
         return NULL;
+    login_keepers_done(login);
     for (struct login_job *job; (job = first(&login->waiting)) || (job = first(&login->asked));)
         login_job_free(job);
     login->worker = worker_free(login->worker);
     login_tokens_done(login);
     login_answers_done(login);
+    login_authorizers_done(login);
     attempts_done(&login->pairs);
     attempts_done(&login->addresses);
     attempts_done(&login->users);

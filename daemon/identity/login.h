@@ -35,6 +35,7 @@ enum login_refusal {
 
 enum {
     LOGIN_AUTHORIZERS_MAX = 32,
+    LOGIN_TOKEN_KEYS_MAX = 4,
     LOGIN_TOKENS_MAX = 8,
     LOGIN_WAITING_MAX = 4096,
     LOGIN_REMEMBERED_MAX = 1024
@@ -53,6 +54,7 @@ struct login_credentials {
     size_t client_id_len;
     const char *address, *host; /* as in permit_origin */
     bool tls;
+    bool once; /* for one request: nobody is asked about him again */
 };
 
 struct login_verdict {
@@ -71,7 +73,7 @@ struct login *login_new(struct loop *loop, struct registry *registry, struct aud
 struct login *login_free(struct login *login); /* after those who asked */
 define_cleanup(struct login *, login_free)
 
-/* Who signs tokens, and what those who come with one may do where policies decide. Before anybody comes; copied. */
+/* Who signs tokens, and what those who come with one may do where policies decide; copied. */
 struct login_tokens {
     struct jwt_options check;
     const char *policies;    /* names in the registry, with blanks between them */
@@ -79,6 +81,9 @@ struct login_tokens {
 };
 int login_add_tokens(struct login *login, const struct login_tokens *tokens, enum jwt_source source,
                      const char *text, size_t len, char **why) must_check;
+/* In place of the one that was added as number `at`, from 0 on; -EINVAL: that one stays, and *why (free it) says what was expected. */
+int login_renew_tokens(struct login *login, size_t at, const struct login_tokens *tokens,
+                       enum jwt_source source, const char *text, size_t len, char **why) must_check;
 /* Can the wall clock be believed? Until it can, no token is taken. At first it cannot. */
 void login_set_clock(struct login *login, bool is_set);
 
@@ -93,6 +98,15 @@ struct login_asker {
 };
 /* There is such an authorizer, and it has so long to answer. Before anybody comes. */
 void login_add_authorizer(struct login *login, const char *name, int64_t limit);
+/* Its tokens are behind the ? of user names by that name, signed with one of these keys (PEM; AWS IoT: RSA, SHA-256; none: they need
+ * not be). Copied, in place of what was said before; what is remembered of authorizers' answers is forgotten. -EINVAL: *why (free it)
+ * says what was expected, and nothing has changed. */
+struct login_token_key {
+    const char *pem;
+    size_t len;
+};
+int login_set_token_keys(struct login *login, const char *name, const char *token_name,
+                         const struct login_token_key *keys, size_t count, char **why) must_check;
 void login_set_asker(struct login *login, struct login_asker *asker); /* NULL: nobody */
 /* A number that nobody waits for is passed over. */
 void login_answered(struct login *login, const char *number, const char *json, size_t len);

@@ -14,6 +14,15 @@ enum {
     LOGIN_ASKED_USER_MAX = 2048, /* with the query that AWS IoT has behind it */
 };
 
+#define LOGIN_ASKED_PREFIX "authorizer:" /* names of who came in so */
+
+struct login_authorizer {
+    char *name, *token_name; /* token_name NULL: it has no tokens */
+    int64_t limit;
+    struct secret_key *keys[LOGIN_TOKEN_KEYS_MAX]; /* none: tokens need not be signed */
+    size_t key_count;
+};
+
 /* What an authorizer has said. */
 struct login_answer {
     uint8_t tag[LOGIN_TAG_BYTES];
@@ -23,28 +32,30 @@ struct login_answer {
     size_t policy_count;
 };
 
+/* Who signs tokens, and what those who come with one may do; does not change, and lives as long as somebody looks at one. */
+struct login_signer {
+    unsigned refs;
+    struct jwt *jwt;
+    char *policies[REGISTRY_PRINCIPAL_POLICIES_MAX];
+    size_t policy_count;
+    bool only_own_client_id;
+};
+
 struct login {
     struct loop *loop;
     struct registry *registry;
     struct audit *audit;
     struct worker *worker; /* NULL: nobody has come yet */
     enum worker_mode mode;
-    struct login_signer {
-        struct jwt *jwt;
-        char *policies[REGISTRY_PRINCIPAL_POLICIES_MAX];
-        size_t policy_count;
-        bool only_own_client_id;
-    } tokens[LOGIN_TOKENS_MAX];
+    struct login_signer *tokens[LOGIN_TOKENS_MAX];
     size_t token_count;
     bool clock_is_set;
-    struct {
-        char *name;
-        int64_t limit;
-    } authorizers[LOGIN_AUTHORIZERS_MAX];
+    struct login_authorizer authorizers[LOGIN_AUTHORIZERS_MAX];
     size_t authorizer_count;
     struct login_asker *asker;    /* NULL: nobody */
     struct login_answer *answers; /* LOGIN_ANSWERS_MAX; NULL: none yet */
     struct list waiting, asked;   /* for the worker; for authorizers */
+    struct list keepers;          /* of connections that are asked about again */
     struct login_job *working;    /* NULL: none */
     size_t jobs;
     struct attempts pairs, addresses, users; /* a pair: somebody at an address */
@@ -69,6 +80,8 @@ struct login_job {
     char who[LOGIN_USER_MAX + 8]; /* for the audit log */
 
     bool is_asked, tls;
+    bool is_once;                /* nobody looks after him later */
+    struct login_keeper *keeper; /* whose question it is; NULL: of somebody who comes */
     char *authorizer;
     char number[LOGIN_NUMBER_BYTES]; /* of the question */
     struct timer timer;
@@ -77,7 +90,9 @@ struct login_job {
     int64_t now_s;
     const char *why; /* NULL: it is good */
     struct jwt_claims claims;
-    const struct login_signer *signer;
+    struct login_signer *signers[LOGIN_TOKENS_MAX]; /* referenced: they may be others when it is done */
+    size_t signer_count;
+    const struct login_signer *signer; /* of them */
 
     bool is_user;         /* there is one of that name, and this is what is kept of him: */
     struct password kept; /* else made up, for the same work */
@@ -103,12 +118,40 @@ void login_has_failed(const struct login_job *job);
 bool login_password_begin(struct login_job *job, struct login_verdict *ret);
 /* login_ask.c */
 bool login_ask_begin(struct login_job *job, struct login_request *request, struct login_verdict *ret);
+/* Asks again. NULL: it is among the asked. Else why not, a constant. */
+const char *login_ask(struct login_job *job);
 void login_ask_forget(const struct login_job *job);
-void login_answers_done(struct login *login);
-const char *login_read_answer(struct login_answer *ret, const char *text, size_t len, int64_t now);
+
+/* login_answer.c. NULL: *ret says who it is; forget it. Else why he is refused; *is_no: because his authorizer wants it so. */
+const char *login_read_answer(struct login_answer *ret, const char *text, size_t len, int64_t now,
+                              bool *is_no);
 void login_forget_answer(struct login_answer *answer);
+const struct login_answer *login_find_answer(const struct login_job *job);
+/* NULL: what it said is forgotten. */
+void login_remember_answer(const struct login_job *job, const struct login_answer *answer);
+void login_answers_done(struct login *login);
+
+/* login_authorizer.c */
+struct login_token {
+    bool is_there, is_verified;
+    size_t len;
+    char text[LOGIN_ASKED_USER_MAX + 1];
+};
+const struct login_authorizer *login_authorizer_of(const struct login_job *job);
+/* NULL, or why nobody is asked. */
+const char *login_find_token(const struct login_job *job, const struct login_authorizer *authorizer,
+                             struct login_token *ret);
+void login_authorizers_done(struct login *login);
+
+/* login_refresh.c: that connection is asked about again at `until`. */
+void login_keep(struct login_job *job, struct principal *principal, int64_t until);
+void login_keeper_answered(struct login_keeper *keeper, const struct login_answer *answer);
+void login_keeper_refused(struct login_keeper *keeper, const char *why);
+void login_keeper_unanswered(struct login_keeper *keeper, const char *why);
+void login_keepers_done(struct login *login);
 
 bool login_token_begin(struct login_job *job, struct login_verdict *ret);
+void login_token_release(struct login_job *job);
 void login_token_run(struct login_job *job);
 struct login_verdict login_token_judge(struct login_job *job);
 void login_tokens_done(struct login *login);

@@ -4,33 +4,61 @@
 #include <stdio.h>
 #include <string.h>
 
+static int signer_new(struct login_signer **ret, const struct login_tokens *tokens, enum jwt_source source,
+                      const char *text, size_t len, char **why)
+{
+    struct jwt *jwt;
+    int r = jwt_new(&jwt, &tokens->check, source, text, len, why);
+    if (r < 0)
+        return r;
+    struct login_signer *signer = mem_new(struct login_signer);
+    *signer = (struct login_signer){.refs = 1, .jwt = jwt, .only_own_client_id = tokens->only_own_client_id};
+    for (const char *at = tokens->policies; *(at += strspn(at, " \t")); at += strcspn(at, " \t"))
+        if (signer->policy_count < REGISTRY_PRINCIPAL_POLICIES_MAX)
+            signer->policies[signer->policy_count++] = str_copy_n(at, strcspn(at, " \t"));
+    *ret = signer;
+    return 0;
+}
+
+static void signer_unref(struct login_signer *signer)
+{
+    if (--signer->refs)
+        return;
+    (void)jwt_free(signer->jwt);
+    while (signer->policy_count)
+        free(signer->policies[--signer->policy_count]);
+    free(signer);
+}
+
 int login_add_tokens(struct login *login, const struct login_tokens *tokens, enum jwt_source source,
                      const char *text, size_t len, char **why)
 {
-    struct jwt *jwt;
     if (login->token_count == LOGIN_TOKENS_MAX) {
         *why = str_printf("expected at most %d sections", LOGIN_TOKENS_MAX);
         return -1;
     }
-    int r = jwt_new(&jwt, &tokens->check, source, text, len, why);
+    int r = signer_new(&login->tokens[login->token_count], tokens, source, text, len, why);
+    if (r == 0)
+        login->token_count++;
+    return r;
+}
+
+int login_renew_tokens(struct login *login, size_t at, const struct login_tokens *tokens,
+                       enum jwt_source source, const char *text, size_t len, char **why)
+{
+    struct login_signer *fresh;
+    int r = signer_new(&fresh, tokens, source, text, len, why);
     if (r < 0)
         return r;
-    struct login_signer *signer = &login->tokens[login->token_count++];
-    *signer = (struct login_signer){.jwt = jwt, .only_own_client_id = tokens->only_own_client_id};
-    for (const char *at = tokens->policies; *(at += strspn(at, " \t")); at += strcspn(at, " \t"))
-        if (signer->policy_count < REGISTRY_PRINCIPAL_POLICIES_MAX)
-            signer->policies[signer->policy_count++] = str_copy_n(at, strcspn(at, " \t"));
+    signer_unref(login->tokens[at]);
+    login->tokens[at] = fresh;
     return 0;
 }
 
 void login_tokens_done(struct login *login)
 {
-    while (login->token_count) {
-        struct login_signer *signer = &login->tokens[--login->token_count];
-        signer->jwt = jwt_free(signer->jwt);
-        while (signer->policy_count)
-            free(signer->policies[--signer->policy_count]);
-    }
+    while (login->token_count)
+        signer_unref(login->tokens[--login->token_count]);
 }
 
 void login_set_clock(struct login *login, bool is_set)
@@ -38,24 +66,36 @@ void login_set_clock(struct login *login, bool is_set)
     login->clock_is_set = is_set;
 }
 
+void login_token_release(struct login_job *job)
+{
+    while (job->signer_count)
+        signer_unref(job->signers[--job->signer_count]);
+}
+
 bool login_token_begin(struct login_job *job, struct login_verdict *ret)
 {
-    if (job->login->clock_is_set)
-        return false;
-    *ret = login_refuse(job, LOGIN_BUSY, "the gateway's clock is not set, so no token can be looked at");
-    return true;
+    const struct login *login = job->login;
+    if (!login->clock_is_set) {
+        *ret = login_refuse(job, LOGIN_BUSY, "the gateway's clock is not set, so no token can be looked at");
+        return true;
+    }
+    login_token_release(job); /* of those that were there when it got in line */
+    for (; job->signer_count < login->token_count; job->signer_count++) {
+        job->signers[job->signer_count] = login->tokens[job->signer_count];
+        job->signers[job->signer_count]->refs++;
+    }
+    return false;
 }
 
 /* On the worker's thread: nothing of what it looks at changes. */
 void login_token_run(struct login_job *job)
 {
-    const struct login *login = job->login;
     job->why = "no token is taken here";
-    for (size_t i = 0; i < login->token_count; i++) {
+    for (size_t i = 0; i < job->signer_count; i++) {
         bool is_ours;
-        job->why = jwt_check(login->tokens[i].jwt, (const char *)job->password, job->password_len, job->now_s,
+        job->why = jwt_check(job->signers[i]->jwt, (const char *)job->password, job->password_len, job->now_s,
                              &job->claims, &is_ours);
-        job->signer = &login->tokens[i];
+        job->signer = job->signers[i];
         if (is_ours)
             return;
     }

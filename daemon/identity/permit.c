@@ -125,13 +125,14 @@ static void find_anew(struct permit *permit)
     const struct permit_origin origin = {permit->der, permit->der_len, permit->address, permit->host};
     know_origin(&permit->context, who, &origin);
     const struct registry_thing *thing = NULL;
-    if (permit->client_id) {
-        thing = !permit->is_guest ? registry_thing_of(who, permit->client_id, permit->client_id_len)
-                : permit->thing   ? registry_thing(permit->registry, permit->thing)
-                                  : NULL;
+    if (permit->is_guest) /* by HTTP, too, where others have no client id that names one */
+        thing = permit->thing ? registry_thing(permit->registry, permit->thing) : NULL;
+    else if (permit->client_id)
+        thing = registry_thing_of(who, permit->client_id, permit->client_id_len);
+    if (permit->client_id)
         know_connect(permit);
+    if (permit->client_id || permit->is_guest)
         know_thing(&permit->context, thing);
-    }
     struct policy *found[REGISTRY_EFFECTIVE_MAX];
     permit->count = registry_effective(who, thing, found);
     permit->policies = mem_new_bytes((permit->count + permit->own_count) * sizeof(struct policy *));
@@ -189,6 +190,15 @@ static bool on_connect(struct principal_permit *base, const struct principal_con
            decide(permit, IOT_RETAIN_PUBLISH, connect->will_topic, connect->will_topic_len);
 }
 
+/* In place of those he had. */
+static void take_own(struct permit *permit, struct policy *const *own, size_t count)
+{
+    while (permit->own_count)
+        (void)policy_unref(permit->own[--permit->own_count]);
+    for (size_t i = 0; i < count && i < REGISTRY_PRINCIPAL_POLICIES_MAX; i++)
+        permit->own[permit->own_count++] = policy_ref(own[i]);
+}
+
 static void on_done(struct principal_permit *base)
 {
     struct permit *permit = container_of(base, struct permit, permit);
@@ -199,8 +209,7 @@ static void on_done(struct principal_permit *base)
     free(permit->thing);
     for (size_t i = 0; i < permit->policy_name_count; i++)
         free(permit->policy_names[i]);
-    for (size_t i = 0; i < permit->own_count; i++)
-        (void)policy_unref(permit->own[i]);
+    take_own(permit, NULL, 0);
     free(permit->client_id);
     free(permit->will_topic);
     free(permit->der);
@@ -245,11 +254,18 @@ struct principal *permit_guest_new(struct registry *registry, const struct permi
     permit->thing = str_copy(guest->thing);
     for (size_t i = 0; i < guest->policy_count && i < REGISTRY_PRINCIPAL_POLICIES_MAX; i++)
         permit->policy_names[permit->policy_name_count++] = str_copy(guest->policies[i]);
-    for (size_t i = 0; i < guest->own_count && i < REGISTRY_PRINCIPAL_POLICIES_MAX; i++)
-        permit->own[permit->own_count++] = policy_ref(guest->own[i]);
+    take_own(permit, guest->own, guest->own_count);
     struct principal *principal = principal_new_registered(NULL, guest->name, &permit->permit);
     principal->kind = PRINCIPAL_USER;
     return principal;
+}
+
+void permit_guest_renew(struct principal *principal, struct policy *const *own, size_t own_count)
+{
+    struct permit *permit = container_of(principal->permit, struct permit, permit);
+    take_own(permit, own, own_count);
+    policy_cache_clear(&permit->cache);
+    permit->generation = 0; /* all is found anew */
 }
 
 enum policy_decision permit_explain(const struct registry_principal *who, const struct permit_origin *origin,

@@ -36,6 +36,9 @@ struct permit_guest {
 struct principal *permit_guest_new(struct registry *registry, const struct permit_guest *guest,
                                    const struct permit_origin *origin);
 
+/* He has these policies of his own from now on, in place of those he came with. Of permit_guest_new() only. */
+void permit_guest_renew(struct principal *principal, struct policy *const *own, size_t own_count);
+
 /* A decision with its reason, not remembered: for `gatehouse can`. As of somebody who connects with that client id (NULL: by
  * HTTP, without one). The context is init'ed here and the caller's to free; verdict->policy lives until the loop's next turn. */
 enum policy_decision permit_explain(const struct registry_principal *who, const struct permit_origin *origin,

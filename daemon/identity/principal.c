@@ -182,6 +182,8 @@ static void list_free(char **list)
 struct principal *principal_unref(struct principal *principal)
 {
     if (principal && --principal->refs == 0) {
+        if (principal->keeper)
+            principal->keeper->done(principal->keeper);
         list_free(principal->publish);
         list_free(principal->subscribe);
         if (principal->permit)

@@ -53,6 +53,15 @@ struct principal_permit {
     void (*done)(struct principal_permit *permit);
 };
 
+/* Whoever has his connection, and ends it when he may not stay. */
+struct principal_end {
+    void (*ended)(struct principal_end *end, const char *why);
+};
+/* Whoever looks after him while he is connected; done() with the last reference. */
+struct principal_keeper {
+    void (*done)(struct principal_keeper *keeper);
+};
+
 struct principal {
     unsigned refs;
     enum principal_kind kind;
@@ -64,6 +73,8 @@ struct principal {
     struct principal_permit *permit; /* NULL: the lists */
     char *id;                        /* of who is in the registry: his name there */
     int64_t ends_at;                 /* of the loop's time: his connections end then; 0: never */
+    struct principal_end *end;       /* NULL: nobody can end it */
+    struct principal_keeper *keeper; /* NULL: nobody */
 };
 
 /* May do everything. */

@@ -16,6 +16,7 @@ struct peer_login {
 };
 
 struct peer_end {
+    struct principal_end end;
     struct timer timer;
     struct peer *peer;
 };
@@ -151,16 +152,23 @@ int login_connect(struct peer *peer, const struct wire_packet *packet, const str
 
 struct peer_end *peer_end_free(struct peer_end *end)
 {
-    if (end)
-        timer_stop(end->peer->broker->loop, &end->timer);
+    if (!end)
+        return NULL;
+    timer_stop(end->peer->broker->loop, &end->timer);
+    end->peer->principal->end = NULL;
     free(end);
     return NULL;
 }
 
-static void on_end(struct timer *timer)
+static void on_time_is_over(struct timer *timer)
 {
     struct peer *peer = container_of(timer, struct peer_end, timer)->peer;
     peer_close(peer, WIRE_CONNECT_TIME, "what it came with has expired");
+}
+
+static void on_ended(struct principal_end *end, const char *why)
+{
+    peer_close(container_of(end, struct peer_end, end)->peer, WIRE_NOT_AUTHORIZED, why);
 }
 
 void peer_end_begin(struct peer *peer)
@@ -170,6 +178,8 @@ void peer_end_begin(struct peer *peer)
     int64_t left = peer->principal->ends_at - loop_now(peer->broker->loop);
     peer->end = mem_new(struct peer_end);
     peer->end->peer = peer;
-    peer->end->timer.fire = on_end;
+    peer->end->end.ended = on_ended;
+    peer->principal->end = &peer->end->end;
+    peer->end->timer.fire = on_time_is_over;
     timer_start(peer->broker->loop, &peer->end->timer, left > 0 ? left : 0);
 }

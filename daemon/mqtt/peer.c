@@ -91,12 +91,12 @@ struct peer *peer_free(struct peer *peer)
     if (peer->conn)
         peer->conn = conn_free(peer->conn);
     list_remove(&peer->link);
+    (void)peer_end_free(peer->end);
     (void)principal_unref(peer->principal);
     (void)publisher_unref(peer->publisher);
     (void)aliases_free(peer->aliases);
     (void)auth_free(peer->auth);
     (void)peer_login_free(peer->login);
-    (void)peer_end_free(peer->end);
     free(peer);
     return NULL;
 }

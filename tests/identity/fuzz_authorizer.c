@@ -9,7 +9,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct login_answer answer;
-    const char *why = login_read_answer(&answer, (const char *)data, size, 1000);
+    bool is_no;
+    const char *why = login_read_answer(&answer, (const char *)data, size, 1000, &is_no);
+    if (is_no && !why)
+        abort();
     if (why ? !*why || answer.policy_count
             : !answer.principal[0] || answer.lasts_s < 1 || answer.until > 1000 + answer.lasts_s * 1000)
         abort();
