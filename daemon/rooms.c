@@ -60,6 +60,7 @@ int open_broker(struct house *house)
     house->local = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
     struct http_options http = settings_http(&house->config);
     http.admission = house->admission;
+    http.login = house->login;
     http.gate = &house->gate;
     house->http = http_server_new(house->bus, &http);
     return broker_new(&house->broker, house->bus, &options);

@@ -59,15 +59,16 @@ size_t http_answer_head(char head[HTTP_ANSWER_HEAD_MAX], const struct http_answe
     char date[48];
     bool refuses = answer->status >= 400;
     put_date(date, answer->wall);
-    int n =
-        snprintf(head, HTTP_ANSWER_HEAD_MAX,
-                 "HTTP/1.1 %d %s\r\n%sContent-Type: %s\r\nContent-Length: %zu\r\n"
-                 "x-amzn-RequestId: %s\r\n%s%s%s%s%s%s%s\r\n",
-                 answer->status, http_phrase(answer->status), date,
-                 answer->type ? answer->type : "application/json", answer->len, answer->id,
-                 refuses ? "x-amzn-ErrorType: " : "", refuses ? exception_of(answer->status) : "",
-                 refuses ? "\r\n" : "", answer->allow ? "Allow: " : "", answer->allow ? answer->allow : "",
-                 answer->allow ? "\r\n" : "", answer->last ? "Connection: close\r\n" : "");
+    int n = snprintf(
+        head, HTTP_ANSWER_HEAD_MAX,
+        "HTTP/1.1 %d %s\r\n%sContent-Type: %s\r\nContent-Length: %zu\r\n"
+        "x-amzn-RequestId: %s\r\n%s%s%s%s%s%s%s%s%s%s\r\n",
+        answer->status, http_phrase(answer->status), date, answer->type ? answer->type : "application/json",
+        answer->len, answer->id, refuses ? "x-amzn-ErrorType: " : "",
+        refuses ? exception_of(answer->status) : "", refuses ? "\r\n" : "", answer->allow ? "Allow: " : "",
+        answer->allow ? answer->allow : "", answer->allow ? "\r\n" : "",
+        answer->authenticate ? "WWW-Authenticate: " : "", answer->authenticate ? answer->authenticate : "",
+        answer->authenticate ? "\r\n" : "", answer->last ? "Connection: close\r\n" : "");
     assert(n > 0 && n < HTTP_ANSWER_HEAD_MAX);
     return (size_t)n;
 }

@@ -14,12 +14,13 @@ void http_id(char ret[HTTP_ID_BYTES], const uint8_t random[16]);
 
 struct http_answer {
     int status;
-    size_t len;        /* of the body */
-    const char *type;  /* of the body; NULL: JSON */
-    const char *id;    /* of the request */
-    const char *allow; /* methods, for 405; NULL: none */
-    int64_t wall;      /* ms; the date is not told before the clock was set */
-    bool last;         /* the connection ends with it */
+    size_t len;               /* of the body */
+    const char *type;         /* of the body; NULL: JSON */
+    const char *id;           /* of the request */
+    const char *allow;        /* methods, for 405; NULL: none */
+    const char *authenticate; /* how to say who one is, for 401; NULL: not in any header */
+    int64_t wall;             /* ms; the date is not told before the clock was set */
+    bool last;                /* the connection ends with it */
 };
 
 /* How many bytes. */

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "http/http_answer.h"
 #include "http/http_body.h"
+#include "http/http_login.h"
 #include "http/http_page.h"
 #include "identity/admission.h"
 #include "net/conn.h"
@@ -14,13 +15,14 @@
 
 /* One request at a time:
  *
- *      FRESH ─▶ HEAD ─▶ BODY ─▶ ASKED ─▶ IDLE ─▶ HEAD …          any of them ─▶ CLOSING
- *                 └──────────────▲ without a body
+ *                 ┌─▶ PROVING ─┐ where a password or a token says who asks
+ *      FRESH ─▶ HEAD ─────────▶ BODY ─▶ ASKED ─▶ IDLE ─▶ HEAD …          any of them ─▶ CLOSING
+ *                 └──────────────────────▲ without a body
  *
- * While it is ASKED the connection is not read, so what a client sends ahead stays bounded, and while he does not read our
+ * While it is PROVING or ASKED the connection is not read, so what a client sends ahead stays bounded, and while he does not read our
  * answers neither. What must hold: `bytes` is there in BODY only, `call` in BODY and ASKED only. */
 
-enum state { FRESH, IDLE, HEAD, BODY, ASKED, CLOSING };
+enum state { FRESH, IDLE, HEAD, BODY, PROVING, ASKED, CLOSING };
 
 enum {
     FRESH_LIMIT = 10 * 1000,
@@ -42,6 +44,7 @@ struct http_peer {
     struct http_door *door;
     struct principal *principal;
     struct rest_asker asker;
+    struct http_login login;
     struct list link; /* in the server's peers */
     struct timer timer;
     struct rest_call *call;
@@ -100,6 +103,7 @@ static void hang_up(struct http_peer *peer)
 {
     peer->state = CLOSING;
     timer_stop(peer->server->loop, &peer->timer);
+    http_login_cancel(&peer->login);
     forget_body(peer);
     forget_call(peer);
     conn_close(peer->conn);
@@ -128,6 +132,8 @@ static void refuse(struct http_peer *peer, int status, const char *allow, const 
 {
     char body[HTTP_ERROR_MAX];
     struct http_answer answer = {.status = status, .allow = allow, .wall = loop_wall(peer->server->loop)};
+    if (status == 401 && peer->door->listener)
+        answer.authenticate = http_login_challenge(listener_uri(peer->door->listener));
     answer.id = peer->id;
     answer.len = http_answer_error(body, &answer, why);
     send_answer(peer, &answer, body);
@@ -201,6 +207,17 @@ static struct principal *who_is_registered(const struct http_peer *peer, bool *r
     return principal;
 }
 
+/* From now on it asks as that principal. */
+static void know(struct http_peer *peer)
+{
+    cleanup_free char *client = str_printf("http %s", conn_peer(peer->conn));
+    (void)publisher_unref(peer->asker.publisher);
+    peer->asker.principal = peer->principal;
+    peer->asker.publisher = publisher_new(client, strlen(client), principal_proven_name(peer->principal));
+    if (!peer->asker.origin)
+        peer->asker.origin = bus_new_origin(peer->server->bus);
+}
+
 /* Who it is; false: nobody knows. */
 static bool identify(struct http_peer *peer)
 {
@@ -220,10 +237,7 @@ static bool identify(struct http_peer *peer)
                               : principal_new_node(name);
     if (!peer->principal)
         return false;
-    cleanup_free char *client = str_printf("http %s", conn_peer(peer->conn));
-    peer->asker.principal = peer->principal;
-    peer->asker.publisher = publisher_new(client, strlen(client), principal_proven_name(peer->principal));
-    peer->asker.origin = bus_new_origin(peer->server->bus);
+    know(peer);
     return true;
 }
 
@@ -236,14 +250,12 @@ static void ask(struct http_peer *peer)
         pause_reading(peer);
 }
 
-/* 0: it goes on. Else the status that refuses it. */
-static int judge(struct http_peer *peer, const struct http_head *head, bool *waits, const char **allow,
-                 const char **why)
+/* Before it is looked at who asks: 0, or the status that refuses it. */
+static int judge_head(const struct http_peer *peer, const struct http_head *head, const char **why)
 {
     struct http_text expect = {0};
-    unsigned expects = head->minor ? http_head_find(head, "Expect", &expect) : 0;
-    *waits = expects && !http_body_is_over(&peer->body);
-    if (expects > 1 || (expects && !http_text_is_like(expect, "100-continue"))) {
+    unsigned expects = http_head_find(head, "Expect", &expect);
+    if (head->minor && (expects > 1 || (expects && !http_text_is_like(expect, "100-continue")))) {
         *why = "expected Expect: 100-continue";
         return 417;
     }
@@ -251,10 +263,12 @@ static int judge(struct http_peer *peer, const struct http_head *head, bool *wai
         *why = "Pages in a browser may not come in";
         return 403;
     }
-    if (!identify(peer)) {
-        *why = "Unauthorized";
-        return 401;
-    }
+    return 0;
+}
+
+/* 0: it goes on. Else the status that refuses it. */
+static int judge(struct http_peer *peer, const struct http_head *head, const char **allow, const char **why)
+{
     int status = rest_begin(&peer->call, peer->server->rest, &peer->asker, head, allow, why);
     if (status == 0 && !peer->body.chunked && peer->body.left > rest_body_max(peer->call)) {
         *why = "The payload exceeds the maximum size allowed";
@@ -263,10 +277,83 @@ static int judge(struct http_peer *peer, const struct http_head *head, bool *wai
     return status;
 }
 
-static void begin_request(struct http_peer *peer, const struct http_head *head)
+/* What follows that head is not a request's any more, unless it has no body. */
+static void refuse_request(struct http_peer *peer, int status, const char *allow, const char *why)
 {
+    forget_call(peer);
+    peer->last |= !http_body_is_over(&peer->body); /* nobody reads that body */
+    refuse(peer, status, allow, why);
+}
+
+/* It is known who asks. */
+static void admit(struct http_peer *peer, const struct http_head *head)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     const char *why = NULL, *allow = NULL;
-    bool waits = false;
+    struct http_text expect;
+    int status = judge(peer, head, &allow, &why);
+    if (status != 0) {
+        refuse_request(peer, status, allow, why);
+        return;
+    }
+    if (http_body_is_over(&peer->body)) {
+        ask(peer);
+        return;
+    }
+    if (head->minor && http_head_find(head, "Expect", &expect))
+        conn_write(peer->conn, go_on, sizeof go_on - 1);
+    peer->begun = loop_now(peer->server->loop);
+    enter(peer, BODY, BODY_LIMIT);
+}
+
+static void take_verdict(struct http_peer *peer, const struct http_head *head,
+                         const struct login_verdict *verdict)
+{
+    const char *why = NULL;
+    if (!verdict->principal) {
+        int status = http_login_status(verdict, &why);
+        log_info("%s: refused with %d: %s", conn_peer(peer->conn), status, verdict->why);
+        refuse_request(peer, status, NULL, why);
+        return;
+    }
+    (void)principal_unref(peer->principal);
+    peer->principal = verdict->principal;
+    know(peer);
+    admit(peer, head);
+}
+
+static void on_decided(struct http_login *login, const struct http_head *head,
+                       const struct login_verdict *verdict)
+{
+    struct http_peer *peer = container_of(login, struct http_peer, login);
+    take_verdict(peer, head, verdict);
+    if (peer->state == BODY || (peer->state == IDLE && !conn_is_congested(peer->conn)))
+        resume_reading(peer);
+}
+
+/* Every request says who asks. */
+static void prove(struct http_peer *peer, const struct http_head *head, const uint8_t *bytes, size_t len)
+{
+    const struct listener_uri *uri = listener_uri(peer->door->listener);
+    struct login_verdict verdict;
+    const char *why = NULL;
+    int status;
+    peer->login.decided = on_decided;
+    if (!http_login_begin(&peer->login, peer->server->options.login, uri, peer->conn, head, bytes, len,
+                          &verdict, &status, &why)) {
+        enter(peer, PROVING, ANSWER_LIMIT);
+        pause_reading(peer);
+    } else if (status) {
+        refuse_request(peer, status, NULL, why);
+    } else {
+        take_verdict(peer, head, &verdict);
+    }
+}
+
+static void begin_request(struct http_peer *peer, const struct http_head *head, const uint8_t *bytes,
+                          size_t len)
+{
+    const char *why = NULL;
     peer->server->counters.requests++;
     peer->is_head = http_text_is(head->method, "HEAD");
     peer->last = head->minor == 0 || http_head_has(head, "Connection", "close") || peer->server->stopping;
@@ -275,21 +362,15 @@ static void begin_request(struct http_peer *peer, const struct http_head *head)
         refuse_and_end(peer, status, why);
         return;
     }
-    status = judge(peer, head, &waits, &allow, &why);
-    if (status != 0) {
-        forget_call(peer);
-        peer->last |= !http_body_is_over(&peer->body); /* nobody reads that body */
-        refuse(peer, status, allow, why);
-        return;
+    status = judge_head(peer, head, &why);
+    if (status == 0 && peer->server->options.login && peer->door->listener &&
+        http_login_is_wanted(listener_uri(peer->door->listener), peer->conn)) {
+        prove(peer, head, bytes, len);
+    } else if (status == 0 && identify(peer)) {
+        admit(peer, head);
+    } else {
+        refuse_request(peer, status ? status : 401, NULL, status ? why : "Unauthorized");
     }
-    if (http_body_is_over(&peer->body)) {
-        ask(peer);
-        return;
-    }
-    if (waits)
-        conn_write(peer->conn, "HTTP/1.1 100 Continue\r\n\r\n", strlen("HTTP/1.1 100 Continue\r\n\r\n"));
-    peer->begun = loop_now(peer->server->loop);
-    enter(peer, BODY, BODY_LIMIT);
 }
 
 /* How many bytes were used; 0: more must come. */
@@ -310,7 +391,7 @@ static size_t take_head(struct http_peer *peer, const uint8_t *bytes, size_t len
         refuse_and_end(peer, r, why);
         return len;
     }
-    begin_request(peer, &head);
+    begin_request(peer, &head, bytes, used);
     return used;
 }
 
@@ -394,7 +475,9 @@ static void on_timer(struct timer *timer)
         refuse_and_end(peer, 408, "The request did not come in time");
         break;
     case BODY: refuse_and_end(peer, 408, "The request did not come in time"); break;
+    case PROVING:
     case ASKED:
+        http_login_cancel(&peer->login);
         forget_call(peer);
         refuse_and_end(peer, 503, "Nobody has answered in time");
         break;
@@ -408,6 +491,7 @@ static void forget(struct http_peer *peer)
 {
     timer_stop(peer->server->loop, &peer->timer);
     forget_body(peer);
+    http_login_cancel(&peer->login);
     forget_call(peer);
     list_remove(&peer->link);
     peer->server->counters.connections--;

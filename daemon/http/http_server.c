@@ -96,7 +96,7 @@ int http_server_listen(struct http_server *server, const struct listener_uri *ur
     }
     if (uri->access == LISTENER_OPEN)
         door->everybody = principal_new_unlimited(PRINCIPAL_OPEN, "anybody");
-    else if (uri->scheme == LISTENER_UNIX)
+    else if (uri->scheme == LISTENER_UNIX && !listener_has_login(uri))
         door->everybody = principal_new_unlimited(PRINCIPAL_CONTROL, "local");
     door->loopback = uri->scheme != LISTENER_UNIX && address_name_is_loopback(uri->host);
     list_append(&server->doors, &door->link);

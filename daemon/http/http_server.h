@@ -11,7 +11,8 @@
  *      bodies of all       16 MiB; who comes then gets 503
  *      an answer           is waited for 30 s, then it is 503; what was asked may still happen
  *
- * Who comes by a TLS listener with ca= is who his certificate says, as over MQTT. */
+ * Who comes by a TLS listener with ca= is who his certificate says, as over MQTT; where a listener takes passwords or tokens,
+ * every request says who it is from (http_login.h). */
 #pragma once
 
 #include "bus/bus.h"
@@ -20,6 +21,7 @@
 #include "net/listener.h"
 
 struct admission;
+struct login;
 struct http_server;
 
 struct http_options {
@@ -27,6 +29,7 @@ struct http_options {
     size_t bodies_max; /* bytes that have come of unfinished requests; 0: 16 MiB */
     struct rest_options rest;
     struct admission *admission; /* who a certificate is; NULL: by its common name */
+    struct login *login;         /* who a user or a token is; NULL: no listener takes them */
     struct tls_gate *gate;       /* asked in handshakes; NULL: nobody */
 };
 

@@ -158,8 +158,8 @@ static int check_auth(const struct listener_uri *uri, const struct listener_quer
         return listener_uri_wrong(why, "auth: expected certificate only with mqtts://, wss:// or https://");
     if (!listener_has_login(uri))
         return 0;
-    if (listener_has_http(uri))
-        return listener_uri_wrong(why, "auth: expected certificate, or nothing, where HTTP is spoken");
+    if (listener_has_http(uri) && uri->auth & LISTENER_AUTH_AUTHORIZER)
+        return listener_uri_wrong(why, "auth: expected certificate, password or jwt where HTTP is spoken");
     if (query->open)
         return listener_uri_wrong(why,
                                   "access: expected policy, node or full with auth=, since open asks nobody");

@@ -1,6 +1,7 @@
 /* Requests from any bytes: whatever pieces a body comes in, it is the same or refused the same; what is found in a path is
  * fit to be put into a topic. */
 #include "http/http_body.h"
+#include "http/http_claim.h"
 #include "http/rest_target.h"
 #include "wire/mqtt.h"
 
@@ -100,6 +101,23 @@ static void check_body(const struct http_head *head, const uint8_t *data, size_t
     }
 }
 
+/* ---- who asks -------------------------------------------------------------------------------------------------------- */
+
+static void check_claim(const struct http_head *head)
+{
+    struct http_claim *claim = malloc(sizeof *claim);
+    const char *why = NULL;
+    must(claim);
+    int status = http_claim_take(claim, head, &why);
+    const char *end = claim->text + sizeof claim->text;
+    must((status == 0 && (!claim->ways || claim->password)) || (status == 400 && why));
+    must(!claim->password ||
+         (claim->password >= claim->text && claim->password + claim->password_len <= end));
+    must(!claim->user ||
+         (claim->user == claim->text && claim->user_len < claim->user_len + claim->password_len + 1));
+    free(claim);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -110,6 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (!len || http_head_parse(&head, data, len, &used, &why) != 0)
         return 0;
     check_path(&head);
+    check_claim(&head);
     check_body(&head, data + used, len - used);
     return 0;
 }
