@@ -48,13 +48,21 @@ static void put_exporters(struct json_writer *w, const struct stream *stream)
     json_end_array(w);
 }
 
-/* What a flash would have to take in a day at this rate. */
-static uint64_t flash_a_day(const struct stream *stream)
+/* What a flash would have to take in a day at this rate, once there is one: a burst at the start says nothing of a year. */
+static void put_flash_a_day(struct json_writer *w, const struct stream *stream)
 {
-    enum { DAY = 24 * 3600 * 1000 };
+    enum { DAY = 24 * 3600 * 1000, KNOWN_AFTER = 600 * 1000 };
     int64_t up = loop_now(stream_loop(stream)) - stream->streams->started;
-    double rate = up > 0 ? (double)seglog_flash(stream->log) / (double)up : 0;
-    return (uint64_t)(rate * DAY);
+    if (up < KNOWN_AFTER) {
+        json_key(w, "flashDay");
+        json_put_null(w);
+        json_key(w, "flashYear");
+        json_put_null(w);
+        return;
+    }
+    uint64_t a_day = (uint64_t)((double)seglog_flash(stream->log) / (double)up * DAY);
+    stream_put_number(w, "flashDay", a_day);
+    stream_put_number(w, "flashYear", a_day * 365);
 }
 
 static void put_stream(struct json_writer *w, const struct stream *stream)
@@ -76,8 +84,7 @@ static void put_stream(struct json_writer *w, const struct stream *stream)
     stream_put_number(w, "damaged", seglog_damaged(stream->log));
     stream_put_number(w, "written", seglog_written(stream->log));
     stream_put_number(w, "flash", seglog_flash(stream->log));
-    stream_put_number(w, "flashDay", flash_a_day(stream));
-    stream_put_number(w, "flashYear", flash_a_day(stream) * 365);
+    put_flash_a_day(w, stream);
     put_exporters(w, stream);
     put_text(w, "alarm", stream->alarm);
     json_end_object(w);
