@@ -198,6 +198,19 @@ static uint32_t expiry_of(const struct broker *broker, const struct wire_packet 
     return wanted < broker->options.session_expiry_max_s ? wanted : broker->options.session_expiry_max_s;
 }
 
+/* A client id is in use, or was, by somebody who has proven who he is: may this one go on with his session, or end it? Where a policy
+ * lets him connect with that client id he may, as at AWS IoT, or a new certificate could not go on where the old one was. */
+static bool may_have_session(const struct peer *peer, const char *id, size_t len, const char **why)
+{
+    const struct session *session = session_find(peer->broker, id, len);
+    const struct principal *principal = peer->principal;
+    const char *name = principal_proven_name(principal);
+    *why = "there is a session of somebody else with its client id";
+    return !session || !session->owner || principal->permit || principal->client_id ||
+           (principal->everything && principal->kind != PRINCIPAL_OPEN) ||
+           (name && strcmp(name, session->owner) == 0);
+}
+
 /* The session this connection goes on with; *present says whether it was there before. */
 static struct session *take_session(struct peer *peer, const struct wire_packet *packet, const char *id,
                                     size_t len, bool *present, struct receipt *receipt)
@@ -217,6 +230,11 @@ static struct session *take_session(struct peer *peer, const struct wire_packet 
     if (!session)
         session = session_new(broker, id, len, expiry_of(broker, packet), 0);
     session->is_v5 = is_v5;
+    const char *name = principal_proven_name(peer->principal);
+    if (name && (!session->owner || strcmp(session->owner, name) != 0)) {
+        free(session->owner);
+        session->owner = str_copy(name);
+    }
     return session;
 }
 
@@ -409,7 +427,8 @@ int peer_accept(struct peer *peer, const struct wire_packet *packet, const struc
         return peer_refuse_connect(peer, reason, "its client id is empty, too long or reserved");
     if (!peer->principal)
         peer->principal = who_is(peer, &why);
-    if (!peer->principal || !may_connect(peer, packet, id, id_len, &why)) {
+    if (!peer->principal || !may_connect(peer, packet, id, id_len, &why) ||
+        !may_have_session(peer, id, id_len, &why)) {
         presence_failed(peer, id, id_len);
         if (peer->principal)
             peer_note_refusal(peer, "refused/connect", (struct wire_text){id, (uint16_t)id_len}, why);

@@ -12,6 +12,7 @@ struct change {
     struct work work;
     struct receipt *receipt;
     struct msg *will;
+    char *owner;
     uint64_t number;
     int64_t away_since;
     uint32_t expiry_s, id, delay_s;
@@ -25,8 +26,8 @@ struct change {
 static void put_run(struct work *work, void *db)
 {
     const struct change *change = container_of(work, struct change, work);
-    const struct session_row row = {change->number, change->text, change->len, change->expiry_s,
-                                    change->away_since};
+    const struct session_row row = {change->number,   change->text,       change->len,
+                                    change->expiry_s, change->away_since, change->owner};
     work->r = session_store_put(db, &row);
 }
 
@@ -71,6 +72,7 @@ static void on_changed(struct work *work)
         log_error("state.db: sessions: %s", strerror(-work->r));
     receipt_settle(change->receipt, work->r);
     (void)msg_unref(change->will);
+    free(change->owner);
     free(change);
 }
 
@@ -94,6 +96,7 @@ void durable_put(struct durable *durable, const struct session *session, bool aw
     struct change *change =
         change_new(put_run, session->disk->number, session->key.text, session->key.len, receipt);
     change->expiry_s = session->expiry_s;
+    change->owner = str_copy(session->owner);
     change->away_since = away ? loop_wall(durable->broker->loop) : 0;
     store_submit(durable->store, &change->work);
 }

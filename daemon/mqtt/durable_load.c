@@ -58,6 +58,7 @@ static void on_session(struct session_loader *rows, const struct session_row *ro
     if (!row->expiry_s) /* was to end with the connection, and that has ended */
         return;
     restored->session = session_new(broker, row->client_id, row->client_id_len, row->expiry_s, row->number);
+    restored->session->owner = str_copy(row->owner);
     restored->was_here = !row->away_since;
     /* A clock that went back, or was not set, says nothing about how long he was away: nothing is destroyed because it
      * is 1970, or was. */

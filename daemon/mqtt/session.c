@@ -242,6 +242,7 @@ struct session *session_end(struct session *session, struct receipt *receipt)
     }
     map_remove(&broker->sessions, &session->key);
     broker->counters.sessions--;
+    free(session->owner);
     free(session);
     return NULL;
 }

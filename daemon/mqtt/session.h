@@ -103,6 +103,7 @@ struct session {
     struct traffic *traffic; /* NULL: none yet */
     struct on_disk *disk;    /* NULL: not durable */
     struct will *will;
+    char *owner; /* the name that its client has proven; NULL: nobody was asked */
     struct timer expiry_timer;
     uint32_t expiry_s; /* UINT32_MAX: never */
     bool is_v5;        /* of the last connection */

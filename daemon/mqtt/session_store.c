@@ -1,6 +1,7 @@
 #include "mqtt/session_store.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void bind_text(sqlite3_stmt *st, int at, const char *text, size_t len)
 {
@@ -16,8 +17,8 @@ static void bind_number(sqlite3_stmt *st, int at, uint64_t number)
 int session_store_put(struct store_db *db, const struct session_row *row)
 {
     sqlite3_stmt *st =
-        store_statement(db, "INSERT OR REPLACE INTO session (number, client_id, expiry_s, away_since) "
-                            "VALUES (?1, ?2, ?3, ?4)");
+        store_statement(db, "INSERT OR REPLACE INTO session (number, client_id, expiry_s, away_since, owner) "
+                            "VALUES (?1, ?2, ?3, ?4, ?5)");
     if (!st)
         return -EIO;
     bind_number(st, 1, row->number);
@@ -25,6 +26,8 @@ int session_store_put(struct store_db *db, const struct session_row *row)
     (void)sqlite3_bind_int64(st, 3, row->expiry_s);
     if (row->away_since)
         (void)sqlite3_bind_int64(st, 4, row->away_since);
+    if (row->owner)
+        bind_text(st, 5, row->owner, strlen(row->owner));
     return store_execute(db, st);
 }
 
@@ -105,7 +108,8 @@ int session_store_remove_will(struct store_db *db, const char *client_id, size_t
 
 static int load_sessions(struct store_db *db, struct session_loader *loader)
 {
-    sqlite3_stmt *st = store_statement(db, "SELECT number, client_id, expiry_s, away_since FROM session");
+    sqlite3_stmt *st =
+        store_statement(db, "SELECT number, client_id, expiry_s, away_since, owner FROM session");
     int r = st ? 0 : -EIO;
     while (r >= 0 && (r = store_step(db, st)) > 0) {
         const struct session_row row = {
@@ -114,6 +118,7 @@ static int load_sessions(struct store_db *db, struct session_loader *loader)
             .client_id_len = (size_t)sqlite3_column_bytes(st, 1),
             .expiry_s = (uint32_t)sqlite3_column_int64(st, 2),
             .away_since = sqlite3_column_int64(st, 3),
+            .owner = (const char *)sqlite3_column_text(st, 4),
         };
         loader->session(loader, &row);
     }

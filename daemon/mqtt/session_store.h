@@ -11,6 +11,7 @@ struct session_row {
     size_t client_id_len;
     uint32_t expiry_s;
     int64_t away_since; /* wall, ms; 0 while connected */
+    const char *owner;  /* NULL: nobody */
 };
 
 struct subscription_row {

@@ -23,10 +23,12 @@ from gateway import Skip, check, find_tool, wait_for
 from logins import PLACE, SECRET, Signer, Stage
 
 PASSWORD = "correct horse battery"
+KEPT = b"\x11" + (3600).to_bytes(4, "big")  # Session Expiry Interval
 LISTEN = ("mqtt://127.0.0.1:0?auth=password", "mqtts://127.0.0.1:0?auth=password", "http://127.0.0.1:0?auth=password,jwt",
           "https://127.0.0.1:0?auth=certificate,password", "mqtt://127.0.0.1:0?auth=jwt&access=node",
-          "mqtt://127.0.0.1:0?auth=authorizer:shop", "mqtt://127.0.0.1:0?auth=authorizer:signed")
-MQTT, MQTTS, HTTP, HTTPS, JWT, SHOP, SIGNED = range(7)
+          "mqtt://127.0.0.1:0?auth=authorizer:shop", "mqtt://127.0.0.1:0?auth=authorizer:signed", "mqtt://127.0.0.1:0?access=open",
+          "mqtt://127.0.0.1:0?auth=password&access=node", "mqtt://127.0.0.1:0?auth=password&access=full")
+MQTT, MQTTS, HTTP, HTTPS, JWT, SHOP, SIGNED, OPEN, NODE, FULL = range(10)
 
 
 def basic(user, password):
@@ -259,6 +261,52 @@ def signed_user(signer, token="t"):
     return "alice?" + urllib.parse.urlencode({"tok": token, "x-amz-customauthorizer-signature": made})
 
 
+def owners(stage):
+    """Whoever else comes with the client id of a session neither gets it, nor ends it, nor disconnects who has it."""
+    for name in "carol", "dora":
+        stage.user("add", name, password=name)
+
+    def come(user, door, version=5, clean=False):
+        return raw.Client(stage.ports[door], "valve", version=version, user=user, password=user, clean=clean, props=KEPT if version == 5 else b"")
+
+    def is_refused(user, door, version=5, clean=False):
+        try:
+            come(user, door, version, clean).abort()
+        except AssertionError as refusal:
+            check(str(refusal).endswith("0x87" if version == 5 else "0x05"), f"{user}: {refusal}")
+            return
+        raise AssertionError(f"{user} is let in")
+
+    def strangers():
+        for clean in False, True:
+            for version in 4, 5:
+                is_refused(None, OPEN, version, clean)
+                is_refused("dora", NODE, version, clean)
+
+    with come("carol", NODE) as carol:
+        carol.subscribe("cmd/carol/#", qos=1)
+        strangers()
+        check(carol.publish("dt/carol/t", "1", qos=1) == 0, "she is still there")
+    strangers()
+    with raw.Client(stage.ports[FULL], "other", version=5, user="dora", password="dora") as dora:
+        check(dora.publish("cmd/carol/1", "kept", qos=1) == 0, "a message for her")
+    stage.gw.restart()
+    stage = Stage(stage.gw)
+    strangers()
+    with come("carol", NODE) as carol:
+        check(carol.connack.session_present and carol.message().payload == b"kept", "after a restart it is still hers")
+    with come("dora", FULL) as dora:
+        check(dora.connack.session_present, "who may do everything goes on with it")
+    is_refused("carol", NODE)
+    with come("dora", FULL, clean=True):
+        pass
+    with raw.Client(stage.ports[OPEN], "loose", version=5, clean=False, props=KEPT) as nobody:
+        nobody.subscribe("a/b")
+    with raw.Client(stage.ports[NODE], "loose", version=5, user="carol", password="carol", clean=False, props=KEPT) as carol:
+        check(carol.connack.session_present, "a session of nobody")
+    stage.is_audited("refused/connect", "a session of somebody else")
+
+
 def no_secrets(stage):
     secrets = [PASSWORD, SECRET.decode(), base64.b64encode(f"alice:{PASSWORD}".encode()).decode(), "eyJ", "guess 1"]
     rows = json.dumps(stage.gw.ctl("audit/list", json.dumps({"max": 1000}).encode()))
@@ -296,6 +344,8 @@ def main():
             suite.run("a connection is asked about again, and ends when its authorizer wants it", asked_again, stage)
             suite.run("tokens for an authorizer are signed, or it is not asked", signed, stage, signer)
             suite.run("keys of tokens are read again, and bad ones are not taken", keys_change, stage, signer, folder)
+            suite.run("a session is not had, nor ended, by somebody else with its client id", owners, stage)
+            stage = Stage(gw)
             suite.run("who guesses by HTTP has to wait", too_often, stage)
             suite.run("no password is in the log or the audit log", no_secrets, stage)
     return suite.end()

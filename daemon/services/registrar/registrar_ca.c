@@ -7,11 +7,12 @@
 
 enum { PAGE = 64, REVOKED_MAX = 10000 };
 
-/* What a certificate from `ca issue` may do: what every node could do before there were policies. */
+/* What a certificate from `ca issue` may do: what every node could do before there were policies, by its own client id. */
 static const char node_policy_name[] = "gatehouse-node";
 static const char node_policy[] =
     "{\"Version\":\"2012-10-17\",\"Statement\":["
-    "{\"Sid\":\"Connect\",\"Effect\":\"Allow\",\"Action\":\"iot:Connect\",\"Resource\":\"*\"},"
+    "{\"Sid\":\"Connect\",\"Effect\":\"Allow\",\"Action\":\"iot:Connect\",\"Resource\":"
+    "\"arn:aws:iot:*:*:client/${iot:Connection.Thing.ThingName}\"},"
     "{\"Sid\":\"Speak\",\"Effect\":\"Allow\",\"Action\":\"iot:Publish\",\"Resource\":["
     "\"arn:aws:iot:*:*:topic/dt/${iot:Connection.Thing.ThingName}/*\","
     "\"arn:aws:iot:*:*:topic/gh/nodes/${iot:Connection.Thing.ThingName}/*\","
@@ -119,10 +120,26 @@ static bool enrol(struct asked *asked, const struct x509_issued *issued, const s
            asked_is_good(asked, registry_attach_policy(registry, policy, issued->id, &asked->by));
 }
 
+/* The policy of an earlier gateway stays as it is: its nodes may have other client ids. */
+static void tell_of_older(const struct registry_policy *policy)
+{
+    static const char any[] = "\"Action\":\"iot:Connect\",\"Resource\":\"*\"";
+    for (size_t i = 0; i < policy->version_count; i++)
+        if (policy->versions[i].number == policy->default_version &&
+            strstr(policy->versions[i].document, any))
+            log_notice(
+                "policy %s is from before certificates had to come with their thing's name as client id, and lets "
+                "them have any; without it, `gatehouse ca issue` makes the new one",
+                policy->key.text);
+}
+
 static bool policy_is_there(struct asked *asked, const char *name)
 {
     struct registry *registry = asked->registrar->registry;
-    if (registry_policy(registry, name))
+    const struct registry_policy *there = registry_policy(registry, name);
+    if (there && strcmp(name, node_policy_name) == 0)
+        tell_of_older(there);
+    if (there)
         return true;
     if (strcmp(name, node_policy_name) == 0)
         return asked_is_good(
