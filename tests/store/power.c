@@ -23,24 +23,31 @@ int __real_ftruncate(int fd, off_t length);
 ssize_t __real_pwritev(int fd, const struct iovec *parts, int count, off_t offset);
 int __real_openat(int folder, const char *path, int flags, mode_t mode);
 int __real_unlinkat(int folder, const char *path, int flags);
+int __real_renameat(int from_folder, const char *from, int to_folder, const char *to);
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 int __wrap_ftruncate(int fd, off_t length);
 ssize_t __wrap_pwritev(int fd, const struct iovec *parts, int count, off_t offset);
 int __wrap_openat(int folder, const char *path, int flags, mode_t mode);
 int __wrap_unlinkat(int folder, const char *path, int flags);
+int __wrap_renameat(int from_folder, const char *from, int to_folder, const char *to);
 
 void (*power_before)(void);
+int power_bad_sync;
+unsigned power_bad_write;
 
 /* Something that was done and is not synced, newest first. */
 struct change {
     struct change *next;
-    enum { WRITTEN, CUT, MADE, REMOVED } kind;
-    char *path;       /* of the file */
+    enum { WRITTEN, CUT, MADE, REMOVED, RENAMED } kind;
+    char *path;       /* of the file; RENAMED: the new one */
+    char *from;       /* RENAMED: the old one */
     off_t at, length; /* WRITTEN: where; CUT: the length before */
     size_t len;
     uint8_t *before; /* bytes that were there, or all of a file that was removed */
     size_t before_len;
+    struct change *removed; /* the file it was done to has gone by this; another one may have its name */
+    bool undone;            /* by the cut */
 };
 
 static struct change *changes;
@@ -58,6 +65,7 @@ static char *path_of(int fd)
 static void change_free(struct change *change)
 {
     free(change->path);
+    free(change->from);
     free(change->before);
     free(change);
 }
@@ -87,22 +95,39 @@ static void boundary(void)
         power_before();
 }
 
-/* Forgets changes of a file, or of the names in a folder. */
+static bool is_of_names(const struct change *change)
+{
+    return change->kind == MADE || change->kind == REMOVED || change->kind == RENAMED;
+}
+
+static bool is_in_folder(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+    return strncmp(path, folder, len) == 0 && path[len] == '/' && !strchr(path + len + 1, '/');
+}
+
+/* Forgets changes of a file, or of the names in a folder; and what was done to files that have gone for good. */
 static void forget(const char *path, bool names)
 {
-    size_t len = strlen(path);
+    struct change *gone = NULL;
     for (struct change **at = &changes; *at;) {
         struct change *change = *at;
-        bool is_name = change->kind == MADE || change->kind == REMOVED;
-        bool is_there = names ? is_name && strncmp(change->path, path, len) == 0 &&
-                                    change->path[len] == '/' && !strchr(change->path + len + 1, '/')
-                              : !is_name && strcmp(change->path, path) == 0;
+        bool is_there = names ? is_of_names(change) && is_in_folder(change->path, path)
+                              : !is_of_names(change) && !change->removed && strcmp(change->path, path) == 0;
+        for (struct change *g = gone; g && !is_there; g = g->next)
+            is_there = change->removed == g;
         if (!is_there) {
             at = &change->next;
             continue;
         }
         *at = change->next;
-        change_free(change);
+        change->next = gone;
+        gone = change;
+    }
+    while (gone) {
+        struct change *next = gone->next;
+        change_free(gone);
+        gone = next;
     }
 }
 
@@ -114,9 +139,18 @@ static void synced(int fd)
     forget(path, S_ISDIR(st.st_mode));
 }
 
+static bool is_bad_sync(void)
+{
+    errno = power_bad_sync;
+    power_bad_sync = 0;
+    return errno != 0;
+}
+
 int __wrap_fdatasync(int fd)
 {
     boundary();
+    if (is_bad_sync())
+        return -1;
     int r = __real_fdatasync(fd);
     if (r == 0)
         synced(fd);
@@ -126,6 +160,8 @@ int __wrap_fdatasync(int fd)
 int __wrap_fsync(int fd)
 {
     boundary();
+    if (is_bad_sync())
+        return -1;
     int r = __real_fsync(fd);
     if (r == 0)
         synced(fd);
@@ -156,6 +192,10 @@ int __wrap_ftruncate(int fd, off_t length)
 ssize_t __wrap_pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
     boundary();
+    if (power_bad_write && --power_bad_write == 0) {
+        errno = ENOSPC;
+        return -1;
+    }
     struct stat st;
     CHECK_INT(fstat(fd, &st), 0);
     struct change *change = note(WRITTEN, path_of(fd));
@@ -170,9 +210,11 @@ ssize_t __wrap_pwritev(int fd, const struct iovec *parts, int count, off_t offse
     return __real_pwritev(fd, parts, count, offset);
 }
 
+/* Which files are made and removed matters in the folders of logs only, all of whose files are named by their folder. */
 int __wrap_openat(int folder, const char *path, int flags, mode_t mode)
 {
-    bool makes = (flags & O_CREAT) && strstr(path, ".seg");
+    struct stat st;
+    bool makes = folder != AT_FDCWD && (flags & O_CREAT) && fstatat(folder, path, &st, 0) < 0;
     if (makes)
         boundary();
     int fd = __real_openat(folder, path, flags, mode);
@@ -181,21 +223,44 @@ int __wrap_openat(int folder, const char *path, int flags, mode_t mode)
     return fd;
 }
 
+static char *path_in(int folder, const char *name)
+{
+    cleanup_free char *path = path_of(folder);
+    return str_printf("%s/%s", path, name);
+}
+
 int __wrap_unlinkat(int folder, const char *path, int flags)
 {
-    if (!strstr(path, ".seg"))
-        return __real_unlinkat(folder, path, flags);
-    boundary();
-    int fd = __real_openat(folder, path, O_RDONLY | O_CLOEXEC, 0);
+    int fd = folder == AT_FDCWD || flags ? -1 : __real_openat(folder, path, O_RDONLY | O_CLOEXEC, 0);
     if (fd >= 0) {
+        boundary();
         struct stat st;
         CHECK_INT(fstat(fd, &st), 0);
-        cleanup_free char *name = path_of(fd);
-        struct change *change = note(REMOVED, str_copy(name));
-        remember_bytes(change, fd, 0, (size_t)st.st_size);
+        struct change *removed = note(REMOVED, path_in(folder, path));
+        remember_bytes(removed, fd, 0, (size_t)st.st_size);
         (void)close(fd);
+        for (struct change *change = removed->next; change; change = change->next)
+            if (!change->removed && strcmp(change->path, removed->path) == 0)
+                change->removed = removed;
     }
     return __real_unlinkat(folder, path, flags);
+}
+
+/* Where there is no file of the new name yet. What was written to it and not synced goes with the file. */
+int __wrap_renameat(int from_folder, const char *from, int to_folder, const char *to)
+{
+    boundary();
+    int r = __real_renameat(from_folder, from, to_folder, to);
+    if (r < 0)
+        return r;
+    struct change *renamed = note(RENAMED, path_in(to_folder, to));
+    renamed->from = path_in(from_folder, from);
+    for (struct change *change = renamed->next; change; change = change->next)
+        if (!is_of_names(change) && !change->removed && strcmp(change->path, renamed->from) == 0) {
+            free(change->path);
+            change->path = str_copy(renamed->path);
+        }
+    return r;
 }
 
 /* ---- the cut ----------------------------------------------------------------------------------------------------- */
@@ -241,12 +306,13 @@ static void drop_sectors(const struct change *change, const char *path, unsigned
     for (off_t at = change->at; at < end;) {
         off_t next = (at / SECTOR + 1) * SECTOR;
         next = next < end ? next : end;
-        if (rand_r(seed) % 2)
-            for (off_t i = at; i < next; i++) {
-                size_t k = (size_t)(i - change->at);
-                uint8_t byte = k < change->before_len ? change->before[k] : 0;
-                CHECK_INT(pwrite(fd, &byte, 1, i), 1);
-            }
+        if (rand_r(seed) % 2) {
+            uint8_t sector[SECTOR] = {0};
+            size_t begin = (size_t)(at - change->at), len = (size_t)(next - at);
+            if (begin < change->before_len)
+                memcpy(sector, change->before + begin, size_min(len, change->before_len - begin));
+            CHECK_INT(pwrite(fd, sector, len, at), (ssize_t)len);
+        }
         at = next;
     }
     struct stat st;
@@ -262,30 +328,65 @@ static void put_back(const struct change *change, const char *path, off_t at)
     CHECK_INT(pwrite(fd, change->before, change->before_len, at), (ssize_t)change->before_len);
 }
 
+/* Is the file there that this was done to? */
+static bool has_file(const struct change *change)
+{
+    return !change->removed || change->removed->undone;
+}
+
+/* Newest first; and a name that another file has by now is not given back. */
+static void undo(struct change *change, const char *path, const char *from, unsigned *seed)
+{
+    switch (change->kind) {
+    case WRITTEN: drop_sectors(change, path, seed); return;
+    case CUT:
+        if (rand_r(seed) % 2)
+            put_back(change, path, change->at);
+        return;
+    case MADE: change->undone = rand_r(seed) % 2 && unlink(path) == 0; return;
+    case REMOVED:
+        change->undone = rand_r(seed) % 2 && access(path, F_OK) < 0;
+        if (change->undone)
+            put_back(change, path, 0);
+        return;
+    case RENAMED: change->undone = rand_r(seed) % 2 && rename(path, from) == 0; return;
+    }
+}
+
+/* The name that the change's file has in the copy, where the folder's renamings may have been undone. */
+static const char *name_of(const struct change *change)
+{
+    const char *path = change->path;
+    for (const struct change *at = changes; at != change; at = at->next)
+        if (at->kind == RENAMED && at->undone && !is_of_names(change) && strcmp(at->path, path) == 0)
+            path = at->from;
+    return path;
+}
+
+/* Where nothing has to wait for a disk, if there is such a place: thousands of copies are made. */
+static char *new_folder(void)
+{
+    const char *memory = "/dev/shm";
+    if (getenv("TMPDIR") || access(memory, W_OK) < 0)
+        return folder_new();
+    char *folder = str_printf("%s/gatehouse-power-XXXXXX", memory);
+    CHECK(mkdtemp(folder));
+    return folder;
+}
+
 char *power_cut(const char *folder, unsigned seed)
 {
-    char *copy = folder_new();
+    char *copy = new_folder();
     size_t len = strlen(folder);
     copy_folder(folder, copy);
-    for (const struct change *change = changes; change; change = change->next) {
-        if (strncmp(change->path, folder, len) != 0)
+    for (struct change *change = changes; change; change = change->next)
+        change->undone = false;
+    for (struct change *change = changes; change; change = change->next) {
+        if (strncmp(change->path, folder, len) != 0 || !has_file(change))
             continue;
-        cleanup_free char *path = str_printf("%s%s", copy, change->path + len);
-        switch (change->kind) {
-        case WRITTEN: drop_sectors(change, path, &seed); break;
-        case CUT:
-            if (rand_r(&seed) % 2)
-                put_back(change, path, change->at);
-            break;
-        case MADE:
-            if (rand_r(&seed) % 2)
-                (void)unlink(path);
-            break;
-        case REMOVED:
-            if (rand_r(&seed) % 2)
-                put_back(change, path, 0);
-            break;
-        }
+        cleanup_free char *path = str_printf("%s%s", copy, name_of(change) + len);
+        cleanup_free char *from = str_printf("%s%s", copy, change->from ? change->from + len : "");
+        undo(change, path, from, &seed);
     }
     return copy;
 }

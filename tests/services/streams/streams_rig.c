@@ -67,7 +67,15 @@ struct streams_rig *streams_rig_new(const struct stream_options *streams, size_t
 struct streams_rig *streams_rig_new_at(const char *folder, const char *db,
                                        const struct stream_options *streams, size_t stream_count)
 {
+    return streams_rig_new_sealed(folder, db, streams, stream_count, NULL);
+}
+
+struct streams_rig *streams_rig_new_sealed(const char *folder, const char *db,
+                                           const struct stream_options *streams, size_t stream_count,
+                                           const struct seal_functions *(*seals)(char **why))
+{
     struct streams_rig *rig = rig_at(folder, db, streams, stream_count);
+    rig->seals = seals;
     streams_rig_start(rig);
     return rig;
 }
@@ -75,7 +83,10 @@ struct streams_rig *streams_rig_new_at(const char *folder, const char *db,
 void streams_rig_start(struct streams_rig *rig)
 {
     cleanup_free char *logs = str_printf("%s/streams", rig->folder);
+    cleanup_free char *key = str_printf("%s/device.key", rig->folder);
     CHECK_INT(seglogs_open(&rig->logs, rig->house->loop, logs, WORKER_INLINE), 0);
+    if (rig->seals)
+        seglogs_set_seal(rig->logs, &(struct seal_source){key, true, rig->seals});
     CHECK_INT(streams_new(&rig->streams, rig->house->bus, rig->logs, rig->house->store, rig->options,
                           rig->option_count, rig->routes, rig->route_count),
               0);

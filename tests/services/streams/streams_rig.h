@@ -24,6 +24,7 @@ struct streams_rig {
     struct rig *house;
     char *folder;
     bool folder_is_ours;
+    const struct seal_functions *(*seals)(char **why); /* NULL: nothing can be encrypted */
     struct seglogs *logs;
     struct streams *streams;
     struct stream_options options[STREAMS_RIG_MAX];
@@ -46,6 +47,10 @@ struct streams_rig *streams_rig_new(const struct stream_options *streams, size_t
 /* Folder and database are given, and stay. */
 struct streams_rig *streams_rig_new_at(const char *folder, const char *db,
                                        const struct stream_options *streams, size_t stream_count);
+/* The same; what encrypts (identity/aead.h), with a device key in the folder. */
+struct streams_rig *streams_rig_new_sealed(const char *folder, const char *db,
+                                           const struct stream_options *streams, size_t stream_count,
+                                           const struct seal_functions *(*seals)(char **why));
 struct streams_rig *streams_rig_free(struct streams_rig *rig);
 define_cleanup(struct streams_rig *, streams_rig_free)
 

@@ -1,9 +1,12 @@
 /* The power goes at every boundary between two writes of a run, and what was written and not synced is there or not, sector by
  * sector. Each time: no acknowledged record is missing, twice in the log, or out of order, and the books balance.
  *
- *      test_streams_power              a few cuts at each boundary
- *      GATEHOUSE_CUTS=20 test_…        more of them: each with other sectors
+ *      test_streams_power                  one cut at each boundary
+ *      GATEHOUSE_SECONDS=600 test_…        the runs again and again for so long together, each cut with other sectors
+ *
+ * All of it once more with streams that are encrypted, of which some are packed, too.
  */
+#include "identity/aead.h"
 #include "services/streams/streams_rig.h"
 #include "store/folder.h"
 #include "store/power.h"
@@ -11,26 +14,54 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { RECORDS = 84, BURST = 7, SIZE = 150 };
 
-static const struct stream_options options[] = {
+static const struct stream_options plain[] = {
     {.name = "sent", .uplink = "cloud", .segment_bytes = 4096},
-    {.name = "over", .segment_bytes = 4096, .max_bytes = 16384, .overwrite = true},
+    {.name = "over", .segment_bytes = 4096, .max_bytes = 16384, .overwrite = true, .compress = true},
     {.name = "late", .segment_bytes = 4096, .sync_ms = 400},
 };
-enum { STREAMS = array_size(options), SENT = 0, OVER = 1, LATE = 2 };
+static const struct stream_options sealed[] = {
+    {.name = "sent", .uplink = "cloud", .segment_bytes = 4096, .compress = true, .encrypt = true},
+    {.name = "over", .segment_bytes = 4096, .max_bytes = 16384, .overwrite = true, .encrypt = true},
+    {.name = "late", .segment_bytes = 4096, .sync_ms = 400, .encrypt = true},
+};
+enum { STREAMS = array_size(plain), SENT = 0, OVER = 1, LATE = 2 };
+
+/* A run that is cut, and what a new start finds then. */
+struct drill {
+    const char *name;
+    const struct stream_options *options;
+    size_t count;
+    void (*live)(void);
+    void (*check)(const char *folder);
+    unsigned boundaries; /* there are more than so many */
+};
+enum { DRILLS = 4 };
 
 static struct {
+    const struct drill *drill;
     const char *folder;
     struct streams_rig *rig;
     unsigned taken[STREAMS];   /* records whose publisher was told so: 0, 1, … */
     unsigned confirmed, heard; /* by the cloud, in order */
-    unsigned boundaries, cuts_each, seed;
-    void (*check)(const char *folder); /* what a new start there finds */
-    pid_t self;
+    unsigned boundaries, seed;
 } run;
+
+static struct {
+    pid_t self;
+    int64_t end, said; /* ms; 0: one run */
+    unsigned runs, cuts;
+} campaign;
+
+static struct streams_rig *start_at(const char *folder)
+{
+    cleanup_free char *db = str_printf("%s/state.db", folder);
+    return streams_rig_new_sealed(folder, db, run.drill->options, run.drill->count, aead_functions);
+}
 
 static bool is_refused(unsigned number)
 {
@@ -56,7 +87,7 @@ static void check_letters(struct streams_rig *rig, unsigned first)
  * that are promised. The number after the last. */
 static unsigned read_all(struct streams_rig *rig, int stream, unsigned promised, unsigned *first)
 {
-    cleanup_free char *topic = str_printf("$gatehouse/streams/%s/read", options[stream].name);
+    cleanup_free char *topic = str_printf("$gatehouse/streams/%s/read", run.drill->options[stream].name);
     unsigned expected = 0, count = 0;
     for (int64_t from = 0;;) {
         char request[64];
@@ -81,8 +112,7 @@ static unsigned read_all(struct streams_rig *rig, int stream, unsigned promised,
 
 static void check_start(const char *folder)
 {
-    cleanup_free char *db = str_printf("%s/state.db", folder);
-    struct streams_rig *rig = streams_rig_new_at(folder, db, options, STREAMS);
+    struct streams_rig *rig = start_at(folder);
     for (int i = 0; i < 2; i++) { /* a second start finds nothing else */
         unsigned first = 0;
         unsigned next = read_all(rig, SENT, run.taken[SENT], &first);
@@ -97,32 +127,79 @@ static void check_start(const char *folder)
         streams_rig_restart(rig);
     }
     for (int stream = 0; stream < (int)STREAMS; stream++) /* and it goes on */
-        streams_rig_append(rig, options[stream].name, 100000, 3);
+        streams_rig_append(rig, run.drill->options[stream].name, 100000, 3);
     streams_rig_check_books(rig);
     rig = streams_rig_free(rig);
 }
 
+/* ---- the cuts ---------------------------------------------------------------------------------------------------- */
+
+enum { AT_ONCE = 2, SAY_EVERY = 5000 };
+
+static struct look {
+    pid_t child; /* 0: none */
+    unsigned boundary, seed;
+} looks[AT_ONCE];
+
+static int64_t time_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool is_over(void)
+{
+    return campaign.end && time_ms() >= campaign.end;
+}
+
+static void say_progress(void)
+{
+    int64_t now = time_ms();
+    if (!campaign.end || now < campaign.said + SAY_EVERY)
+        return;
+    campaign.said = now;
+    (void)fprintf(stderr, "%s: run %u, boundary %u, %u cuts so far, %lld s left\n", run.drill->name,
+                  campaign.runs, run.boundaries, campaign.cuts, (long long)(campaign.end - now) / 1000);
+}
+
+static void await(struct look *look)
+{
+    int status = 0;
+    if (!look->child)
+        return;
+    CHECK(waitpid(look->child, &status, 0) == look->child);
+    look->child = 0;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        (void)fprintf(stderr, "%s: boundary %u, seed %u\n", run.drill->name, look->boundary, look->seed);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* What is on the disk now is copied; looking at it takes longer, and happens while the run goes on. */
 static void cut_here(void)
 {
-    if (getpid() != run.self)
+    if (getpid() != campaign.self)
         return;
     run.boundaries++;
-    for (unsigned i = 0; i < run.cuts_each; i++) {
-        unsigned seed = run.seed + run.boundaries * 131 + i * 7919;
-        pid_t child = fork();
-        if (child == 0) {
-            power_before = NULL;
-            char *copy = power_cut(run.folder, seed);
-            run.check(copy);
-            copy = folder_free(copy);
-            _exit(0);
-        }
-        int status;
-        CHECK(waitpid(child, &status, 0) == child);
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-            (void)fprintf(stderr, "boundary %u, seed %u\n", run.boundaries, seed);
-        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (is_over())
+        return;
+    struct look *look = &looks[campaign.cuts++ % AT_ONCE];
+    await(look);
+    look->boundary = run.boundaries;
+    look->seed = run.seed + run.boundaries * 131;
+    void (*before)(void) = power_before;
+    power_before = NULL;
+    char *copy = power_cut(run.folder, look->seed);
+    look->child = fork();
+    if (look->child == 0) {
+        run.drill->check(copy);
+        copy = folder_free(copy);
+        _exit(0);
     }
+    power_before = before;
+    free(copy);
+    CHECK(look->child > 0);
+    say_progress();
 }
 
 /* ---- the run ----------------------------------------------------------------------------------------------------- */
@@ -142,7 +219,7 @@ static void on_taken(struct receipt *receipt, int r)
 
 static void publish(int stream, unsigned number)
 {
-    cleanup_free char *topic = str_printf("$gatehouse/streams/%s/append", options[stream].name);
+    cleanup_free char *topic = str_printf("$gatehouse/streams/%s/append", run.drill->options[stream].name);
     char payload[SIZE + 1];
     (void)snprintf(payload, sizeof payload, "%-*u", SIZE, number);
     struct writer *writer = mem_new(struct writer);
@@ -179,40 +256,57 @@ static void live(void)
     }
 }
 
-static void begin(const char *folder, const char *db, const struct stream_options *streams, size_t count,
-                  void (*check)(const char *folder))
+static void run_once(const struct drill *drill)
 {
-    const char *cuts = getenv("GATEHOUSE_CUTS");
+    cleanup(folder_free_p) char *folder = folder_new();
     memset(&run, 0, sizeof run);
+    run.drill = drill;
     run.folder = folder;
-    run.check = check;
-    run.cuts_each = cuts ? (unsigned)atoll(cuts) : 1;
-    run.seed = cuts ? (unsigned)getpid() : 4711;
-    run.self = getpid();
+    run.seed = campaign.end ? (unsigned)getpid() + campaign.runs * 7919 : 4711;
+    campaign.runs++;
     power_reset();
-    run.rig = streams_rig_new_at(folder, db, streams, count);
     power_before = cut_here;
-}
-
-static void end(void)
-{
+    run.rig = start_at(folder);
+    drill->live();
     power_before = NULL;
-    printf("%u boundaries, %u cuts at each\n", run.boundaries, run.cuts_each);
+    for (size_t i = 0; i < AT_ONCE; i++)
+        await(&looks[i]);
+    CHECK(run.boundaries > drill->boundaries);
     streams_rig_check_books(run.rig);
     run.rig = streams_rig_free(run.rig);
     power_reset();
 }
 
-TEST(no_acknowledged_record_is_lost_and_the_books_balance_when_the_power_goes_at_any_boundary)
+static void run_drill(const struct drill *drill)
 {
-    cleanup(folder_free_p) char *folder = folder_new();
-    cleanup_free char *db = str_printf("%s/state.db", folder);
-    begin(folder, db, options, STREAMS, check_start);
+    const char *seconds = getenv("GATEHOUSE_SECONDS");
+    if (campaign.self && campaign.self != getpid())
+        _exit(1); /* of a check that has failed */
+    memset(&campaign, 0, sizeof campaign);
+    campaign.self = getpid();
+    campaign.said = time_ms();
+    campaign.end = seconds ? campaign.said + atoll(seconds) * 1000 / DRILLS : 0;
+    do
+        run_once(drill);
+    while (campaign.end && !is_over());
+    printf("%s: %u runs, %u cuts\n", drill->name, campaign.runs, campaign.cuts);
+}
+
+static void live_and_count(void)
+{
     live();
-    CHECK(run.boundaries > 100);
     for (int stream = 0; stream < (int)STREAMS; stream++)
         CHECK_INT(run.taken[stream], RECORDS);
-    end();
+}
+
+TEST(no_acknowledged_record_is_lost_and_the_books_balance_when_the_power_goes_at_any_boundary)
+{
+    run_drill(&(struct drill){"plain", plain, STREAMS, live_and_count, check_start, 100});
+}
+
+TEST(nor_when_the_streams_are_encrypted)
+{
+    run_drill(&(struct drill){"encrypted", sealed, STREAMS, live_and_count, check_start, 100});
 }
 
 /* ---- two lanes that become one ----------------------------------------------------------------------------------- */
@@ -221,6 +315,8 @@ enum { OLD = 250, NEW = 12, MINUTE = 60 * 1000, A_STEP = 25 };
 
 static const struct stream_options lanes[] = {
     {.name = "sent", .uplink = "cloud", .segment_bytes = 4096, .rules.live_share = 50}};
+static const struct stream_options sealed_lanes[] = {
+    {.name = "sent", .uplink = "cloud", .segment_bytes = 4096, .rules.live_share = 50, .encrypt = true}};
 static bool confirmed[OLD + NEW]; /* the cloud has it, and has said so */
 
 static void mark(struct streams_rig *rig, bool *has)
@@ -232,8 +328,7 @@ static void mark(struct streams_rig *rig, bool *has)
 /* What the cloud has not confirmed is there, once and in order, and gets there; and the books balance all the way. */
 static void check_lanes(const char *folder)
 {
-    cleanup_free char *db = str_printf("%s/state.db", folder);
-    struct streams_rig *rig = streams_rig_new_at(folder, db, lanes, 1);
+    struct streams_rig *rig = start_at(folder);
     unsigned first = 0;
     for (int i = 0; i < 2; i++) {
         unsigned next = read_all(rig, SENT, run.taken[SENT], &first);
@@ -263,11 +358,9 @@ static void cloud_confirms(size_t *settled)
     }
 }
 
-TEST(two_lanes_and_their_books_become_one_whenever_the_power_goes)
+static void live_with_lanes(void)
 {
-    cleanup(folder_free_p) char *folder = folder_new();
-    cleanup_free char *db = str_printf("%s/state.db", folder);
-    begin(folder, db, lanes, 1, check_lanes);
+    memset(confirmed, 0, sizeof confirmed);
     power_before = NULL; /* what comes first was seen above */
     for (unsigned i = 0; i < OLD; i++)
         publish(SENT, i);
@@ -289,6 +382,15 @@ TEST(two_lanes_and_their_books_become_one_whenever_the_power_goes)
         last_old = number == OLD - 1 ? i : last_old;
         first_new = number == OLD ? i : first_new;
     }
-    CHECK(first_new < last_old && run.boundaries > 20); /* there were two lanes, and each was cut */
-    end();
+    CHECK(first_new < last_old); /* there were two lanes, and each was cut */
+}
+
+TEST(two_lanes_and_their_books_become_one_whenever_the_power_goes)
+{
+    run_drill(&(struct drill){"lanes", lanes, 1, live_with_lanes, check_lanes, 20});
+}
+
+TEST(two_lanes_of_an_encrypted_stream_become_one_whenever_the_power_goes)
+{
+    run_drill(&(struct drill){"encrypted lanes", sealed_lanes, 1, live_with_lanes, check_lanes, 20});
 }
