@@ -2,6 +2,7 @@
  * tail has been cut off. An input of odd length has its sums made right first, so that what is behind them is reached
  * too. Sealed blocks are "sealed" with a sum: what is behind a tag is to be reached, not guessed. */
 #include "store/crc32c.h"
+#include "store/fuzz_seal.h"
 #include "store/seglog_file.h"
 #include "store/seglog_record.h"
 
@@ -19,57 +20,6 @@ static void expect(bool holds)
         abort();
 }
 
-static void put_sum(uint8_t *bytes, uint32_t crc)
-{
-    for (int i = 0; i < 4; i++)
-        bytes[i] = (uint8_t)(crc >> 8 * i);
-}
-
-/* ---- a seal that can be made by anybody -------------------------------------------------------------------------- */
-
-static uint32_t tag_of(const uint8_t *nonce, const void *aad, size_t aad_len, const uint8_t *bytes,
-                       size_t len)
-{
-    return crc32c(crc32c(crc32c(0, nonce, SEAL_NONCE), aad, aad_len), bytes, len);
-}
-
-static bool derive(const uint8_t *secret, size_t secret_len, const uint8_t *salt, size_t salt_len,
-                   const void *info, size_t info_len, uint8_t *ret, size_t len)
-{
-    (void)secret, (void)secret_len, (void)salt, (void)salt_len, (void)info, (void)info_len;
-    memset(ret, 'k', len);
-    return true;
-}
-
-static struct seal_key *key_new(const uint8_t key[SEAL_KEY])
-{
-    (void)key;
-    return malloc(1);
-}
-
-static struct seal_key *key_free(struct seal_key *key)
-{
-    free(key);
-    return NULL;
-}
-
-static bool unseal(struct seal_key *key, const uint8_t nonce[SEAL_NONCE], const void *aad, size_t aad_len,
-                   const uint8_t *bytes, size_t len, const uint8_t tag[SEAL_TAG], uint8_t *ret)
-{
-    (void)key;
-    uint8_t right[4];
-    put_sum(right, tag_of(nonce, aad, aad_len, bytes, len));
-    if (memcmp(tag, right, sizeof right) != 0)
-        return false;
-    memmove(ret, bytes, len);
-    return true;
-}
-
-static const struct seal_functions functions = {
-    .derive = derive, .key_new = key_new, .key_free = key_free, .open = unseal};
-
-static struct seal_vault vault = {.functions = &functions, .id = "kkkkkkkk", .secret_len = SEAL_SECRET_MIN};
-
 /* The tag and the sum of a sealed head; what it seals has been made right before, behind it. */
 static void make_sealed_right(uint8_t *bytes, size_t len, uint64_t at)
 {
@@ -81,13 +31,13 @@ static void make_sealed_right(uint8_t *bytes, size_t len, uint64_t at)
         return;
     for (int i = 0; i < 8; i++)
         where[i] = (uint8_t)(at >> 8 * i);
-    memcpy(bytes + 24, vault.id, SEAL_ID);
+    memcpy(bytes + 24, fuzz_vault.id, SEAL_ID);
     memcpy(bound, bytes, TAG);
     memset(bound + 4, 0, 4);
     memcpy(bound + TAG, where, 8);
     memcpy(nonce, bytes + 48, 4);
-    put_sum(bytes + TAG, tag_of(nonce, bound, sizeof bound, bytes + SEALED_HEAD, size));
-    put_sum(bytes + 4, crc32c(crc32c(0, where, 8), bytes + 8, SEALED_HEAD - 8));
+    fuzz_put_sum(bytes + TAG, fuzz_tag(nonce, bound, sizeof bound, bytes + SEALED_HEAD, size));
+    fuzz_put_sum(bytes + 4, crc32c(crc32c(0, where, 8), bytes + 8, SEALED_HEAD - 8));
 }
 
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
@@ -98,7 +48,7 @@ static void make_record_right(uint8_t *bytes, size_t len)
     size_t topic_len = bytes[28] | (size_t)bytes[29] << 8;
     size_t payload_len = bytes[24] | (size_t)bytes[25] << 8 | (size_t)bytes[26] << 16;
     if (size && size <= len)
-        put_sum(bytes + 4, crc32c(0, bytes + 8, SEGLOG_RECORD_HEAD_SIZE - 8 + topic_len + payload_len));
+        fuzz_put_sum(bytes + 4, crc32c(0, bytes + 8, SEGLOG_RECORD_HEAD_SIZE - 8 + topic_len + payload_len));
 }
 
 /* The sum of a head, those of its records, and that of the copy, if there is one that begins like it. */
@@ -113,7 +63,7 @@ static void make_block_right(uint8_t *bytes, size_t len, uint64_t at)
     for (int i = 0; i < 8; i++)
         where[i] = (uint8_t)(at >> 8 * i);
     uint32_t crc = crc32c(crc32c(0, where, 8), bytes + 8, head - 8);
-    put_sum(bytes + 4, crc);
+    fuzz_put_sum(bytes + 4, crc);
     if (seglog_block_decode(bytes, head, at, &block, &begin) < 0)
         return;
     for (uint32_t i = 0; i < block.count; i++) {
@@ -121,9 +71,9 @@ static void make_block_right(uint8_t *bytes, size_t len, uint64_t at)
         if (from + 4 + block.entries[i].len > len)
             return;
         uint8_t what[8];
-        put_sum(what, crc);
-        put_sum(what + 4, i);
-        put_sum(bytes + from, crc32c(crc32c(0, what, 8), bytes + from + 4, block.entries[i].len));
+        fuzz_put_sum(what, crc);
+        fuzz_put_sum(what + 4, i);
+        fuzz_put_sum(bytes + from, crc32c(crc32c(0, what, 8), bytes + from + 4, block.entries[i].len));
     }
     size_t copy = (head + block.data_size + 7) & ~(size_t)7;
     if (block.count > 1 && copy + head <= len && memcmp(bytes + copy, "GHE2", 4) == 0)
@@ -193,12 +143,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     uint64_t first = first_of(data, len);
     struct segment_reader reader = {.fd = -1};
     struct segment_scan scan = {0}, again = {0};
-    atomic_store(&vault.ready, true);
     segment_reader_set(&reader, fd, len);
-    segment_reader_unseal(&reader, &vault, "fuzz", first);
+    segment_reader_unseal(&reader, &fuzz_vault, "fuzz", first);
     open_all(&reader);
     segment_reader_set(&reader, fd, len);
-    segment_reader_unseal(&reader, &vault, "fuzz", first);
+    segment_reader_unseal(&reader, &fuzz_vault, "fuzz", first);
     int r = segment_scan(&reader, first, &scan);
     if (r == -EKEYREJECTED) { /* such a log is not opened */
         segment_reader_done(&reader);
@@ -211,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
     expect(ftruncate(fd, (off_t)scan.length) == 0); /* the last block may say that it is longer */
     segment_reader_set(&reader, fd, scan.length);
-    segment_reader_unseal(&reader, &vault, "fuzz", first);
+    segment_reader_unseal(&reader, &fuzz_vault, "fuzz", first);
     expect(segment_scan(&reader, first, &again) == 0);
     expect(again.next == scan.next && again.length == scan.length);
     segment_reader_done(&reader);
