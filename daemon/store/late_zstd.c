@@ -3,36 +3,51 @@
 #include "base/log.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
+#include <stdatomic.h>
 
-static struct late_zstd functions;
-static bool is_there;
+/* Two threads may load it at the same time: then one of them was in vain. A library that is not there may be there later. */
 
-static void load(void)
+static _Atomic(const struct late_zstd *) loaded;
+static atomic_bool missed;
+
+static const struct late_zstd *load(void)
 {
-    static const struct {
+    struct late_zstd *functions = mem_new(struct late_zstd);
+    const struct {
         const char *name;
         void *to;
     } symbols[] = {
-        {"ZSTD_createDCtx", &functions.create_dctx},    {"ZSTD_freeDCtx", &functions.free_dctx},
-        {"ZSTD_decompressDCtx", &functions.decompress}, {"ZSTD_createCCtx", &functions.create_cctx},
-        {"ZSTD_freeCCtx", &functions.free_cctx},        {"ZSTD_compressCCtx", &functions.compress},
-        {"ZSTD_isError", &functions.is_error},
+        {"ZSTD_createDCtx", &functions->create_dctx},    {"ZSTD_freeDCtx", &functions->free_dctx},
+        {"ZSTD_decompressDCtx", &functions->decompress}, {"ZSTD_createCCtx", &functions->create_cctx},
+        {"ZSTD_freeCCtx", &functions->free_cctx},        {"ZSTD_compressCCtx", &functions->compress},
+        {"ZSTD_isError", &functions->is_error},
     };
     void *library = dlopen("libzstd.so.1", RTLD_NOW | RTLD_LOCAL);
-    is_there = library != NULL;
+    bool is_there = library != NULL;
     for (size_t i = 0; i < array_size(symbols) && is_there; i++) {
         void *symbol = dlsym(library, symbols[i].name);
         __builtin_memcpy(symbols[i].to, &symbol, sizeof symbol);
         is_there = symbol != NULL;
     }
-    if (!is_there)
-        log_error("zstd: expected libzstd.so.1, which packed segments need: %s", dlerror());
+    const struct late_zstd *none = NULL;
+    if (!is_there) {
+        const char *why = dlerror();
+        if (!atomic_exchange(&missed, true))
+            log_error(
+                "zstd: expected libzstd.so.1, which packed segments need (Debian's package libzstd1): %s; what is packed "
+                "stays as it is and is read when the library is there",
+                why ? why : "it cannot be loaded");
+    } else if (atomic_compare_exchange_strong(&loaded, &none, functions)) {
+        if (atomic_exchange(&missed, false))
+            log_notice("zstd: libzstd.so.1 is there now");
+        return functions;
+    }
+    free(functions);
+    return atomic_load(&loaded);
 }
 
 const struct late_zstd *late_zstd(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, load);
-    return is_there ? &functions : NULL;
+    const struct late_zstd *functions = atomic_load(&loaded);
+    return functions ? functions : load();
 }

@@ -13,5 +13,5 @@ struct late_zstd {
     __typeof__(ZSTD_isError) *is_error;
 };
 
-/* From any thread. NULL: it cannot be loaded, which has been logged once. */
+/* From any thread. NULL: it cannot be loaded, which is logged once; it is tried again with every call. */
 const struct late_zstd *late_zstd(void);

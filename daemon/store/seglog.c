@@ -214,18 +214,19 @@ int seglogs_need_key(struct seglogs *logs, const char *name)
     return r;
 }
 
-/* The key that the folder's mark names, or that what comes will be sealed with. If the mark is damaged or lost, the blocks say themselves
- * which key they want. */
-static int find_key(struct seglog *log, int *marked)
+/* The key that the folder's mark names, or that what comes will be sealed with. If the mark is damaged, torn or lost, the blocks say
+ * themselves which key they want, and it is made again. */
+static int find_key(struct seglog *log)
 {
     uint8_t id[SEAL_ID];
-    *marked = log->memory ? 0 : sealed_mark_read(log->folder, id);
-    if (*marked < 0 && *marked != -EUCLEAN)
-        return *marked;
-    if (!*marked && !log->encrypt)
+    int marked = log->memory ? 0 : sealed_mark_read(log->folder, id);
+    if (marked < 0 && marked != -EUCLEAN)
+        return marked;
+    if (!marked && !log->encrypt)
         return 0;
+    log->unmarked = marked <= 0;
     int r = seglogs_need_key(log->logs, log->name);
-    return r == 0 && *marked > 0 && memcmp(id, log->logs->vault.id, SEAL_ID) != 0 ? -EKEYREJECTED : r;
+    return r == 0 && marked > 0 && memcmp(id, log->logs->vault.id, SEAL_ID) != 0 ? -EKEYREJECTED : r;
 }
 
 void seglogs_gather(struct seglogs *logs)
@@ -381,18 +382,17 @@ int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
     log->encrypts = log->encrypt;
 
     r = log->memory ? 0 : open_folder(logs->folder, name, &log->folder);
-    int marked = 0;
     if (r == 0)
-        r = find_key(log, &marked);
+        r = find_key(log);
     if (r == 0)
         r = seglog_recover(log);
-    if (r == 0 && log->encrypt && !marked) /* before anything is sealed */
+    if (r == 0 && log->unmarked) /* before anything is sealed */
         r = sealed_mark_make(log->folder, logs->vault.id);
     if (r == -EKEYREJECTED)
         log_error("stream log %s: it was encrypted with another key than %s; nothing was changed", name,
                   logs->vault.file);
     if (r < 0) {
-        log_error("stream log %s: open %s/%s: %s", name, logs->path, name, strerror(-r));
+        log_error("stream log %s: open %s/%s: %s", name, logs->path, name, seglog_fault_text(r));
         free_log(log);
         return r;
     }
@@ -482,6 +482,13 @@ int seglog_remove(struct seglog *log)
     cleanup_free char *name = str_copy(log->name);
     (void)seglog_close(log);
     return memory ? 0 : seglogs_remove(logs, name);
+}
+
+const char *seglog_fault_text(int r)
+{
+    return r == -ELIBACC
+               ? "it needs libzstd: what is packed there can be read with libzstd.so.1 only, which is not here"
+               : strerror(-r);
 }
 
 uint64_t seglog_first(const struct seglog *log)

@@ -71,7 +71,7 @@ int seglogs_need_key(struct seglogs *logs, const char *name) must_check;
 /* Opens or creates a log; blocks, so at start-up or by a control command only. NAME: 1 to 64 of [a-zA-Z0-9_-]. Closing
  * quiesces. Faults have been logged; besides the system's own: -EINVAL, the name; -EBUSY, open already;
  * -EPROTONOSUPPORT, written by a newer program; -ENOKEY, -EKEYREJECTED and others of seglogs_need_key(): it is encrypted, or is to be, and the
- * key is missing or another one. Then nothing has been changed. */
+ * key is missing or another one; -ELIBACC, its newest segment is packed, and there is no libzstd. Then nothing has been changed. */
 int seglog_open(struct seglog **ret, struct seglogs *logs, const char *name,
                 const struct seglog_options *options) must_check;
 struct seglog *seglog_close(struct seglog *log);
@@ -94,6 +94,9 @@ seglog_flash(const struct seglog *log); /* of whole pages of 4 KiB, a sync each:
 uint64_t seglog_unused(const struct seglog *log); /* numbers without a record, released ones included */
 uint64_t seglog_synced(const struct seglog *log); /* all below it survive a power cut */
 
+/* A sentence about a fault of a log (−errno); the caller's until the next call. */
+const char *seglog_fault_text(int r);
+
 /* One record to append. The topic and payload must stay until done (hold the message). A fault is that of all appends to
  * this log in the turn: -ENOSPC and -EIO leave nothing of them in the log, and later ones work when the cause is gone;
  * -EMSGSIZE (beyond SEGLOG_RECORD_MAX or a topic of 64 KiB) and SEGLOG_FULL are this one's alone. */
@@ -108,7 +111,9 @@ void seglog_append(struct seglog *log, struct seglog_append *append); /* set rec
 /* Reads records from `from` on into a buffer of the reader's, until max_records, or the buffer is full (at least one
  * record whatever its size: the buffer grows). */
 struct seglog_read {
-    struct work work; /* work.r: number of records read (0: none there), or −errno */
+    struct work
+        work; /* work.r: number of records read (0: none there), or −errno. -ELIBACC: it is packed, and there is no
+                       * libzstd; no damage, and it is read when that is there */
     struct seglog *log;
     uint64_t from;
     size_t max_records, max_bytes;

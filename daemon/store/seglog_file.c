@@ -95,30 +95,41 @@ int segment_create_in_memory(const struct seglog_head *head, int *ret)
     return 0;
 }
 
-int segment_create_lazily(int folder, const struct seglog_head *head, int *ret)
+/* The file of that name, which may be there: with a head and nothing else, or the rest of an attempt. It is not removed first, since a
+ * power cut could leave none, and its head may say which numbers were used up. A head is within one sector. */
+static int open_new(int folder, const struct seglog_head *head, int *ret, bool *is_made)
 {
     char name[SEGMENT_NAME_SIZE];
     segment_name(name, head->first);
     int fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == EEXIST && unlinkat(folder, name, 0) == 0)
-        fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    *is_made = fd >= 0;
+    if (fd < 0 && errno == EEXIST)
+        fd = openat(folder, name, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return no_room(errno);
 
-    int r = segment_write_head(fd, head);
+    int r = !*is_made && ftruncate(fd, SEGLOG_HEAD_SIZE) < 0 ? -errno : segment_write_head(fd, head);
     if (r < 0) {
         (void)close(fd);
-        (void)unlinkat(folder, name, 0);
+        if (*is_made)
+            (void)unlinkat(folder, name, 0);
         return r;
     }
     *ret = fd;
     return 0;
 }
 
+int segment_create_lazily(int folder, const struct seglog_head *head, int *ret)
+{
+    bool is_made;
+    return open_new(folder, head, ret, &is_made);
+}
+
 int segment_create(int folder, const struct seglog_head *head, int *ret)
 {
-    int fd;
-    int r = segment_create_lazily(folder, head, &fd);
+    int fd = -1;
+    bool is_made;
+    int r = open_new(folder, head, &fd, &is_made);
     if (r < 0)
         return r;
     if (fsync(fd) < 0 || fsync(folder) < 0) {
@@ -126,7 +137,8 @@ int segment_create(int folder, const struct seglog_head *head, int *ret)
         r = no_room(errno);
         segment_name(name, head->first);
         (void)close(fd);
-        (void)unlinkat(folder, name, 0);
+        if (is_made)
+            (void)unlinkat(folder, name, 0);
         return r;
     }
     *ret = fd;

@@ -10,6 +10,8 @@
 #include "store/seglog_record.h"
 #include "store/seglog_sealed.h"
 
+#include <errno.h>
+
 enum {
     SEGMENT_NAME_SIZE = 25,
     SEGMENT_PACKED_NAME_SIZE = 26
@@ -22,8 +24,8 @@ bool segment_name_parse(const char *name, uint64_t *first, bool *packed);
 
 int segment_write_head(int fd, const struct seglog_head *head) must_check;
 
-/* Makes a segment that survives a power cut, empty but for its head. A file of that name can only be the rest of an
- * attempt that failed, and makes room. */
+/* Makes a segment that survives a power cut, empty but for its head. A file of that name can only be one without records, or the rest of
+ * an attempt that failed, and becomes it. */
 int segment_create(int folder, const struct seglog_head *head, int *fd) must_check;
 /* The same, not synced: before a record of it is acknowledged, the file and the folder are to be. */
 int segment_create_lazily(int folder, const struct seglog_head *head, int *fd) must_check;
@@ -35,6 +37,13 @@ int segment_read_head(int fd, struct seglog_head *ret) must_check;
 /* Writes all of it, or fails: -ENOSPC for every kind of "no more room here". */
 struct iovec;
 int segment_write(int fd, struct iovec *parts, int count, uint64_t offset) must_check;
+
+/* A fault that says nothing about the medium, nor about what is on it: trying again at once or going on without it helps nobody. -ELIBACC: a
+ * packed segment, and no libzstd. */
+static inline bool segment_is_foreign_fault(int r)
+{
+    return r == -ENOMEM || r == -ELIBACC || seal_is_key_fault(r);
+}
 
 /* A block whose head is intact, and none of its records. */
 struct bare_block {

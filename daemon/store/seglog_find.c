@@ -96,7 +96,7 @@ static size_t read_at(struct segment_reader *reader, uint8_t *bytes, size_t len,
             continue;
         if (n == 0)
             break;
-        if (n < 0 && (!reader->give_up || n == -ENOMEM || seal_is_key_fault((int)n))) {
+        if (n < 0 && (!reader->give_up || segment_is_foreign_fault((int)n))) {
             *r = (int)n;
             break;
         }
@@ -151,7 +151,7 @@ static uint32_t version_of(struct segment_reader *reader)
         struct seglog_head head;
         ssize_t n = read_some(reader, bytes, sizeof bytes, 0);
         reader->version = n > 0 && seglog_head_decode(bytes, (size_t)n, &head) == 0 ? head.version : 0;
-        reader->knows_version = true;
+        reader->knows_version = n >= 0;
     }
     return reader->version;
 }

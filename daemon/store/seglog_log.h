@@ -63,6 +63,7 @@ struct seglog {
     bool sealed;      /* the active segment is */
     struct seal seal; /* for its blocks, from here on; without a key: none was written yet */
     uint32_t seal_count;
+    bool unmarked;       /* at its start: no mark that can be read says with which key */
     bool wants_packing;  /* since it was opened: the thread has not heard of it yet */
     struct list to_pack; /* in seglogs->to_pack */
     unsigned sync_every;

@@ -124,12 +124,12 @@ static int find(struct seglog *log, const struct place *place, uint64_t end, boo
     struct segment_reader *reader = &log->logs->reader;
     uint64_t segment = log->segments[place->segment].first;
     int r = segment_find(reader, place->offset, place->seq, end, ret);
-    while (r < 0 && r != -ENOMEM && !seal_is_key_fault(r) && !is_given_up(log, segment, place->seq))
+    while (r < 0 && !segment_is_foreign_fault(r) && !is_given_up(log, segment, place->seq))
         if (patient)
             return r;
         else
             r = segment_find(reader, place->offset, place->seq, end, ret);
-    if (r >= 0 || r == -ENOMEM || seal_is_key_fault(r))
+    if (r >= 0 || segment_is_foreign_fault(r))
         return r;
     reader->give_up = true;
     r = segment_find(reader, place->offset, place->seq, end, ret);
@@ -265,7 +265,7 @@ void seglog_read_run(struct work *work, void *resource)
     work->r = read_records(read->log, read);
     if (work->r < 0)
         log_error("stream log %s: read from %" PRIu64 ": %s", read->log->name, read->from,
-                  strerror(-work->r));
+                  seglog_fault_text(work->r));
     seglog_publish(read->log);
 }
 

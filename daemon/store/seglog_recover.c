@@ -226,9 +226,9 @@ static int scan_patiently(struct seglog *log, struct segment_reader *reader, str
     (void)seglog_find_tail(log, reader, &offset, &number);
     enum { TRIES = 5 };
     int r = -EIO;
-    for (unsigned i = 0; i < TRIES && r < 0 && r != -ENOMEM && !seal_is_key_fault(r); i++)
+    for (unsigned i = 0; i < TRIES && r < 0 && !segment_is_foreign_fault(r); i++)
         r = segment_scan_from(reader, offset, number, scan);
-    if (r >= 0 || r == -ENOMEM || seal_is_key_fault(r))
+    if (r >= 0 || segment_is_foreign_fault(r))
         return r;
     reader->give_up = true;
     return segment_scan_from(reader, offset, number, scan);
@@ -340,9 +340,52 @@ static int mend_last(struct seglog *log)
     return r;
 }
 
+/* May something be sealed in it? */
+static bool may_be_sealed(int fd)
+{
+    uint8_t bytes[PACKED_HEAD_SIZE];
+    struct seglog_head plain;
+    struct packed_head packed;
+    ssize_t n = pread(fd, bytes, sizeof bytes, 0);
+    if (n > 0 && packed_head_decode(bytes, (size_t)n, &packed) == 0)
+        return packed.sealed;
+    return n < 0 || seglog_head_decode(bytes, (size_t)n, &plain) != 0 ||
+           plain.version == SEGLOG_VERSION_SEALED;
+}
+
+/* Without a mark: is the key that of what was sealed last? Before anything is changed. */
+static int check_key(struct seglog *log)
+{
+    for (size_t i = log->count; i-- > 0;) {
+        const struct segment *segment = &log->segments[i];
+        struct segment_reader reader = {.fd = -1};
+        struct segment_found found;
+        char name[SEGMENT_PACKED_NAME_SIZE];
+        seglog_file_name(name, segment);
+        cleanup(fd_close_p) int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || !may_be_sealed(fd))
+            continue;
+        int r = 0;
+        if (segment->packed)
+            r = segment_reader_set_packed(&reader, fd, segment->disk);
+        else
+            segment_reader_set(&reader, fd, segment->length);
+        segment_reader_unseal(&reader, &log->logs->vault, log->name, segment->first);
+        if (r == 0)
+            r = segment_find(&reader, SEGLOG_HEAD_SIZE, segment->first, INT64_MAX, &found);
+        bool sealed = r > 0 && reader.sealed;
+        segment_reader_done(&reader);
+        if (sealed || seal_is_key_fault(r))
+            return r < 0 ? r : 0;
+    }
+    return 0;
+}
+
 int seglog_recover(struct seglog *log)
 {
     int r = log->memory ? 0 : list_segments(log);
+    if (r == 0 && log->unmarked)
+        r = check_key(log);
     if (r == 0 && !log->memory)
         r = seglog_load_torn(log);
     if (r == 0)

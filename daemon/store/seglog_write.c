@@ -284,7 +284,10 @@ static int roll(struct seglog *log)
     int fd;
     uint64_t unused =
         log->next_write - log->next; /* used up by a failed sync, never acknowledged: not damage */
-    const struct seglog_head head = {log->next_write, (uint32_t)unused, (uint32_t)(log->unused + unused),
+    /* Nothing was in it: it is made anew, and goes on saying which numbers were used up before it. */
+    bool is_anew = seglog_active(log)->first == log->next_write;
+    uint64_t before = is_anew ? seglog_unused_before(log, log->count - 1) : unused;
+    const struct seglog_head head = {log->next_write, (uint32_t)before, (uint32_t)(log->unused + unused),
                                      seglog_version(log)};
     /* Numbers that were used up are told to others before a record is behind them, so that head must not be lost. */
     int r = log->memory ? segment_create_in_memory(&head, &fd)
@@ -304,10 +307,10 @@ static int roll(struct seglog *log)
     log->unused += unused;
     if (log->compress && !list_is_linked(&log->to_pack))
         list_append(&log->logs->to_pack, &log->to_pack);
-    if (seglog_active(log)->first == log->next_write) /* nothing was in it, and it is made anew */
+    if (is_anew)
         log->bytes -= seglog_active(log)->length;
     struct segment *active = seglog_add_segment(log, log->next_write, SEGLOG_HEAD_SIZE);
-    active->unused = (uint32_t)unused;
+    active->unused = (uint32_t)before;
     active->wall = list_is_empty(&log->waiting)
                        ? 0
                        : list_entry(log->waiting.next, struct seglog_append, link)->record.wall;

@@ -17,6 +17,7 @@
 #include "services/streams/stream_topic.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -134,7 +135,8 @@ static void on_read(struct work *work)
         exporter_moved(exporter);
     } else { /* a fault, which the log has reported; nobody waits for this lane until it is tried again */
         if (work->r < 0)
-            exporter_tell(exporter, "the log cannot be read");
+            exporter_tell(exporter, work->r == -ELIBACC ? "the log cannot be read: it needs libzstd"
+                                                        : "the log cannot be read");
         lane_pause(lane);
     }
     stream_look_for_damage(exporter->stream);

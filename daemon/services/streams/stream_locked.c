@@ -26,6 +26,9 @@ static const char *sentence(int r)
     case -ENOKEY: return "it is not open: the device key is missing; nothing of it was changed";
     case -EKEYREJECTED:
         return "it is not open: it was encrypted with another key than the device key; nothing of it was changed";
+    case -ELIBACC:
+        return "it is not open: its newest file is packed, and libzstd (libzstd.so.1), which it needs, is not here; "
+               "nothing of it was changed";
     default: return "it is not open: its files cannot be opened; the gateway's log says why";
     }
 }

@@ -126,7 +126,7 @@ static void on_read(struct work *work)
     if (stream->deleting || stream->streams->closing) {
         refuse(reading, 503, "ResourceNotFound: the stream is going");
     } else if (work->r < 0) {
-        cleanup_free char *why = str_printf("MessageStoreReadError: %s", strerror(-work->r));
+        cleanup_free char *why = str_printf("MessageStoreReadError: %s", seglog_fault_text(work->r));
         refuse(reading, 500, why);
     } else if (work->r >= reading->min) {
         answer(reading, (size_t)work->r);

@@ -235,7 +235,7 @@ static void on_read(struct work *work)
     struct retry *retry = container_of(work, struct retry, read.work);
     const char *why = obstacle(retry);
     if (why || work->r < 0) {
-        refuse(retry, why ? 503 : 500, why ? why : strerror(-work->r));
+        refuse(retry, why ? 503 : 500, why ? why : seglog_fault_text(work->r));
         return;
     }
     retry->waiting = 1; /* ours: the stream may answer at once */

@@ -236,8 +236,8 @@ static void on_read(struct work *work)
         return;
     }
     if (work->r < 0) {
-        cleanup_free char *why =
-            str_printf("stream %s: read from %" PRIu64 ": %s", stream->name, v->at, strerror(-work->r));
+        cleanup_free char *why = str_printf("stream %s: read from %" PRIu64 ": %s", stream->name, v->at,
+                                            seglog_fault_text(work->r));
         refuse(v, 500, why);
         return;
     }
