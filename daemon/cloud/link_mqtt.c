@@ -119,6 +119,11 @@ static void set_verify_time(struct link *link, int64_t time_s)
     mqtt_link_set_verify_time(mqtt_of(link), time_s);
 }
 
+static unsigned window(const struct link *link)
+{
+    return mqtt_link_window(mqtt_of(link));
+}
+
 static uint64_t lost(const struct link *link)
 {
     return mqtt_link_lost(mqtt_of(link));
@@ -169,5 +174,6 @@ const struct link_kind link_mqtt = {
     .set_verify_time = set_verify_time,
     .publish = publish_message,
     .subscribe = subscribe,
+    .window = window,
     .lost = lost,
 };

@@ -237,6 +237,11 @@ static void on_arrival(struct note *note)
     free(arrival);
 }
 
+unsigned mqtt_link_window(const struct mqtt_link *link)
+{
+    return link->window;
+}
+
 uint64_t mqtt_link_lost(const struct mqtt_link *link)
 {
     return atomic_load(&link->paho.lost);

@@ -106,6 +106,8 @@ void mqtt_link_stop(struct mqtt_link *link);
 bool mqtt_link_is_up(const struct mqtt_link *link);
 /* It is up, and the broker had kept the session of the connection before. */
 bool mqtt_link_session_was_present(const struct mqtt_link *link);
+/* How many messages may be with the broker: what was asked for, or what it allows on this connection if that is less. */
+unsigned mqtt_link_window(const struct mqtt_link *link);
 /* Received messages that were dropped: too many waited, no memory, or no valid topic. */
 uint64_t mqtt_link_lost(const struct mqtt_link *link);
 

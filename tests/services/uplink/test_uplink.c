@@ -222,12 +222,31 @@ TEST(the_status_is_retained_and_says_how_the_uplink_is)
     bus_subscribe(rig->bus, &late, "$gatehouse/status/cloud/+", strlen("$gatehouse/status/cloud/+"));
     bus_send_retained(rig->bus, &late);
     bus_unsubscribe(rig->bus, &late);
-    cleanup_free char *begin =
-        str_printf("{\"name\":\"cloud\",\"uri\":\"%s\",\"kind\":\"mqtt\",\"state\":\"up\",\"since\":", rig->uri);
+    cleanup_free char *begin = str_printf(
+        "{\"name\":\"cloud\",\"uri\":\"%s\",\"kind\":\"mqtt\",\"state\":\"up\",\"since\":", rig->uri);
     CHECK(strncmp(rig->last, begin, strlen(begin)) == 0);
-    CHECK(strstr(rig->last,
-                 ",\"reason\":null,\"sent\":0,\"failed\":0,\"refused\":0,\"lastRefusal\":null,\"bytes\":0,\"inFlight\":0,"
-                 "\"lastSuccess\":null,\"received\":0,\"lost\":0,\"looped\":0,\"subscribed\":[]}"));
+    CHECK(strstr(
+        rig->last,
+        ",\"reason\":null,\"sent\":0,\"failed\":0,\"refused\":0,\"lastRefusal\":null,\"bytes\":0,\"inFlight\":0,"
+        "\"lastSuccess\":null,\"window\":20,\"received\":0,\"lost\":0,\"looped\":0,\"subscribed\":[]}"));
+}
+
+TEST(the_status_says_how_many_may_be_under_way_as_configured_and_as_the_broker_allows)
+{
+    NEEDS_MOSQUITTO();
+    static const struct {
+        unsigned asked, allowed, window;
+    } rows[] = {{300, 0, 300}, {300, 150, 150}, {0, 0, 64}, {5, 20, 5}};
+    for (size_t i = 0; i < array_size(rows); i++) {
+        cleanup_free char *configuration =
+            str_printf("allow_anonymous true\nmax_inflight_messages %u\n", rows[i].allowed);
+        cleanup_free char *window = str_printf("\"window\":%u,", rows[i].window);
+        cleanup(uplink_rig_free_p) struct uplink_rig *rig = uplink_rig_new(configuration);
+        mosquitto_start(&rig->broker);
+        uplink_rig_open(rig, (struct uplink_options){.window = rows[i].asked});
+        UNTIL(&rig->cloud, uplink_rig_is(rig, "up"));
+        CHECK(strstr(rig->last, window));
+    }
 }
 
 TEST(cutting_disconnects_until_it_is_restored)
@@ -279,8 +298,10 @@ TEST(the_list_counts_what_was_sent_and_what_was_not)
     UNTIL(&rig->cloud, rig->settled_count == 8);
     const char *answer = uplink_rig_ask(rig, "$gatehouse/ctl/uplink/list", "");
     CHECK(strncmp(answer, "{\"uplinks\":[{\"name\":\"cloud\",", 28) == 0);
-    CHECK(strstr(answer, "\"sent\":7,\"failed\":1,\"refused\":1,\"lastRefusal\":\"it has no topic\",\"bytes\":7,\"inFlight\":0,"
-                         "\"lastSuccess\":1"));
+    CHECK(strstr(
+        answer,
+        "\"sent\":7,\"failed\":1,\"refused\":1,\"lastRefusal\":\"it has no topic\",\"bytes\":7,\"inFlight\":0,"
+        "\"lastSuccess\":1"));
     CHECK(strstr(answer, "\"received\":0,\"lost\":0,\"looped\":0,\"subscribed\":[]}]}"));
 }
 
