@@ -158,6 +158,12 @@ struct lane {
     struct seglog_read read; /* read ahead: records [read_at, read_count) */
     size_t read_at, read_count;
     bool reading;
+    bool fresh; /* what was read has not been before the scheduler yet, and stays until then */
+    struct {
+        uint64_t sent; /* what `sent` was then */
+        size_t topic_len, payload_len;
+        int64_t wall;
+    } next; /* the record that was seen there last: who is next must not depend on whose records are in memory */
     struct seglog_survey survey; /* of what cannot be read just before its end */
     struct seglog_range range;
     struct list under_way; /* shipments, oldest first */

@@ -78,6 +78,7 @@ const struct seglog_record *lane_record(const struct lane *lane)
 void lane_forget_read(struct lane *lane)
 {
     lane->read_at = lane->read_count = 0;
+    lane->fresh = false;
     if (!lane->reading)
         seglog_read_done(&lane->read);
 }
@@ -124,6 +125,7 @@ static void on_read(struct work *work)
     } else if (work->r > 0 && count_own(lane, (size_t)work->r)) {
         lane->read_at = 0;
         lane->read_count = count_own(lane, (size_t)work->r);
+        lane->fresh = true;
     } else if (work->r > 0 || (work->r == 0 && lane->sent + lane->read.skipped > lane_end(lane))) {
         survey_rest(lane);
     } else if (work->r == 0 && lane->read.skipped) {
@@ -144,7 +146,8 @@ static void on_read(struct work *work)
 }
 
 /* What this lane may read ahead. All have the same share of what there is; where large records make it more, those that were read
- * by others and are not sent yet are forgotten, and read again when it is their turn. */
+ * by others and are not sent yet are forgotten, and read again when it is their turn. What has just come is not: two uplinks
+ * with large records would take it from each other for ever. */
 static size_t make_room(struct lane *reader)
 {
     size_t lanes = 0, bytes = 0;
@@ -160,7 +163,7 @@ static size_t make_room(struct lane *reader)
         exporters_for_each(exporter, stream) for (size_t i = 0; i < array_size(exporter->lanes); i++)
         {
             struct lane *lane = &exporter->lanes[i];
-            if (lane->reading || bytes + share <= READ_ALL_BYTES)
+            if (lane->reading || lane->fresh || bytes + share <= READ_ALL_BYTES)
                 continue;
             bytes -= lane->read.buffer_size;
             lane_forget_read(lane);

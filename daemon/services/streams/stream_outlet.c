@@ -72,11 +72,20 @@ void lane_describe(struct lane *lane)
     slot->cost = 0;
     slot->age = 0;
     if (record) {
-        int64_t wall = loop_wall(stream_loop(exporter->stream));
-        slot->cost = schedule_cost(&exporter->outlet->schedule.link, record->topic_len, record->payload_len);
-        slot->age = wall > record->wall ? wall - record->wall : 0;
+        lane->next.sent = lane->sent;
+        lane->next.topic_len = record->topic_len;
+        lane->next.payload_len = record->payload_len;
+        lane->next.wall = record->wall;
     }
-    if (record || !waits)
+    /* Forgotten again for want of memory, it still is the next one. */
+    bool is_known = record || (waits && lane->next.topic_len && lane->next.sent == lane->sent);
+    if (is_known) {
+        int64_t wall = loop_wall(stream_loop(exporter->stream));
+        slot->cost =
+            schedule_cost(&exporter->outlet->schedule.link, lane->next.topic_len, lane->next.payload_len);
+        slot->age = wall > lane->next.wall ? wall - lane->next.wall : 0;
+    }
+    if (is_known || !waits)
         slot->backlog = (exporter->live && lane == exporter->main) ||
                         schedule_is_backlog(slot->backlog, waits, slot->age);
 }
@@ -112,9 +121,8 @@ static void wait(struct outlet *outlet, const struct schedule_turn *turn, int64_
     timer_start(bus_loop(outlet->streams->bus), &outlet->again, left < LOOK_EVERY ? left : LOOK_EVERY);
 }
 
-static void on_pump(struct task *task)
+static void pump(struct outlet *outlet)
 {
-    struct outlet *outlet = container_of(task, struct outlet, pump);
     struct schedule_time time = outlet_time(outlet);
     timer_stop(bus_loop(outlet->streams->bus), &outlet->again);
     outlet_describe(outlet);
@@ -138,6 +146,14 @@ static void on_pump(struct task *task)
         lane_describe(lane);
     }
     count_throttled(outlet, false);
+}
+
+static void on_pump(struct task *task)
+{
+    struct outlet *outlet = container_of(task, struct outlet, pump);
+    pump(outlet);
+    for (size_t i = 0; i < outlet->lane_count; i++)
+        outlet->lanes[i]->fresh = false;
 }
 
 static void on_again(struct timer *timer)

@@ -157,3 +157,44 @@ TEST(bytes_under_way_are_limited_whatever_the_window)
     CHECK(most_under_way(rig, COUNT) <= 9); /* 8 MiB, and the one that exceeds it */
     CHECK_INT((int64_t)cloud_count(rig), COUNT);
 }
+
+/* Records of which memory holds one only, not one for each who sends. */
+static void check_large(const struct stream_options *streams, unsigned window)
+{
+    enum { LARGE = 9 * 1024 * 1024, COUNT = 3 };
+    cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(streams, 2, NULL, 0);
+    cleanup_free char *large = mem_new_bytes(LARGE + 1);
+    memset(large, 'x', LARGE);
+    for (int i = 0; i < 2 * COUNT; i++) {
+        cleanup_free char *topic = str_printf("$gatehouse/streams/%s/append", streams[i % 2].name);
+        rig_publish(rig->house, topic, large);
+        rig_turn(rig->house);
+    }
+    rig->takes_all = !window;
+    for (int i = 0; i < 2; i++)
+        cloud_is_up(rig, streams[i].uplink); /* and the loop comes to rest */
+    while (window && cloud_count(rig) < 2 * COUNT) {
+        size_t before = cloud_count(rig);
+        cloud_settle_all(rig, 0);
+        CHECK(cloud_count(rig) > before);
+    }
+    CHECK_INT((int64_t)cloud_count(rig), 2 * COUNT);
+    cloud_settle_all(rig, 0);
+}
+
+TEST(very_large_records_of_two_streams_do_not_take_the_memory_from_each_other_for_ever)
+{
+    static const struct stream_options streams[] = {
+        {.name = "s", .uplink = "cloud", .memory = true, .priority = 1},
+        {.name = "t", .uplink = "cloud", .memory = true, .priority = 9}};
+    check_large(streams, 0);
+    check_large(streams, 1);
+}
+
+TEST(nor_do_those_of_two_uplinks)
+{
+    static const struct stream_options streams[] = {{.name = "s", .uplink = "a", .memory = true},
+                                                    {.name = "t", .uplink = "b", .memory = true}};
+    check_large(streams, 0);
+    check_large(streams, 1);
+}
