@@ -1,6 +1,7 @@
 #include "identity/admission.h"
 
 #include "base/log.h"
+#include "base/sha256.h"
 #include "identity/x509.h"
 
 #include <string.h>
@@ -56,9 +57,12 @@ static const struct registry_ca *issuer_of(const struct admission *admission, co
     return NULL;
 }
 
-/* What the registry says of it. */
+/* What the registry says of it. One that is there is not taken apart again: that costs as much as a tenth of a handshake. */
 struct finding {
-    struct x509_facts facts;
+    char id[SHA256_TEXT];
+    const char *subject;
+    int64_t not_before_s, not_after_s;
+    struct x509_facts facts;                    /* of one that is not registered */
     const struct registry_principal *principal; /* NULL: not registered */
     const struct registry_ca *ca;               /* of one that is not registered */
     const char *why;                            /* it is refused; NULL: it is not */
@@ -77,23 +81,40 @@ static const char *why_not(enum registry_status status)
     return NULL;
 }
 
+static bool find_facts(const uint8_t *der, size_t len, struct finding *ret)
+{
+    if (ret->principal && ret->principal->not_after_s) { /* its dates are known */
+        ret->subject = ret->principal->subject ? ret->principal->subject : "";
+        ret->not_before_s = ret->principal->not_before_s;
+        ret->not_after_s = ret->principal->not_after_s;
+        return true;
+    }
+    if (x509_facts(&ret->facts, der, len, NULL) < 0)
+        return false;
+    ret->subject = ret->facts.subject;
+    ret->not_before_s = ret->facts.not_before_s;
+    ret->not_after_s = ret->facts.not_after_s;
+    return true;
+}
+
 static bool find(const struct admission *admission, const uint8_t *der, size_t len, struct finding *ret)
 {
     *ret = (struct finding){0};
-    if (x509_facts(&ret->facts, der, len, NULL) < 0)
+    sha256_text(ret->id, der, len);
+    ret->principal = registry_principal(admission->registry, ret->id);
+    if (!find_facts(der, len, ret))
         return false;
     int64_t now_s = registry_now(admission->registry) / 1000;
-    ret->principal = registry_principal(admission->registry, ret->facts.id);
-    if (now_s > ret->facts.not_after_s) {
+    if (now_s > ret->not_after_s) {
         ret->why = "its certificate has expired";
-    } else if (now_s >= clock_floor_s && now_s < ret->facts.not_before_s) {
+    } else if (now_s >= clock_floor_s && now_s < ret->not_before_s) {
         ret->why = "its certificate is not valid yet";
     } else if (ret->principal) {
         ret->why = why_not(ret->principal->status);
         ret->is_newcomer = ret->principal->status == REGISTRY_PENDING_ACTIVATION;
         if (ret->is_newcomer && ret->principal->ca)
             ret->ca = registry_ca(admission->registry, ret->principal->ca);
-    } else if (registry_was_revoked(admission->registry, ret->facts.id)) {
+    } else if (registry_was_revoked(admission->registry, ret->id)) {
         ret->why = "its certificate was REVOKED before it was deleted";
     } else if ((ret->ca = issuer_of(admission, der, len))) {
         ret->is_newcomer = ret->ca->active && ret->ca->auto_registration;
@@ -117,8 +138,8 @@ bool admission_judge(struct admission *admission, const uint8_t *der, size_t len
     /* A newcomer is let in as far as CONNECT: only then he is one, and not somebody who knocks. */
     bool good = !why || (!problem && finding.is_newcomer);
     if (!good) {
-        log_info("certificate %s (%s): refused: %s", finding.facts.id, finding.facts.subject, why);
-        audit_refused(admission->audit, finding.facts.subject, "refused/handshake", finding.facts.id, why);
+        log_info("certificate %s (%s): refused: %s", finding.id, finding.subject, why);
+        audit_refused(admission->audit, finding.subject, "refused/handshake", finding.id, why);
     }
     x509_facts_done(&finding.facts);
     return good;
@@ -132,7 +153,7 @@ int admission_enter(struct admission *admission, const struct permit_origin *ori
     if (!origin->der || !find(admission, origin->der, origin->der_len, &finding))
         return ADMISSION_REFUSED;
     if (finding.is_newcomer && admission->newcomers) {
-        const struct newcomer newcomer = {origin->der, origin->der_len, finding.facts.id, finding.ca,
+        const struct newcomer newcomer = {origin->der, origin->der_len, finding.id, finding.ca,
                                           finding.principal};
         admission->newcomers->came(admission->newcomers, &newcomer);
     }
@@ -147,7 +168,7 @@ int admission_enter(struct admission *admission, const struct permit_origin *ori
         *ret = permit_principal_new(admission->registry, finding.principal, origin);
     }
     if (r == ADMISSION_REFUSED)
-        audit_refused(admission->audit, finding.facts.subject, "refused/connect", finding.facts.id, *why);
+        audit_refused(admission->audit, finding.subject, "refused/connect", finding.id, *why);
     x509_facts_done(&finding.facts);
     return r;
 }

@@ -280,6 +280,17 @@ static int build(struct policy_reader *reader, const char *name, const struct js
     return r;
 }
 
+/* Where there is an escape in a string, anything may be meant. */
+static bool may_ask_certificate(const char *text, size_t len)
+{
+    static const char field[] = "iot:Certificate.";
+    size_t size = sizeof field - 1;
+    for (size_t i = 0; i < len; i++)
+        if (text[i] == '\\' || (len - i >= size && policy_same(text + i, size, field, size)))
+            return true;
+    return false;
+}
+
 int policy_compile(struct policy **ret, const char *name, const char *text, size_t len,
                    struct policy_error *error)
 {
@@ -297,6 +308,8 @@ int policy_compile(struct policy **ret, const char *name, const char *text, size
         r = build(&reader, name, root, arena_alloc(&scratch, FIRST_ROOM), FIRST_ROOM, &policy, &used);
     if (r == 0)
         r = build(&reader, name, root, mem_new_bytes(used), used, ret, &used);
+    if (r == 0)
+        (*ret)->may_ask_certificate = may_ask_certificate(text, len);
     arena_done(&scratch);
     return r;
 }

@@ -50,7 +50,8 @@ struct policy {
     const char *name;
     struct policy_statement *statements;
     uint32_t count;
-    size_t bytes; /* of memory, in one piece */
+    size_t bytes;             /* of memory, in one piece */
+    bool may_ask_certificate; /* for iot:Certificate.…; false: it does not */
 };
 
 /* Compiles a document. POLICY_MALFORMED: it is none, and *error (may be NULL) says why. The text is not kept. */

@@ -179,9 +179,17 @@ static const char *enter(struct scene *scene, const struct x509_issued *issued, 
 static void register_issued(struct scene *scene, const struct x509_issued *issued, const char *ca,
                             enum registry_status status)
 {
-    const struct registry_certificate certificate = {
-        .der = issued->der, .der_len = issued->len, .id = issued->id, .ca = ca};
+    struct x509_facts facts;
+    CHECK_INT(x509_facts(&facts, issued->der, issued->len, NULL), 0);
+    const struct registry_certificate certificate = {.der = issued->der,
+                                                     .der_len = issued->len,
+                                                     .id = issued->id,
+                                                     .ca = ca,
+                                                     .subject = facts.subject,
+                                                     .not_before_s = facts.not_before_s,
+                                                     .not_after_s = facts.not_after_s};
     CHECK_INT(registry_certificate_register(scene->registry, &certificate, status, NULL), 0);
+    x509_facts_done(&facts);
 }
 
 TEST(a_certificate_lets_in_as_the_registry_says)
