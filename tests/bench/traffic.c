@@ -34,7 +34,7 @@
 enum { CONNECTING_MAX = 64, TURN_EVENTS = 512, LEAVING_S = 3 };
 
 /* Nothing has arrived for so long: nothing will. What waits for a disk may be kept waiting. */
-static const double quiet_s = 2, quiet_disk_s = 10;
+static const double quiet_s = 5, quiet_disk_s = 10;
 static const double tick_s = 0.05; /* how often the clock is looked at when nothing happens */
 
 static bool may_send_more(const struct traffic *traffic)
