@@ -57,6 +57,10 @@ struct msg {
 
 #define MSG_NO_EXPIRY UINT32_MAX
 
+/* Who is republished more often goes round in a loop, and is dropped by the bus. A way through a cloud, from one of its clients to another, counts as
+ * several. */
+enum { MSG_HOPS_MAX = 16, MSG_HOPS_CLOUD = 4 };
+
 /* What a message may be at most; the broker's packet limit is smaller. */
 enum { MSG_TOPIC_MAX = 65535, MSG_PAYLOAD_MAX = 256 * 1024 * 1024 };
 

@@ -19,7 +19,6 @@
  * While a route is being walked, its subscribers may go: bus_unsubscribe() blanks them in the route under way. */
 
 enum {
-    HOPS_MAX = 16,
     QUEUE_FIRST = 256,
     REASON_QUOTA_EXCEEDED = 0x97,
     REASON_UNSPECIFIED = 0x80,
@@ -335,10 +334,10 @@ static void deliver_all(struct bus *bus, struct route *route, struct msg *msg, s
 static void route_one(struct bus *bus, struct queued *queued)
 {
     struct msg *msg = queued->msg;
-    if (msg->hops > HOPS_MAX) {
+    if (msg->hops > MSG_HOPS_MAX) {
         bus->counters.hops_exceeded++;
         log_warning("a message on %s was republished more than %d times: dropped, there is a loop",
-                    msg->topic, HOPS_MAX);
+                    msg->topic, MSG_HOPS_MAX);
         receipt_settle(queued->receipt, REASON_UNSPECIFIED);
         return;
     }

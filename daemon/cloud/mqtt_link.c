@@ -163,12 +163,12 @@ static void publish_run(struct work *work, void *resource)
     work->r = paho_publish(&publish->ask.link->paho, publish);
 }
 
-/* A PUBLISH of MQTT 5 without properties. */
+/* A PUBLISH of MQTT 5. */
 static size_t packet_size(const struct mqtt_link_publish *publish)
 {
-    enum { TYPE = 1, TOPIC_LENGTH = 2, PACKET_ID = 2, NO_PROPERTIES = 1 };
-    size_t rest = TOPIC_LENGTH + strlen(publish->topic) + (publish->qos ? PACKET_ID : 0) + NO_PROPERTIES +
-                  publish->msg->payload_len;
+    enum { TYPE = 1, TOPIC_LENGTH = 2, PACKET_ID = 2, PROPERTIES_LENGTH = 1 };
+    size_t rest = TOPIC_LENGTH + strlen(publish->topic) + (publish->qos ? PACKET_ID : 0) + PROPERTIES_LENGTH +
+                  (publish->msg->hops ? MQTT_LINK_HOPS_SIZE : 0) + publish->msg->payload_len;
     size_t length = rest < 1 << 7 ? 1 : rest < 1 << 14 ? 2 : rest < 1 << 21 ? 3 : 4;
     return TYPE + length + rest;
 }

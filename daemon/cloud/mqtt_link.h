@@ -24,6 +24,9 @@
  * 8 MiB wait for the loop what comes then is dropped and counted (mqtt_link_lost()). Whoever must not miss anything
  * compares and asks again.
  *
+ * A message that was republished before (msg.hops) carries how often, as the MQTT 5 user property "gatehouse-hops", and one that arrives with it
+ * has as many hops, and MSG_HOPS_CLOUD more for the way. MQTT 3.1.1 has no words for that.
+ *
  * No Paho function is called on the loop: it holds a process-wide lock while it resolves names (paho.mqtt.c issues 915,
  * 1016, 1125).
  */
@@ -36,6 +39,9 @@
 
 struct mqtt_links;
 struct mqtt_link;
+
+#define MQTT_LINK_HOPS "gatehouse-hops"
+enum { MQTT_LINK_HOPS_SIZE = 1 + 2 + sizeof MQTT_LINK_HOPS - 1 + 2 + 3 }; /* of the property, at most */
 
 /* NULL, or what was expected instead of this URI. Pure. */
 const char *mqtt_link_uri_check(const char *uri);

@@ -142,6 +142,28 @@ static bool topic_is_good(const char *topic, size_t len)
            utf8_is_valid(topic, len);
 }
 
+/* What the property says, as far as it can be: it comes from outside. */
+static uint8_t hops_of(const MQTTAsync_message *message)
+{
+    for (int i = 0; i < message->properties.count; i++) {
+        const MQTTProperty *property = &message->properties.array[i];
+        const MQTTLenString *name = &property->value.data, *value = &property->value.value;
+        unsigned hops = 0;
+        if (property->identifier != MQTTPROPERTY_CODE_USER_PROPERTY ||
+            name->len != sizeof MQTT_LINK_HOPS - 1 ||
+            memcmp(name->data, MQTT_LINK_HOPS, (size_t)name->len) != 0)
+            continue;
+        for (int k = 0; k < value->len && hops < UINT8_MAX; k++) {
+            unsigned digit = (unsigned char)value->data[k] - '0';
+            if (digit > 9)
+                return 0;
+            hops = 10 * hops + digit;
+        }
+        return (uint8_t)(hops > UINT8_MAX - MSG_HOPS_CLOUD ? UINT8_MAX : hops + MSG_HOPS_CLOUD);
+    }
+    return 0;
+}
+
 static struct msg *msg_of(const struct paho *paho, const char *topic, size_t topic_len,
                           const MQTTAsync_message *message)
 {
@@ -156,8 +178,10 @@ static struct msg *msg_of(const struct paho *paho, const char *topic, size_t top
         msg = msg_new(full, len, message->payload, (size_t)message->payloadlen);
     }
     free(full);
-    if (msg)
-        msg->qos = (uint8_t)message->qos;
+    if (!msg)
+        return NULL;
+    msg->qos = (uint8_t)message->qos;
+    msg->hops = hops_of(message);
     return msg;
 }
 
@@ -421,12 +445,28 @@ static int fault_of(int r)
     }
 }
 
+static void set_hops(MQTTProperties *properties, MQTTProperty *property, char *text, int len)
+{
+    enum { NAME_LEN = sizeof MQTT_LINK_HOPS - 1, ID = 1, LENGTH = 2 };
+    static char name[] = MQTT_LINK_HOPS;
+    *property = (MQTTProperty){.identifier = MQTTPROPERTY_CODE_USER_PROPERTY};
+    property->value.data = (MQTTLenString){NAME_LEN, name};
+    property->value.value = (MQTTLenString){len, text};
+    *properties = (MQTTProperties){
+        .count = 1, .max_count = 1, .length = ID + LENGTH + NAME_LEN + LENGTH + len, .array = property};
+}
+
 int paho_publish(struct paho *paho, struct mqtt_link_publish *publish)
 {
     if (!paho->handle)
         return -ENOTCONN;
     MQTTAsync_responseOptions response = response_to(paho, &publish->ask);
     const struct msg *msg = publish->msg;
+    char hops[4];
+    MQTTProperty property; /* Paho copies it */
+    if (msg->hops && paho->protocol == 5)
+        set_hops(&response.properties, &property, hops,
+                 snprintf(hops, sizeof hops, "%u", (unsigned)msg->hops));
     return fault_of(MQTTAsync_send(paho->handle, publish->topic, (int)msg->payload_len, msg->payload,
                                    publish->qos, msg->retain, &response));
 }

@@ -130,6 +130,57 @@ def no_loops(build, cloud):
     at_cloud.end()
 
 
+ROUND = """
+[uplink a]
+uri = mqtt://127.0.0.1:{port}
+client-id = round-a-{protocol}
+protocol = {protocol}
+[uplink b]
+uri = mqtt://127.0.0.1:{port}
+client-id = round-b-{protocol}
+protocol = {protocol}
+[stream to-a]
+uplink = a
+[stream to-b]
+uplink = b
+[route to-a]
+filter = round/#
+stream = to-a
+[route to-b]
+filter = round/#
+stream = to-b
+[downlink from-a]
+uplink = a
+filter = round/#
+[downlink from-b]
+uplink = b
+filter = round/#
+"""
+
+
+def no_endless_rounds(build, cloud):
+    """What comes from one cloud goes to the other, and back, and ends."""
+    for protocol in (4, 5):
+        with gateway.Gateway(build, ROUND.format(port=cloud.port, protocol=protocol)) as gw, gw.client("node") as node:
+            for name in ("a", "b"):
+                is_up(gw, name)
+            uplinks = lambda: gw.ctl("uplink/list")["uplinks"]
+            wait_for(lambda: all(s["standing"] for u in uplinks() for s in u["subscribed"]), "what it wants to hear stands")
+            at_cloud = gateway.Ear(cloud.port, "round/#", name=f"round-ear-{protocol}")
+            check(node.publish("round/x", "1") < 0x80, "it is taken")
+            wait_for(lambda: sum(u["looped"] for u in uplinks()) > 0, "a message that goes round is noticed")
+            wait_for(lambda: gw.logged("there is a loop"), "the log says so")
+
+            def all_are_out():
+                said, sent = uplinks(), len(at_cloud.heard)
+                return (sum(gw.stream(s)["pending"] for s in ("to-a", "to-b")) == 0
+                        and all(u["received"] == sent and u["inFlight"] == 0 for u in said)) and sent
+
+            count = wait_for(all_are_out, "all that went out has come back, and nothing more goes")
+            check(4 <= count <= 200, f"it was not at once, and not for long: {count}")
+            at_cloud.end()
+
+
 def without_a_clock(build, cloud):
     """In 1970: all that is local works, an uplink without TLS connects, one with TLS says what it waits for."""
     with tempfile.TemporaryDirectory(prefix="gatehouse-e2e-") as folder:
@@ -189,6 +240,7 @@ def main():
         try:
             suite.run("uplinks change without a restart, and nothing is lost", settings_change, suite.build, cloud)
             suite.run("two gateways that send to and take from one broker do not loop", no_loops, suite.build, cloud)
+            suite.run("what two clouds send each other through a gateway ends", no_endless_rounds, suite.build, cloud)
             suite.run("in 1970 all that is local works, and TLS waits for the time", early, suite.build, cloud, suite)
         finally:
             cloud.end()

@@ -235,6 +235,7 @@ void stream_take(struct stream *stream, const char *pattern, struct msg *msg, st
         refuse(stream, receipt, TOPIC_NAME_INVALID, "a topic became too long for the cloud");
         return;
     }
+    len = (int)stream_topic_add_hops(streams->scratch, (size_t)len, msg->hops);
     size_t size = (size_t)len + msg->payload_len + RECORD_OVERHEAD;
     if (stream->definition.overwrite && stream->definition.max_bytes &&
         size > (uint64_t)stream->definition.max_bytes / 2) { /* everything else would go for it */

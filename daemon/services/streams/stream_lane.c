@@ -330,6 +330,8 @@ static struct msg *message_of(struct lane *lane, const struct seglog_record *rec
         msg_new_record(topic, (size_t)(prefix + len), &from, record->payload, record->payload_len);
     if (!msg)
         return NULL;
+    size_t topic_len = record->topic_len;
+    msg->hops = stream_topic_hops(record->topic, &topic_len);
     msg->qos = 1;
     msg->born = loop_now(stream_loop(stream));
     return msg;

@@ -10,6 +10,7 @@
 #include "services/streams/stream.h"
 
 #include "bus/topics.h"
+#include "services/streams/stream_topic.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -59,9 +60,11 @@ static void refuse(struct reading *reading, int code, const char *message)
 static void put_topic(struct json_writer *w, const struct seglog_record *record)
 {
     char number[24];
+    size_t len = record->topic_len;
+    (void)stream_topic_hops(record->topic, &len);
     int digits = snprintf(number, sizeof number, "%" PRIu64, record->seq);
-    char *text = arena_alloc(w->arena, record->topic_len * (size_t)digits + 1), *at = text;
-    for (size_t i = 0; i < record->topic_len; i++) {
+    char *text = arena_alloc(w->arena, len * (size_t)digits + 1), *at = text;
+    for (size_t i = 0; i < len; i++) {
         if (record->topic[i]) {
             *at++ = record->topic[i];
         } else {

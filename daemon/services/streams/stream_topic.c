@@ -72,11 +72,31 @@ int stream_topic_make(char *buffer, size_t size, const char *pattern, const char
     return text.overrun ? -EMSGSIZE : (int)(text.at - buffer);
 }
 
+enum { HOPS_MARK = 0xff };
+
+size_t stream_topic_add_hops(char *stored, size_t len, uint8_t hops)
+{
+    if (!hops)
+        return len;
+    stored[len] = (char)HOPS_MARK;
+    stored[len + 1] = (char)hops;
+    return len + 2;
+}
+
+uint8_t stream_topic_hops(const char *stored, size_t *len)
+{
+    if (*len < 2 || (uint8_t)stored[*len - 2] != HOPS_MARK)
+        return 0;
+    *len -= 2;
+    return (uint8_t)stored[*len + 1];
+}
+
 int stream_topic_final(char *buffer, size_t size, const char *stored, size_t stored_len, uint64_t seq)
 {
     char number[24];
     int digits = snprintf(number, sizeof number, "%" PRIu64, seq);
     struct text text = {buffer, buffer + size, false};
+    (void)stream_topic_hops(stored, &stored_len);
     for (size_t i = 0; i < stored_len; i++) {
         if (stored[i])
             add(&text, stored + i, 1);

@@ -223,6 +223,9 @@ static int send_message(struct uplink *uplink, struct msg *msg, struct receipt *
         return as_refusal(r);
     }
     uplink->in_flight++;
+    if (msg->hops)
+        uplink_echo_sent(&uplink->echo, msg->topic + uplink->prefix_len, msg,
+                         loop_now(bus_loop(uplink->uplinks->bus)));
     return 0;
 }
 
@@ -244,10 +247,38 @@ static void on_message(struct subscriber *subscriber, struct msg *msg, const str
 
 /* ---- receiving --------------------------------------------------------------------------------------------------- */
 
+/* The topic there: behind $gatehouse/cloud/NAME/receive/. */
+static const char *topic_there(const struct msg *msg)
+{
+    enum { LEVELS = 4 };
+    const char *at = msg->topic;
+    for (int i = 0; i < LEVELS; i++)
+        at = strchr(at, '/') + 1;
+    return at;
+}
+
+static uint8_t hops_of(const struct uplink *uplink, const struct msg *msg)
+{
+    uint8_t sent =
+        uplink_echo_hops(&uplink->echo, topic_there(msg), msg, loop_now(bus_loop(uplink->uplinks->bus)));
+    return sent ? (uint8_t)(sent + MSG_HOPS_CLOUD) : 0;
+}
+
 static void on_received(void *self, struct msg *msg)
 {
     struct uplink *uplink = self;
     uplink->received++;
+    if (!msg->hops) /* which MQTT 3.1.1 cannot say */
+        msg->hops = hops_of(uplink, msg);
+    if (msg->hops > MSG_HOPS_MAX) { /* between clouds, or gateways */
+        if (!uplink->told_loop)
+            log_warning(
+                "uplink %s: what comes on %.*s has passed too many gateways and clouds: dropped, there is a loop",
+                uplink->name, (int)msg->topic_len, msg->topic);
+        uplink->told_loop = true;
+        uplink->looped++;
+        return;
+    }
     msg->from = publisher_ref(uplink->publisher);
     bus_publish(uplink->uplinks->bus, msg, NULL);
     uplink_maps_apply(&uplink->maps, uplink->uplinks->bus, msg);

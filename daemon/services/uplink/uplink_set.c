@@ -205,6 +205,7 @@ static void uplink_done(struct uplink *uplink)
         uplink->link = uplink->link->kind->free(uplink->link);
     uplink_filters_done(&uplink->filters);
     uplink_maps_done(&uplink->maps);
+    uplink_echo_done(&uplink->echo);
     (void)publisher_unref(uplink->publisher);
     free(uplink->name);
     free(uplink->uri);

@@ -4,6 +4,7 @@
 
 #include "cloud/link.h"
 #include "services/uplink/uplink.h"
+#include "services/uplink/uplink_echo.h"
 #include "services/uplink/uplink_filters.h"
 #include "services/uplink/uplink_maps.h"
 
@@ -24,6 +25,7 @@ struct uplink {
     size_t request_prefix_len; /* of the requests', up to who asks */
     struct uplink_filters filters;
     struct uplink_maps maps;
+    struct uplink_echo echo;
     enum uplink_state state;
     bool cut;        /* on request */
     bool needs_time; /* it has certificates to look at */
@@ -32,6 +34,7 @@ struct uplink {
     struct timer swap; /* the link has gone: outside of its own callbacks */
     int64_t since;     /* wall ms */
     char reason[UPLINK_REASON_LEN];
+    bool told_loop; /* to the log */
     uint64_t sent, failed, refused, received, looped, bytes, in_flight;
     int64_t last_success;            /* wall ms; 0: none yet */
     char refusal[UPLINK_REASON_LEN]; /* why the last one was refused for good */

@@ -92,3 +92,20 @@ TEST(a_template_that_is_wrong_is_told_what_was_expected)
     CHECK_STR(stream_topic_check("${topic"), "${topic}, ${stream} or ${seq}");
     CHECK(!stream_topic_check("$aws/$/${topic}"));
 }
+
+TEST(how_often_a_message_was_republished_is_behind_its_topic_and_not_in_it)
+{
+    char topic[16] = "a/b";
+    size_t len = stream_topic_add_hops(topic, 3, 0);
+    CHECK_INT(len, 3);
+    CHECK_INT(stream_topic_hops(topic, &len), 0);
+    CHECK_INT(len, 3);
+    for (int hops = 1; hops <= UINT8_MAX; hops += 127) {
+        len = stream_topic_add_hops(topic, 3, (uint8_t)hops);
+        char final[16];
+        CHECK_INT(stream_topic_final(final, sizeof final, topic, len, 7), 3);
+        CHECK_STR(final, "a/b");
+        CHECK_INT(stream_topic_hops(topic, &len), hops);
+        CHECK_INT(len, 3);
+    }
+}
