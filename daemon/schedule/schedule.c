@@ -141,6 +141,18 @@ static bool is_today(const struct schedule *schedule, const struct schedule_day 
     return today == day->day || today == day->day - 1;
 }
 
+void schedule_date(const struct schedule *schedule, struct schedule_day *day, struct schedule_time time)
+{
+    enum { DOUBTFUL = 10 * MINUTE };
+    bool dated = day->day != SCHEDULE_NO_CLOCK;
+    if (!day->bytes || time.now - day->since >= DAY)
+        return;
+    if (!dated && clock_is_known(time))
+        day->day = day_of(schedule, time);
+    else if (dated && !clock_is_known(time) && time.now - day->since >= DOUBTFUL)
+        day->day = SCHEDULE_NO_CLOCK;
+}
+
 static uint64_t gone_today(const struct schedule *schedule, const struct schedule_day *day,
                            struct schedule_time time)
 {

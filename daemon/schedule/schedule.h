@@ -15,7 +15,8 @@
  * A record is close to its deadline from three quarters of it on, until it is late by as much again: then it has missed it, and
  * goes with its priority.
  *
- * A clock that is not known (1970) stops nothing: windows count as open, and a day is 24 hours of running.
+ * A clock that is not known (1970) stops nothing: windows count as open, and a day is 24 hours of running. When it becomes known, what has
+ * gone counts for the day that it says (schedule_date()).
  *
  * Pure: no clock, no memory but the caller's, one pass over the lanes a decision. schedule_next() changes nothing; what has
  * really been sent is told with schedule_sent(). The same calls give the same answers, so that it can be simulated
@@ -69,7 +70,8 @@ struct schedule_time {
 };
 #define SCHEDULE_NO_CLOCK INT64_MIN
 
-/* What has gone today. Whoever wants budgets to outlive a restart keeps day and bytes, and sets since to now. */
+/* What has gone today. Whoever wants budgets to outlive a restart keeps day and bytes, and sets since to now; without a day also how long ago
+ * since was, or somebody who is switched off every evening waits for ever. */
 struct schedule_day {
     int64_t day;   /* its number, or SCHEDULE_NO_CLOCK */
     int64_t since; /* monotonic */
@@ -132,6 +134,10 @@ struct schedule {
 void schedule_init(struct schedule *schedule, const struct schedule_link *link, int64_t now);
 /* Other settings, while it runs: what has gone today stays gone. */
 void schedule_configure(struct schedule *schedule, const struct schedule_link *link, int64_t now);
+
+/* Before others look at a day: of one without a date that began today by the clock, now that there is one; of a date that no clock has
+ * confirmed for ten minutes it is only known how long ago it was. */
+void schedule_date(const struct schedule *schedule, struct schedule_day *day, struct schedule_time time);
 
 struct schedule_turn schedule_next(const struct schedule *schedule, struct schedule_lane *const *lanes,
                                    size_t count, struct schedule_time time);

@@ -195,6 +195,33 @@ TEST(without_a_clock_a_day_is_24_hours_of_running_and_windows_are_open)
     CHECK_INT(load.turn.at, load.time.now + HOUR);
 }
 
+TEST(a_day_without_a_date_gets_that_of_the_clock_and_one_that_no_clock_confirms_loses_it)
+{
+    const struct schedule schedule = {0};
+    const struct schedule_time unknown = {5 * HOUR, SCHEDULE_NO_CLOCK},
+                               known = {5 * HOUR, 20000 * DAY + HOUR};
+    struct schedule_day day = {.day = SCHEDULE_NO_CLOCK, .since = HOUR, .bytes = 7};
+    schedule_date(&schedule, &day, unknown);
+    CHECK_INT(day.day, SCHEDULE_NO_CLOCK);
+    schedule_date(&schedule, &day, known);
+    CHECK_INT(day.day, 20000);
+    schedule_date(&schedule, &day, (struct schedule_time){known.now, known.local + 3 * DAY});
+    CHECK_INT(day.day, 20000);
+
+    day.since = unknown.now - 9 * 60 * 1000; /* it may still become known */
+    schedule_date(&schedule, &day, unknown);
+    CHECK_INT(day.day, 20000);
+    day.since = unknown.now - 10 * 60 * 1000;
+    schedule_date(&schedule, &day, unknown);
+    CHECK_INT(day.day, SCHEDULE_NO_CLOCK);
+    CHECK_INT(day.since, unknown.now - 10 * 60 * 1000);
+    CHECK_INT(day.bytes, 7);
+
+    day = (struct schedule_day){.day = SCHEDULE_NO_CLOCK, .since = known.now - DAY, .bytes = 7}; /* over */
+    schedule_date(&schedule, &day, known);
+    CHECK_INT(day.day, SCHEDULE_NO_CLOCK);
+}
+
 TEST(a_clock_that_is_put_back_over_midnight_begins_no_other_day_but_one_from_2099_does)
 {
     struct load load;

@@ -410,6 +410,10 @@ bool stream_is_stored(const struct stream *stream);
 
 /* stream_budget.c: what has changed since it was stored, into rows that are enough for all, or only counted (NULL). */
 size_t allowances_take(struct streams *streams, struct allowance_row *rows);
+/* What clocks say now about the days that are counted. */
+void allowances_date(struct outlet *outlet);
+/* stream_cursor.c: they are stored in a moment, if they are not yet. */
+void allowances_changed(struct streams *streams);
 struct allowance allowance_of(const struct exporter *exporter);
 void allowances_load(struct streams *streams, const struct allowance_row *rows, size_t count);
 void allowance_forget(struct streams *streams, const struct allowance *stored);

@@ -1,7 +1,9 @@
 /* What exporters and uplinks have had of their day, and which exporters are paused, in state.db: a restart does not begin the day
  * anew. A row of the stream "@" is an uplink's day, all streams together; one of "@5" that of its priority 5.
  *
- * They are stored with the cursors, in the same commit; only those that a budget counts, or that somebody has paused.
+ * They are stored with the cursors, in the same commit; only those that a budget counts, or that somebody has paused. Without a clock
+ * the day's number is how long ago it began, in steps of ten minutes from SCHEDULE_NO_CLOCK on: a gateway that nobody tells the time
+ * and that is switched off every evening has its 24 hours of running in the end.
  */
 #include "services/streams/stream.h"
 
@@ -23,18 +25,41 @@ static bool is_same(const struct allowance *a, const struct allowance *b)
     return a->paused == b->paused && a->day == b->day && a->bytes == b->bytes;
 }
 
+/* ---- days -------------------------------------------------------------------------------------------------------- */
+
+enum { STEP = 10 * 60 * 1000, STEPS = 24 * 6 };
+
+static int64_t stored_day(const struct outlet *outlet, const struct schedule_day *day)
+{
+    if (day->day != SCHEDULE_NO_CLOCK || !day->bytes)
+        return day->day;
+    int64_t steps = (loop_now(bus_loop(outlet->streams->bus)) - day->since) / STEP;
+    return SCHEDULE_NO_CLOCK + (steps < STEPS ? steps : STEPS);
+}
+
+void allowances_date(struct outlet *outlet)
+{
+    struct schedule_time time = outlet_time(outlet);
+    struct schedule *schedule = &outlet->schedule;
+    schedule_date(schedule, &schedule->day, time);
+    for (size_t class = 1; class <= SCHEDULE_PRIORITIES; class ++)
+        schedule_date(schedule, &schedule->class_day[class], time);
+    for (size_t i = 0; i < outlet->lane_count; i++)
+        schedule_date(schedule, &outlet->lanes[i]->exporter->flow.day, time);
+}
+
 struct allowance allowance_of(const struct exporter *exporter)
 {
     bool counts = exporter->flow.rules.day_bytes != 0;
     return (struct allowance){.paused = exporter->paused,
-                              .day = counts ? exporter->flow.day.day : 0,
+                              .day = counts ? stored_day(exporter->outlet, &exporter->flow.day) : 0,
                               .bytes = counts ? exporter->flow.day.bytes : 0};
 }
 
 static struct allowance allowance_of_class(const struct outlet *outlet, size_t class)
 {
     const struct schedule_day *day = class ? &outlet->schedule.class_day[class] : &outlet->schedule.day;
-    return (struct allowance){.day = day->day, .bytes = day->bytes};
+    return (struct allowance){.day = stored_day(outlet, day), .bytes = day->bytes};
 }
 
 static const char *allowance_name(size_t class)
@@ -84,8 +109,10 @@ void allowance_forget(struct streams *streams, const struct allowance *stored)
 
 static void take_day(struct outlet *outlet, struct schedule_day *day, const struct allowance *value)
 {
-    *day = (struct schedule_day){
-        .day = value->day, .bytes = value->bytes, .since = loop_now(bus_loop(outlet->streams->bus))};
+    int64_t now = loop_now(bus_loop(outlet->streams->bus));
+    int64_t steps = value->day <= SCHEDULE_NO_CLOCK + STEPS ? value->day - SCHEDULE_NO_CLOCK : 0;
+    *day =
+        (struct schedule_day){.day = value->day - steps, .bytes = value->bytes, .since = now - steps * STEP};
 }
 
 static void take_class(struct outlet *outlet, const struct allowance_row *row)

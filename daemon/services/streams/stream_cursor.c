@@ -195,6 +195,11 @@ static void on_save(struct timer *timer)
     save_now(container_of(timer, struct streams, save));
 }
 
+void allowances_changed(struct streams *streams)
+{
+    save_later(streams);
+}
+
 void cursor_moved(struct stream *stream)
 {
     save_later(stream->streams); /* the day of its uplinks, if nothing else */

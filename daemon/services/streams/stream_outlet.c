@@ -117,6 +117,8 @@ static void wait(struct outlet *outlet, const struct schedule_turn *turn, int64_
     count_throttled(outlet, turn->why != SCHEDULE_IDLE);
     if (turn->at == INT64_MAX)
         return;
+    if (turn->why == SCHEDULE_WAITS_FOR_DAY)
+        allowances_changed(outlet->streams); /* nothing that moves would have it stored */
     int64_t left = turn->at > now ? turn->at - now : 0;
     timer_start(bus_loop(outlet->streams->bus), &outlet->again, left < LOOK_EVERY ? left : LOOK_EVERY);
 }
@@ -125,6 +127,7 @@ static void pump(struct outlet *outlet)
 {
     struct schedule_time time = outlet_time(outlet);
     timer_stop(bus_loop(outlet->streams->bus), &outlet->again);
+    allowances_date(outlet);
     outlet_describe(outlet);
     while (outlet->up && outlet_has_room(outlet)) {
         struct schedule_turn turn = schedule_next(

@@ -15,7 +15,8 @@ struct cursor_row {
 /* What an exporter is told, and what it has had of its day. */
 struct allowance {
     bool paused;
-    int64_t day; /* its number; SCHEDULE_NO_CLOCK: not known */
+    int64_t
+        day; /* its number; SCHEDULE_NO_CLOCK and up to 144 more: not known, began so many times ten minutes ago */
     uint64_t bytes;
 };
 

@@ -59,6 +59,67 @@ TEST(a_day_s_budget_outlives_a_restart_and_ends_with_the_day)
     streams_rig_check_books(rig);
 }
 
+static const struct stream_options on_a_budget[] = {
+    {.name = "s", .uplink = "cloud", .rules.day_bytes = 5000}};
+enum { HOUR = 3600 * 1000 };
+
+/* A gateway in 1970, whose budget is used up. How many records have gone. */
+static size_t use_up_in_1970(struct streams_rig *rig)
+{
+    rig->takes_all = true;
+    rig->house->clock.wall = 30000;
+    cloud_is_up(rig, "cloud");
+    streams_rig_append(rig, "s", 1000, 200);
+    rig_wait(rig->house, 2000);
+    CHECK_LIST(rig, "\"waitsFor\":\"the day's budget is used up\"");
+    return cloud_count(rig);
+}
+
+static void start_again(struct streams_rig *rig)
+{
+    streams_rig_restart(rig);
+    cloud_is_up(rig, "cloud");
+    rig_turn(rig->house);
+}
+
+TEST(without_a_clock_a_day_is_24_hours_of_running_however_often_it_is_switched_off)
+{
+    cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(on_a_budget, 1, NULL, 0);
+    size_t sent = use_up_in_1970(rig);
+    for (int hours = 5; hours < 24; hours += 5) {
+        rig_wait(rig->house, 5 * HOUR);
+        start_again(rig);
+        CHECK_INT((int64_t)cloud_count(rig), (int64_t)sent);
+    }
+    rig_wait(rig->house, 5 * HOUR);
+    CHECK(cloud_count(rig) > sent + 20 && cloud_count(rig) < 2 * sent + 5);
+    streams_rig_check_books(rig);
+}
+
+TEST(when_the_clock_becomes_known_what_has_gone_counts_for_its_day_also_after_a_start)
+{
+    cleanup(streams_rig_free_p) struct streams_rig *rig = streams_rig_new(on_a_budget, 1, NULL, 0);
+    (void)setenv("TZ", "UTC", 1);
+    tzset();
+    size_t sent = use_up_in_1970(rig);
+    rig->house->clock.wall = INT64_C(20000) * 24 * HOUR + 20 * HOUR;
+    rig_wait(rig->house, 2 * HOUR);
+    CHECK_INT((int64_t)cloud_count(rig), (int64_t)sent);
+    start_again(rig);
+    rig_wait(rig->house, HOUR);
+    CHECK_INT((int64_t)cloud_count(rig), (int64_t)sent);
+    rig->house->clock.wall = 30000; /* and is lost again */
+    start_again(rig);
+    rig_wait(rig->house, HOUR);
+    CHECK_INT((int64_t)cloud_count(rig), (int64_t)sent);
+    rig->house->clock.wall = INT64_C(20001) * 24 * HOUR + HOUR;
+    start_again(rig);
+    rig_wait(rig->house, 2 * HOUR);
+    CHECK_INT((int64_t)cloud_count(rig), (int64_t)sent); /* nobody knows when that was: it is today's */
+    rig_wait(rig->house, 22 * HOUR);
+    CHECK(cloud_count(rig) > sent + 20 && cloud_count(rig) < 2 * sent + 5);
+}
+
 TEST(a_budget_of_the_link_outlives_a_restart_too)
 {
     const struct schedule_link link = {.day_bytes = 9000, .class_day_bytes[5] = 4000};
