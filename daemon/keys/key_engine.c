@@ -41,18 +41,25 @@ static const char *reason(void)
     return text ? text : "no reason is known";
 }
 
+static int wrong_pin(char **why, const char *name)
+{
+    *why = str_printf("%s: expected the token's PIN in the file of pin-source: %s", name, reason());
+    return -EACCES;
+}
+
 static int no_key(char **why, const char *name, const char *module)
 {
     cleanup_free char *labels = NULL;
+    int r = -EINVAL;
     if (key_token_is_missing(name, module, &labels))
         *why =
             str_printf("%s: expected a token with this label, found %s", name, *labels ? labels : "no token");
     else if (strstr(reason(), "PIN") || strstr(reason(), "pin"))
-        *why = str_printf("%s: expected the token's PIN in the file of pin-source: %s", name, reason());
+        r = wrong_pin(why, name);
     else
         *why = str_printf("%s: expected a private key like this in the token: %s", name, reason());
     ERR_clear_error();
-    return -EINVAL;
+    return r;
 }
 
 static int no_engine(char **why, const char *name)

@@ -135,6 +135,21 @@ def an_uplink(suite, folder, place, key, certificates):
         broker.end()
 
 
+def a_wrong_pin(suite, folder, token, certificates):
+    """An uplink tries for ever; a token that is asked with a wrong PIN again and again locks itself."""
+    pin = token.write("changing-pin", tokens.OTHER_PIN)
+    config = (f"[uplink cloud]\nuri = mqtts://127.0.0.1:{gateway.free_port()}\nclient-id = from-a-device\n"
+              f"cert = {certificates.path('client.pem')}\nkey = {token.key('client', pin=pin)}\nca = {certificates.ca}\n")
+    with start(suite, folder, token, config, listen=(gateway.OPEN,)) as gw:
+        gateway.wait_for(lambda: gw.logged("PIN incorrect"), "the token refuses the PIN")
+        gateway.wait_for(lambda: gw.logged("the token has refused this one"), "and is not asked again")
+        check(not gw.logged(tokens.OTHER_PIN), "no PIN is in the log")
+        before = len(gw.log)
+        token.write("changing-pin", tokens.PIN)
+        gateway.wait_for(lambda: any("cannot connect" in line for line in gw.log[before:]),
+                         "with the right PIN in the file it goes on, as far as the broker, which is not there")
+
+
 def with_token(suite, folder):
     token = tokens.Token(folder)
     ca, server = token.make("ca"), token.make("server")
@@ -146,6 +161,7 @@ def with_token(suite, folder):
     certificates = gateway.Certificates(folder)
     _, client = tokens.certificate(certificates, token, "client")
     suite.run("token: an uplink to a broker shows a certificate whose key is there", an_uplink, suite, folder, token, client, certificates)
+    suite.run("token: a wrong PIN is not tried again", a_wrong_pin, suite, folder, token, certificates)
     wrong = token.write("wrong-pin", tokens.OTHER_PIN)
     suite.run("token: another token", start_fails, suite, folder, token, token.key("ca", token="other"),
               "expected a token with this label", 'found "gw"')
