@@ -78,9 +78,20 @@ static bool check_authority(const struct config *config)
     return !*config->ca || check(&place, &options);
 }
 
+/* A key that the gateway makes a certificate for. */
+static bool check_own_key(const struct config *config, const char *key, const char *path)
+{
+    const struct place place = {config, "gateway", "", key};
+    struct tls_files files = {NULL, (char *)(uintptr_t)path};
+    const struct tls_options options = {.files = &files, .count = 1};
+    return !*path || check(&place, &options);
+}
+
 bool certificates_are_good(const struct config *config, const struct options *options)
 {
     bool good = check_authority(config);
+    good = (*config->ca || check_own_key(config, "ca-key", config->ca_key)) && good;
+    good = check_own_key(config, "server-key", config->server_key) && good;
     for (size_t i = 0; i < options->listen_count; i++)
         good = check_listener(&(struct place){.config = config}, options->listen[i]) && good;
     for (size_t i = 0; !options->listen_count && i < config->listener_count; i++) {

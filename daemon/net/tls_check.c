@@ -98,9 +98,24 @@ static void check_others(struct check *check, const X509 *certificate, const cha
     }
 }
 
+/* One that a certificate will be made for. */
+static void check_key_alone(struct check *check, const char *path)
+{
+    EVP_PKEY *key;
+    char *why = NULL;
+    if (key_load(&key, path, &why) < 0)
+        say(check, why);
+    else
+        EVP_PKEY_free(key);
+}
+
 static void check_pair(struct check *check, const struct tls_files *files)
 {
     char *why = NULL;
+    if (!files->cert) {
+        check_key_alone(check, files->key);
+        return;
+    }
     X509 *certificate = tls_certificate_read(files->cert, &why);
     if (!certificate) {
         say(check, why);
@@ -141,7 +156,7 @@ size_t tls_check(const struct tls_options *options, int64_t now_s, tls_found *fo
         say(check, why);
     for (size_t i = 0; i < count; i++)
         check_pair(check, &files[i]);
-    if (!check->problems && (options->count || options->folder))
+    if (!check->problems && (check->count || options->folder))
         check_whole(check, options);
     for (size_t i = 0; i < check->count; i++)
         X509_free(check->certificates[i]);
