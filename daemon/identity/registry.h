@@ -188,6 +188,8 @@ struct registry_revoked {
 /* At most max, in no order; the texts are the registry's, until it changes. Deleted ones until they would have ended. */
 size_t registry_revoked(const struct registry *registry, const char *ca, struct registry_revoked *ret,
                         size_t max);
+/* Those that would have ended a month ago are not remembered any more; a clock that is wrong by less destroys nothing. */
+void registry_forget_expired(struct registry *registry);
 /* A certificate that was revoked and then deleted. */
 bool registry_was_revoked(const struct registry *registry, const char *id);
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { EXPIRED_MAX = 1000, EXPIRED_S = 30 * 86400 };
+
 /* What was revoked, beyond its row among the principals. Somebody who looks at the list of revoked certificates knows nothing of
  * the registry: for him a certificate that is deleted here would be good again. */
 
@@ -54,6 +56,30 @@ bool registry_forget_revoked(struct registry *registry, struct registry_write *w
     return true;
 }
 
+void registry_forget_expired(struct registry *registry)
+{
+    struct registry_data *data = registry->data;
+    int64_t now_s = registry_now(registry) / 1000;
+    char *gone[EXPIRED_MAX];
+    size_t count = 0;
+    if (registry_begin(registry))
+        return;
+    map_for_each(i, key, &data->revoked)
+    {
+        const struct registry_revoked *revoked = (const struct registry_revoked *)key;
+        if (count < EXPIRED_MAX && revoked->not_after_s < now_s - EXPIRED_S)
+            gone[count++] = str_copy(key->text);
+    }
+    if (!count)
+        return;
+    struct registry_write *write = registry_write_new();
+    while (count) {
+        (void)registry_forget_revoked(registry, write, gone[--count]);
+        free(gone[count]);
+    }
+    registry_submit(registry, write, NULL);
+}
+
 bool registry_was_revoked(const struct registry *registry, const char *id)
 {
     return map_get(&registry->data->revoked, id, strlen(id)) != NULL;
@@ -74,7 +100,8 @@ size_t registry_revoked(const struct registry *registry, const char *ca, struct 
     map_for_each(i, key, &data->maps[REGISTRY_PRINCIPAL])
     {
         const struct registry_principal *principal = (const struct registry_principal *)key;
-        if (belongs(principal, ca) && count < max)
+        bool is_over = principal->not_after_s && principal->not_after_s < now_s;
+        if (belongs(principal, ca) && !is_over && count < max)
             ret[count++] = (struct registry_revoked){.key = *key,
                                                      .ca = principal->ca,
                                                      .serial = principal->serial,

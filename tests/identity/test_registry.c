@@ -276,6 +276,41 @@ TEST(what_was_revoked_is_listed_when_it_is_deleted_until_it_would_have_ended)
     scene_done(&scene);
 }
 
+TEST(what_was_revoked_is_forgotten_a_month_after_it_would_have_ended)
+{
+    cleanup(folder_free_p) char *folder = folder_new();
+    cleanup_free char *db = str_printf("%s/state.db", folder);
+    struct scene scene = scene_new(db);
+    struct registry_certificate certificate = {.der = (const uint8_t *)"der",
+                                               .der_len = 3,
+                                               .id = ID_A,
+                                               .ca = ID_B,
+                                               .serial = "0A17",
+                                               .not_after_s = registry_now(scene.registry) / 1000 + 100};
+    CHECK_INT(registry_certificate_register(scene.registry, &certificate, REGISTRY_ACTIVE, NULL), 0);
+    certificate.id = ID_C;
+    certificate.not_after_s += 86400;
+    CHECK_INT(registry_certificate_register(scene.registry, &certificate, REGISTRY_ACTIVE, NULL), 0);
+    static const char *const ids[] = {ID_A, ID_C};
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_INT(registry_principal_set_status(scene.registry, ids[i], REGISTRY_REVOKED, NULL), 0);
+        CHECK_INT(registry_principal_delete(scene.registry, ids[i], false, NULL), 0);
+    }
+    scene.rig->clock.wall += INT64_C(30) * 86400 * 1000;
+    registry_forget_expired(scene.registry);
+    CHECK(registry_was_revoked(scene.registry, ID_A));
+    scene.rig->clock.wall += 101 * 1000;
+    registry_forget_expired(scene.registry);
+    CHECK(!registry_was_revoked(scene.registry, ID_A));
+    CHECK(registry_was_revoked(scene.registry, ID_C));
+    rig_turn(scene.rig);
+    scene_done(&scene);
+    scene = scene_new(db);
+    CHECK(!registry_was_revoked(scene.registry, ID_A));
+    CHECK(registry_was_revoked(scene.registry, ID_C));
+    scene_done(&scene);
+}
+
 /* ---- on disk ------------------------------------------------------------------------------------------------------------ */
 
 struct told {

@@ -154,6 +154,7 @@ static void on_refresh(struct timer *timer)
     if (r > 0 && registrar->options.server_changed)
         registrar->options.server_changed(registrar->options.self);
     free(why);
+    registry_forget_expired(registrar->registry);
     refresh_later(registrar);
 }
 
