@@ -177,6 +177,7 @@ static void ask(struct bus *bus, const char *topic, const char *text, const char
     if (!msg)
         return;
     msg->qos = qos;
+    msg->is_secret = !qos;
     msg->born = loop_now(bus->loop);
     enqueue(bus, msg, NULL, false);
 }

@@ -39,7 +39,9 @@ static char *question_of(struct http_text token)
     json_key(&w, "authorization");
     json_put_string_n(&w, token.at, token.len);
     json_end_object(&w);
-    char *question = str_copy(json_writer_text(&w, NULL));
+    const char *text = json_writer_text(&w, NULL);
+    char *question = str_copy(text);
+    explicit_bzero((char *)(uintptr_t)text, strlen(text));
     arena_done(&arena);
     return question;
 }

@@ -99,6 +99,7 @@ void rest_shadow_ask(struct rest_call *call, struct rest_asker *asker, const voi
         return;
     }
     msg->qos = 1;
+    msg->is_secret = call->verb == REST_CREDENTIALS; /* the token */
     list_append(&call->rest->waiting, &call->link);
     bus_publish(call->rest->bus, msg, NULL);
 }
