@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <openssl/evp.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/random.h>
 #include <termios.h>
@@ -44,18 +45,38 @@ static bool read_line(FILE *in, char line[LINE_MAX_BYTES])
     return len > 0;
 }
 
+static struct termios terminal; /* as it was */
+
+/* Who stops us must find his terminal as it was: one that shows nothing is taken for one that hangs. */
+static void on_stop(int number)
+{
+    (void)tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+    (void)raise(number); /* its handler was for once */
+}
+
+static void listen_to_signals(void (*handler)(int))
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    const struct sigaction action = {.sa_handler = handler, .sa_flags = (int)SA_RESETHAND};
+    for (size_t i = 0; i < array_size(numbers); i++)
+        (void)sigaction(numbers[i], &action, NULL);
+}
+
 static bool ask_line(const char *prompt, char line[LINE_MAX_BYTES])
 {
-    struct termios before, silent;
     (void)fputs(prompt, stderr);
-    bool is_quiet = tcgetattr(STDIN_FILENO, &before) == 0;
-    silent = before;
+    bool is_quiet = tcgetattr(STDIN_FILENO, &terminal) == 0;
+    struct termios silent = terminal;
     silent.c_lflag &= ~(tcflag_t)ECHO;
-    if (is_quiet)
+    if (is_quiet) {
+        listen_to_signals(on_stop);
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    }
     bool good = read_line(stdin, line);
-    if (is_quiet)
-        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+    if (is_quiet) {
+        (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal);
+        listen_to_signals(SIG_DFL);
+    }
     (void)fputc('\n', stderr);
     return good;
 }
