@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 /* A multi handle around one easy handle, because only that can be woken. Names are resolved on libcurl's own threads; one
@@ -167,8 +168,12 @@ static CURLcode on_context(CURL *easy, void *context, void *self)
 static void set_tls(CURL *easy, const struct receiving *receiving)
 {
     const struct post_request *request = receiving->request;
+    struct stat found;
+    bool is_folder = request->ca && stat(request->ca, &found) == 0 && S_ISDIR(found.st_mode);
+    if (is_folder) /* and no file of the system's besides */
+        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
     if (request->ca)
-        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca);
+        (void)curl_easy_setopt(easy, is_folder ? CURLOPT_CAPATH : CURLOPT_CAINFO, request->ca);
     if (request->cert && request->key) { /* wherever it is */
         (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
         (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, (void *)(uintptr_t)receiving);

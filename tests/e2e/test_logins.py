@@ -6,13 +6,16 @@ asked about again, and keys that change while the gateway runs.
 """
 import base64
 import http.client
+import http.server
 import json
 import os
+import pty
 import signal
 import ssl
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import urllib.parse
@@ -27,8 +30,9 @@ KEPT = b"\x11" + (3600).to_bytes(4, "big")  # Session Expiry Interval
 LISTEN = ("mqtt://127.0.0.1:0?auth=password", "mqtts://127.0.0.1:0?auth=password", "http://127.0.0.1:0?auth=password,jwt",
           "https://127.0.0.1:0?auth=certificate,password", "mqtt://127.0.0.1:0?auth=jwt&access=node",
           "mqtt://127.0.0.1:0?auth=authorizer:shop", "mqtt://127.0.0.1:0?auth=authorizer:signed", "mqtt://127.0.0.1:0?access=open",
-          "mqtt://127.0.0.1:0?auth=password&access=node", "mqtt://127.0.0.1:0?auth=password&access=full")
-MQTT, MQTTS, HTTP, HTTPS, JWT, SHOP, SIGNED, OPEN, NODE, FULL = range(10)
+          "mqtt://127.0.0.1:0?auth=password&access=node", "mqtt://127.0.0.1:0?auth=password&access=full",
+          "mqtt://127.0.0.1:0?auth=authorizer:far")
+MQTT, MQTTS, HTTP, HTTPS, JWT, SHOP, SIGNED, OPEN, NODE, FULL, FAR = range(11)
 
 
 def basic(user, password):
@@ -307,6 +311,61 @@ def owners(stage):
     stage.is_audited("refused/connect", "a session of somebody else")
 
 
+def terminal(stage):
+    """Who is stopped while he is asked for a password leaves a terminal that shows what is typed."""
+    master, slave = pty.openpty()
+    shows = lambda: bool(termios.tcgetattr(slave)[3] & termios.ECHO)
+    with subprocess.Popen([stage.gw.programs["gatehouse"], "--runtime", stage.gw.runtime, "user", "add", "eve"], stdin=slave,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as asked:
+        wait_for(lambda: not shows(), "nothing is shown")
+        asked.send_signal(signal.SIGINT)
+        check(asked.wait(raw.LONG) == -signal.SIGINT, "it ends by the signal")
+    check(shows(), "and all is shown again")
+    os.close(master)
+    os.close(slave)
+
+
+def folder_of_authorities(stage, server):
+    check(stage.refusal("far", "p", door=FAR) == 0, "its certificate is from one of the folder's authorities")
+    check(server.asked == 1, "it was asked")
+
+
+class Far(http.server.ThreadingHTTPServer):
+    """An authorizer behind HTTPS that lets everybody in."""
+    daemon_threads = True
+
+    def __init__(self, folder):
+        far = self
+        self.asked = 0
+        os.makedirs(os.path.join(folder, "authorities"))
+        certificates = gateway.Certificates(folder)
+        subprocess.run(["cp", certificates.ca, os.path.join(folder, "authorities", "far.pem")], check=True)
+        subprocess.run([find_tool("openssl"), "rehash", os.path.join(folder, "authorities")], check=True, capture_output=True)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                far.asked += 1
+                self.rfile.read(int(self.headers["Content-Length"]))
+                document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}]}
+                body = json.dumps({"isAuthenticated": True, "principalId": "far", "policyDocuments": [document]}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_args):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificates.issue("server"))
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def config(self, folder):
+        return f"[authorizer far]\nuri = https://127.0.0.1:{self.server_address[1]}/ask\nca = {folder}/authorities\n"
+
+
 def no_secrets(stage):
     secrets = [PASSWORD, SECRET.decode(), base64.b64encode(f"alice:{PASSWORD}".encode()).decode(), "eyJ", "guess 1"]
     rows = json.dumps(stage.gw.ctl("audit/list", json.dumps({"max": 1000}).encode()))
@@ -322,17 +381,23 @@ def checked(build):
         done = subprocess.run(gw.command("--check"), capture_output=True, text=True, check=False)
         gw.end()
         check(done.returncode == 78 and expected in done.stderr, done.stderr)
+    gw = gateway.Gateway(build, config="[gateway]\nca-key = /nowhere/ca.key\nserver-key = /nowhere/server.key\n", listen=())
+    done = subprocess.run(gw.command("--check"), capture_output=True, text=True, check=False)
+    gw.end()
+    check(done.returncode == 78 and all(f"{key}: /nowhere/{key.replace('-', '.')}: expected a private key" in done.stderr
+                                        for key in ("ca-key", "server-key")), done.stderr)
 
 
 def main():
     suite = gateway.Suite(sys.argv[1])
-    suite.run("--check tells what is wrong with tokens' keys", checked, suite.build)
+    suite.run("--check tells what is wrong with keys", checked, suite.build)
     with tempfile.TemporaryDirectory(prefix="gatehouse-e2e-") as folder:
         os.makedirs(os.path.join(folder, "fresh"))
         signer = Signer(folder)
         with open(signer.public, "rb") as file, open(os.path.join(folder, "signed.pem"), "wb") as copy:
             copy.write(file.read())
-        config = signer.config() + f"[authorizer signed]\ntoken-name = tok\ntoken-keys = {folder}/signed.pem\n"
+        far = Far(folder)
+        config = signer.config() + far.config(folder) + f"[authorizer signed]\ntoken-name = tok\ntoken-keys = {folder}/signed.pem\n"
         with gateway.Gateway(suite.build, config=config, listen=LISTEN) as gw:
             stage = Stage(gw)
             suite.run("a user or a token is let in by HTTP, and may do what he may over MQTT", by_http, stage, signer)
@@ -347,6 +412,8 @@ def main():
             suite.run("a session is not had, nor ended, by somebody else with its client id", owners, stage)
             stage = Stage(gw)
             suite.run("who guesses by HTTP has to wait", too_often, stage)
+            suite.run("an authorizer's server is known by a folder of authorities", folder_of_authorities, stage, far)
+            suite.run("a terminal shows what is typed after Ctrl-C", terminal, stage)
             suite.run("no password is in the log or the audit log", no_secrets, stage)
     return suite.end()
 
