@@ -187,6 +187,8 @@ static void on_changed(struct registry_watcher *watcher, const struct registry_c
                                          [REGISTRY_ATTACHED] = "attached",
                                          [REGISTRY_DETACHED] = "detached"};
     struct audit *audit = container_of(watcher, struct audit, watcher);
+    if (change->is_found) /* what it follows from is noted */
+        return;
     char what[64];
     (void)snprintf(what, sizeof what, "%s/%s", kind_name(change), events[change->event]);
     const char *who = change->by && change->by->who ? change->by->who : "gateway";

@@ -278,6 +278,7 @@ struct registry_change {
     const void *object, *other_object;
     const struct registry_by *by;
     bool proof_changed; /* a principal's key or password is another one */
+    bool is_found;      /* a thing is found by a group's query, or not any more: nobody has written that */
 };
 struct registry_watcher {
     void (*changed)(struct registry_watcher *watcher, const struct registry_change *change);

@@ -139,6 +139,7 @@ void registry_group_free(struct registry_group *group)
     registry_attributes_free(&group->attributes);
     free(group->description);
     free(group->query);
+    (void)registry_query_free(group->compiled);
     free((char *)group->key.text);
     free(group);
 }
@@ -253,6 +254,9 @@ int registry_group_create(struct registry *registry, const char *name, const cha
     if (!r && count > REGISTRY_ATTRIBUTES_MAX)
         r = registry_refuse(registry, REGISTRY_LIMIT, "expected at most %d attributes, found %zu",
                             REGISTRY_ATTRIBUTES_MAX, count);
+    if (!r && query && registry_dynamic_count(registry) == REGISTRY_QUERY_GROUPS_MAX)
+        r = registry_refuse(registry, REGISTRY_LIMIT, "expected at most %d groups by query",
+                            REGISTRY_QUERY_GROUPS_MAX);
     if (r)
         return r;
     group = mem_new(struct registry_group);
@@ -269,6 +273,10 @@ int registry_group_create(struct registry *registry, const char *name, const cha
     map_put(&registry->data->maps[REGISTRY_GROUP], &group->key);
     write_group(registry, group, by);
     tell_group(registry, group, REGISTRY_CREATED, NULL, by);
+    if (!query)
+        return 0;
+    registry_dynamic_changed(registry->data);
+    registry_dynamic_tell_new(registry, group, by);
     return 0;
 }
 
@@ -341,12 +349,22 @@ int registry_group_delete(struct registry *registry, const char *name, uint64_t 
     if (r)
         return r;
     const struct map *things = &registry->data->maps[REGISTRY_THING];
-    map_for_each(i, key, things) registry_drop_group((struct registry_thing *)key, group);
+    map_for_each(i, key, things)
+    {
+        struct registry_thing *thing = (struct registry_thing *)key;
+        struct registry_found before;
+        if (!registry_group_has(group, thing))
+            continue;
+        registry_dynamic_look(registry, thing, &before); /* a query may ask for this group's name */
+        registry_drop_group(thing, group);
+        registry_dynamic_tell(registry, thing, &before, by);
+    }
     for (size_t i = 0; i < group->policy_count; i++)
         group->policies[i]->targets--;
     if (group->parent)
         group->parent->children--;
     map_remove(&registry->data->maps[REGISTRY_GROUP], &group->key);
+    registry_dynamic_changed(registry->data);
     struct registry_write *write = registry_write_new();
     registry_write_gone(write, REGISTRY_GROUP, name);
     registry_submit(registry, write, by);
@@ -389,8 +407,8 @@ static int find_both(struct registry *registry, const char *group_name, const ch
 }
 
 static void change_member(struct registry *registry, struct registry_group *group,
-                          struct registry_thing *thing, bool is_member, bool changes,
-                          const struct registry_by *by)
+                          struct registry_thing *thing, const struct registry_found *before, bool is_member,
+                          bool changes, const struct registry_by *by)
 {
     struct registry_write *write = registry_write_new();
     if (changes)
@@ -400,6 +418,7 @@ static void change_member(struct registry *registry, struct registry_group *grou
         return;
     registry_decide_anew(registry);
     tell_group(registry, group, is_member ? REGISTRY_ATTACHED : REGISTRY_DETACHED, thing, by);
+    registry_dynamic_tell(registry, thing, before, by);
 }
 
 int registry_group_add(struct registry *registry, const char *group_name, const char *thing_name,
@@ -419,11 +438,13 @@ int registry_group_add(struct registry *registry, const char *group_name, const 
     if (!is_member && thing->group_count == REGISTRY_THING_GROUPS_MAX)
         return registry_refuse(registry, REGISTRY_LIMIT, "thing %s is in %d groups already", thing_name,
                                REGISTRY_THING_GROUPS_MAX);
+    struct registry_found before;
+    registry_dynamic_look(registry, thing, &before);
     if (!is_member) {
         thing->groups[thing->group_count++] = group;
         group->things++;
     }
-    change_member(registry, group, thing, true, !is_member, by);
+    change_member(registry, group, thing, &before, true, !is_member, by);
     return 0;
 }
 
@@ -436,7 +457,9 @@ int registry_group_remove(struct registry *registry, const char *group_name, con
     if (r)
         return r;
     bool is_member = registry_group_has(group, thing);
+    struct registry_found before;
+    registry_dynamic_look(registry, thing, &before);
     registry_drop_group(thing, group);
-    change_member(registry, group, thing, false, is_member, by);
+    change_member(registry, group, thing, &before, false, is_member, by);
     return 0;
 }

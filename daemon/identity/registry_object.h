@@ -93,8 +93,9 @@ struct registry_thing {
 struct registry_group {
     struct map_key key;
     char id[REGISTRY_UUID_BYTES];
-    struct registry_group *parent; /* NULL: none */
-    char *description, *query;     /* NULL: none */
+    struct registry_group *parent;   /* NULL: none */
+    char *description, *query;       /* NULL: none */
+    struct registry_query *compiled; /* NULL: not yet */
     struct registry_attributes attributes;
     uint64_t version;
     int64_t created_ms;

@@ -3,7 +3,7 @@
  *      registry.c             what there is, who hears of changes, what happens when the disk says no
  *      registry_thing.c       things and their attributes         registry_principal.c   principals and authorities
  *      registry_group.c       types and groups                    registry_policy.c      policies and what they are attached to
- *      registry_revoked.c     what was revoked, and is deleted
+ *      registry_revoked.c     what was revoked, and is deleted    registry_dynamic.c     which groups by query a thing is in
  *      registry_store.c       rows of state.db                    registry_load.c        … read back
  */
 #pragma once
@@ -12,9 +12,19 @@
 #include "identity/registry.h"
 #include "store/store.h"
 
+enum { REGISTRY_QUERY_GROUPS_MAX = 100 }; /* AWS IoT: dynamic groups */
+
+/* Groups by query, in the order of bits in struct registry_found. */
+struct registry_dynamic {
+    bool is_known;
+    size_t count;
+    struct registry_group *groups[REGISTRY_QUERY_GROUPS_MAX];
+};
+
 /* Everything in memory, by kind and name. */
 struct registry_data {
     struct map maps[REGISTRY_KINDS];
+    struct registry_dynamic dynamic;
     struct map revoked; /* by certificate id: revoked ones that are no principals any more */
 };
 
@@ -81,6 +91,27 @@ int registry_attributes_check(struct registry *registry, const struct registry_a
 void registry_policy_compile(struct registry_policy *policy);
 
 struct registry_write;
+
+/* ---- registry_dynamic.c --------------------------------------------------------------------------------------------- */
+
+/* Which groups by query a thing is in. */
+struct registry_found {
+    uint64_t in[(REGISTRY_QUERY_GROUPS_MAX + 63) / 64];
+};
+size_t registry_dynamic_count(struct registry *registry);
+/* A group has come or gone. */
+void registry_dynamic_changed(struct registry_data *data);
+/* Before and after a change of a thing: the second tells what is different. */
+void registry_dynamic_look(struct registry *registry, const struct registry_thing *thing,
+                           struct registry_found *ret);
+void registry_dynamic_tell(struct registry *registry, const struct registry_thing *thing,
+                           const struct registry_found *before, const struct registry_by *by);
+/* It is deleted. */
+void registry_dynamic_tell_gone(struct registry *registry, const struct registry_thing *thing,
+                                const struct registry_found *before, const struct registry_by *by);
+/* Of all things in it. */
+void registry_dynamic_tell_new(struct registry *registry, const struct registry_group *group,
+                               const struct registry_by *by);
 
 /* ---- registry_revoked.c --------------------------------------------------------------------------------------------- */
 

@@ -214,6 +214,7 @@ int registry_thing_create(struct registry *registry, const char *name, const cha
     registry_decide_anew(registry);
     tell(registry, thing, REGISTRY_CREATED, by);
     tell_type(registry, thing, type, REGISTRY_ATTACHED, by);
+    registry_dynamic_tell(registry, thing, &(const struct registry_found){0}, by);
     return 0;
 }
 
@@ -267,6 +268,8 @@ int registry_thing_update(struct registry *registry, const char *name,
         registry_attributes_free(&attributes);
         return r;
     }
+    struct registry_found found;
+    registry_dynamic_look(registry, thing, &found);
     registry_attributes_free(&thing->attributes);
     thing->attributes = attributes;
     thing->type = after;
@@ -285,6 +288,7 @@ int registry_thing_update(struct registry *registry, const char *name,
         tell_type(registry, thing, before, REGISTRY_DETACHED, by);
         tell_type(registry, thing, after, REGISTRY_ATTACHED, by);
     }
+    registry_dynamic_tell(registry, thing, &found, by);
     return 0;
 }
 
@@ -306,6 +310,8 @@ int registry_thing_delete(struct registry *registry, const char *name, uint64_t 
         registry_submit(registry, write, by);
         return 0;
     }
+    struct registry_found found;
+    registry_dynamic_look(registry, thing, &found);
     while (thing->group_count)
         registry_drop_group(thing, thing->groups[0]);
     if (thing->type)
@@ -314,6 +320,7 @@ int registry_thing_delete(struct registry *registry, const char *name, uint64_t 
     registry_write_gone(write, REGISTRY_THING, name);
     registry_submit(registry, write, by);
     registry_decide_anew(registry);
+    registry_dynamic_tell_gone(registry, thing, &found, by);
     tell(registry, thing, REGISTRY_DELETED, by);
     registry_thing_free(thing);
     return 0;
@@ -324,9 +331,12 @@ void registry_thing_connected(struct registry *registry, const char *name, bool 
     struct registry_thing *thing = registry_thing(registry, name);
     if (!thing)
         return;
+    struct registry_found before;
+    registry_dynamic_look(registry, thing, &before);
     thing->connected = connected;
     thing->connectivity_ms = registry_now(registry);
     thing->disconnect_reason = connected ? NULL : reason;
+    registry_dynamic_tell(registry, thing, &before, NULL);
 }
 
 /* ---- principals of things ------------------------------------------------------------------------------------------------ */

@@ -311,6 +311,90 @@ TEST(what_was_revoked_is_forgotten_a_month_after_it_would_have_ended)
     scene_done(&scene);
 }
 
+/* ---- groups by query ---------------------------------------------------------------------------------------------------- */
+
+struct found {
+    struct registry_watcher watcher;
+    char text[256]; /* "+press:pump-1 -idle:pump-1 " */
+};
+
+static void on_found(struct registry_watcher *watcher, const struct registry_change *change)
+{
+    struct found *found = container_of(watcher, struct found, watcher);
+    size_t len = strlen(found->text);
+    if (change->is_found)
+        (void)snprintf(found->text + len, sizeof found->text - len, "%c%s:%s ",
+                       change->event == REGISTRY_ATTACHED ? '+' : '-', change->name, change->other);
+}
+
+/* What was told since the last time. */
+#define CHECK_FOUND(found, expected)                                                                         \
+    do {                                                                                                     \
+        CHECK_STR((found)->text, expected);                                                                  \
+        (found)->text[0] = '\0';                                                                             \
+    } while (0)
+
+static int make_query_group(struct scene *scene, const char *name, const char *query)
+{
+    return registry_group_create(scene->registry, name, NULL, query, NULL, NULL, 0, NULL);
+}
+
+TEST(who_comes_into_a_group_by_query_and_who_leaves_it_is_told)
+{
+    cleanup(folder_free_p) char *folder = folder_new();
+    cleanup_free char *db = str_printf("%s/state.db", folder);
+    struct scene scene = scene_new(db);
+    struct registry_attribute hall = {"hall", "7"};
+    struct registry_thing_update update = {.attributes = &hall, .count = 1};
+    CHECK_INT(registry_thing_create(scene.registry, "pump-1", NULL, &hall, 1, NULL), 0);
+    rig_turn(scene.rig);
+    scene_done(&scene);
+
+    scene = scene_new(db);
+    struct found found = {.watcher.changed = on_found};
+    registry_watch(scene.registry, &found.watcher);
+    CHECK_INT(make_query_group(&scene, "seven", "attributes.hall:7"), 0);
+    CHECK_FOUND(&found, "+seven:pump-1 ");
+    CHECK_INT(make_query_group(&scene, "away", "connectivity.connected:false AND thingGroupNames:line"), 0);
+    CHECK_INT(registry_thing_create(scene.registry, "pump-2", NULL, NULL, 0, NULL), 0);
+    CHECK_FOUND(&found, "");
+    CHECK_INT(registry_thing_update(scene.registry, "pump-2", &update, NULL), 0);
+    CHECK_FOUND(&found, "+seven:pump-2 ");
+    hall.value = "8";
+    CHECK_INT(registry_thing_update(scene.registry, "pump-1", &update, NULL), 0);
+    CHECK_FOUND(&found, "-seven:pump-1 ");
+    CHECK_INT(registry_thing_update(scene.registry, "pump-1", &update, NULL), 0);
+    CHECK_FOUND(&found, "");
+    CHECK_INT(registry_group_create(scene.registry, "line", NULL, NULL, NULL, NULL, 0, NULL), 0);
+    CHECK_INT(registry_group_add(scene.registry, "line", "pump-1", NULL), 0);
+    CHECK_FOUND(&found, "+away:pump-1 ");
+    registry_thing_connected(scene.registry, "pump-1", true, NULL);
+    CHECK_FOUND(&found, "-away:pump-1 ");
+    registry_thing_connected(scene.registry, "pump-1", false, "CONNECTION_LOST");
+    CHECK_FOUND(&found, "+away:pump-1 ");
+    CHECK_INT(registry_group_delete(scene.registry, "line", 0, NULL), 0);
+    CHECK_FOUND(&found, "-away:pump-1 ");
+    CHECK_INT(registry_thing_delete(scene.registry, "pump-2", 0, NULL), 0);
+    CHECK_FOUND(&found, "-seven:pump-2 ");
+    CHECK_INT(registry_group_delete(scene.registry, "seven", 0, NULL), 0);
+    CHECK_FOUND(&found, "");
+    registry_unwatch(&found.watcher);
+    scene_done(&scene);
+}
+
+TEST(there_are_at_most_a_hundred_groups_by_query)
+{
+    struct scene scene = scene_new(NULL);
+    for (int i = 0; i < 101; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "g%d", i);
+        CHECK_INT(make_query_group(&scene, name, "attributes.hall:7"), i < 100 ? 0 : REGISTRY_LIMIT);
+    }
+    CHECK_INT(registry_group_delete(scene.registry, "g7", 0, NULL), 0);
+    CHECK_INT(make_query_group(&scene, "again", "attributes.hall:7"), 0);
+    scene_done(&scene);
+}
+
 /* ---- on disk ------------------------------------------------------------------------------------------------------------ */
 
 struct told {
