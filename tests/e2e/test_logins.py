@@ -381,7 +381,7 @@ def checked(build):
         done = subprocess.run(gw.command("--check"), capture_output=True, text=True, check=False)
         gw.end()
         check(done.returncode == 78 and expected in done.stderr, done.stderr)
-    gw = gateway.Gateway(build, config="[gateway]\nca-key = /nowhere/ca.key\nserver-key = /nowhere/server.key\n", listen=())
+    gw = gateway.Gateway(build, config="ca-key = /nowhere/ca.key\nserver-key = /nowhere/server.key\n", listen=())
     done = subprocess.run(gw.command("--check"), capture_output=True, text=True, check=False)
     gw.end()
     check(done.returncode == 78 and all(f"{key}: /nowhere/{key.replace('-', '.')}: expected a private key" in done.stderr
