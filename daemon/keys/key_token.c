@@ -25,7 +25,7 @@ static int digit_of(char c)
 bool key_token_label(char ret[KEY_LABEL_BYTES], const char *name)
 {
     const char *at = strstr(name, "token=");
-    if (!at || (at[-1] != ':' && at[-1] != ';'))
+    if (!at || at == name || (at[-1] != ':' && at[-1] != ';'))
         return false;
     size_t len = 0;
     for (at += strlen("token="); *at && *at != ';'; at++) {
