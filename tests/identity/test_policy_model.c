@@ -1,16 +1,33 @@
 /* Random policies and requests: the compiled evaluator and the model decide the same, and what lint says of patterns and
- * statements is so. */
+ * statements is so. The long form: POLICY_SEED=7 POLICY_TIMES=100, so many times the rounds with other numbers. */
 #include "identity/policy_cover.h"
 #include "identity/policy_lint.h"
 #include "policy_model.h"
 #include "policy_rig.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { POLICY_ROUNDS = 4000, REQUESTS = 12, TEXT_MAX = 2000 };
 
 /* The same numbers in every run: a failure comes again. */
 static uint64_t state;
+
+static long asked_for(const char *name, long fallback)
+{
+    const char *text = getenv(name);
+    return text ? strtol(text, NULL, 10) : fallback;
+}
+
+static void begin(uint64_t seed)
+{
+    state = seed + (uint64_t)asked_for("POLICY_SEED", 0) * 1000003;
+}
+
+static long times(long rounds)
+{
+    return rounds * asked_for("POLICY_TIMES", 1);
+}
 
 static unsigned pick(unsigned below)
 {
@@ -318,8 +335,8 @@ TEST(random_policies_decide_as_the_model_does)
     static struct known known;
     static struct text documents[2], name, resource;
     unsigned tally[POLICY_ALLOWED + 1] = {0};
-    state = 20121017;
-    for (int round = 0; round < POLICY_ROUNDS; round++) {
+    begin(20121017);
+    for (int round = 0; round < times(POLICY_ROUNDS); round++) {
         size_t count = 1 + pick(2);
         const char *texts[2] = {documents[0].bytes, documents[1].bytes};
         for (size_t i = 0; i < count; i++)
@@ -344,7 +361,7 @@ TEST(random_policies_decide_as_the_model_does)
     }
     /* It was about something: each answer was given often. */
     for (int i = 0; i <= POLICY_ALLOWED; i++)
-        CHECK(tally[i] > POLICY_ROUNDS * REQUESTS / 20);
+        CHECK(tally[i] > times(POLICY_ROUNDS) * REQUESTS / 20);
     print_message("%u allowed, %u explicitly denied, %u implicitly denied\n", tally[POLICY_ALLOWED],
                   tally[POLICY_EXPLICIT_DENY], tally[POLICY_IMPLICIT_DENY]);
 }
@@ -387,9 +404,9 @@ TEST(what_a_pattern_covers_it_matches)
     static struct text general_text, specific_text, name;
     struct arena arena;
     unsigned covered = 0, matched = 0;
-    state = 42;
+    begin(42);
     arena_init(&arena);
-    for (int round = 0; round < 20 * POLICY_ROUNDS; round++) {
+    for (int round = 0; round < times(20 * POLICY_ROUNDS); round++) {
         arena_reset(&arena);
         struct policy_pattern general = make_pattern(&arena, &general_text);
         struct policy_pattern specific = make_pattern(&arena, &specific_text);
@@ -419,9 +436,9 @@ TEST(patterns_that_do_not_meet_match_nothing_in_common)
     static struct text one_text, other_text, name;
     struct arena arena;
     unsigned apart = 0, matched = 0;
-    state = 43;
+    begin(43);
     arena_init(&arena);
-    for (int round = 0; round < 5 * POLICY_ROUNDS; round++) {
+    for (int round = 0; round < times(5 * POLICY_ROUNDS); round++) {
         arena_reset(&arena);
         struct policy_pattern one = make_pattern(&arena, &one_text),
                               other = make_pattern(&arena, &other_text);
@@ -452,9 +469,9 @@ TEST(a_statement_that_lint_calls_unreachable_decides_nothing)
     static struct text document, name, resource;
     struct arena arena;
     unsigned taken_out = 0;
-    state = 44;
+    begin(44);
     arena_init(&arena);
-    for (int round = 0; round < 2 * POLICY_ROUNDS; round++) {
+    for (int round = 0; round < times(2 * POLICY_ROUNDS); round++) {
         arena_reset(&arena);
         make_document(&document);
         make_known(&known);
