@@ -17,7 +17,7 @@ static void must(bool is_so)
 /* As an attribute; in another one's value it is a text like any. */
 static bool names_pin(const char *name)
 {
-    return strstr(name, ":pin-source=") || strstr(name, ";pin-source=");
+    return strncmp(name, "pkcs11:pin-source=", 18) == 0 || strstr(name, ";pin-source=");
 }
 
 static void again(const struct key_uri *uri)
