@@ -16,7 +16,8 @@ enum {
     CLIENT_ID_MAX = 1024,
 };
 
-static void send_connack(struct peer *peer, struct wire_packet *connack)
+/* false: it is larger than the client takes [MQTT-3.1.2-24], and nothing has been sent. */
+static bool send_connack(struct peer *peer, struct wire_packet *connack)
 {
     connack->type = WIRE_CONNACK;
     connack->version = peer->version;
@@ -27,9 +28,12 @@ static void send_connack(struct peer *peer, struct wire_packet *connack)
         connack->props.present &= ~(UINT64_C(1) << WIRE_REASON_STRING);
         size = wire_size(connack);
     }
+    if (size > peer->packet_max)
+        return false;
     uint8_t *out = conn_room(peer->conn, size);
     if (out)
         conn_wrote(peer->conn, wire_encode(out, size, connack));
+    return true;
 }
 
 int peer_refuse_connect(struct peer *peer, uint8_t reason, const char *why)
@@ -40,7 +44,7 @@ int peer_refuse_connect(struct peer *peer, uint8_t reason, const char *why)
     if (peer->version == WIRE_MQTT5 &&
         reason != WIRE_UNSUPPORTED_VERSION) /* who knows what that one can read */
         peer_put_reason(&connack.props, why);
-    send_connack(peer, &connack);
+    (void)send_connack(peer, &connack);
     peer_close(peer, 0, why);
     return -EACCES;
 }
@@ -321,12 +325,22 @@ static void put_terms(const struct peer *peer, const struct connecting *connecti
     }
 }
 
-static void accept_connect(struct peer *peer, struct connecting *connecting)
+static bool accept_connect(struct peer *peer, struct connecting *connecting)
 {
     connecting->connack.session_present = connecting->session_present;
     if (peer->version == WIRE_MQTT5)
         put_terms(peer, connecting, &connecting->connack.props);
-    send_connack(peer, &connecting->connack);
+    return send_connack(peer, &connecting->connack);
+}
+
+/* What was refused leaves nothing. */
+static int refuse_kept(struct peer *peer, const struct connecting *connecting, uint8_t reason,
+                       const char *why)
+{
+    peer->will_wanted = false;
+    if (!connecting->session_present)
+        peer->session->expiry_s = 0;
+    return peer_refuse_connect(peer, reason, why);
 }
 
 static void on_kept(struct control *control, int r)
@@ -339,12 +353,11 @@ static void on_kept(struct control *control, int r)
         r = 0;
     }
     if (peer && r < 0) {
-        peer->will_wanted = false; /* what was refused leaves nothing */
-        if (!connecting->session_present)
-            peer->session->expiry_s = 0;
-        r = peer_refuse_connect(peer,
-                                r == -ENOSPC || r == -EDQUOT ? WIRE_QUOTA_EXCEEDED : WIRE_SERVER_UNAVAILABLE,
-                                "its session could not be kept");
+        r = refuse_kept(peer, connecting,
+                        r == -ENOSPC || r == -EDQUOT ? WIRE_QUOTA_EXCEEDED : WIRE_SERVER_UNAVAILABLE,
+                        "its session could not be kept");
+    } else if (peer && !accept_connect(peer, connecting)) {
+        r = refuse_kept(peer, connecting, WIRE_TOO_LARGE, "its Maximum Packet Size is smaller than CONNACK");
     } else if (peer) {
         peer->state = PEER_CONNECTED;
         peer->broker->counters.connects++;
@@ -354,7 +367,6 @@ static void on_kept(struct control *control, int r)
             timer_start(peer->broker->loop, &peer->timer, peer->keepalive);
         peer_end_begin(peer);
         log_debug("%s: connected from %s", peer_name(peer), conn_peer(peer->conn));
-        accept_connect(peer, connecting);
         presence_connected(peer);
         session_pump(peer->session);
     }

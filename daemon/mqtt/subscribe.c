@@ -9,7 +9,8 @@
 
 enum { FILTERS_MAX = 1024 /* in one packet */ };
 
-static void send_codes(struct peer *peer, enum wire_type type, uint16_t packet_id, const uint8_t *codes,
+/* false: it is larger than the client takes [MQTT-3.1.2-24], and the connection ends. */
+static bool send_codes(struct peer *peer, enum wire_type type, uint16_t packet_id, const uint8_t *codes,
                        size_t count)
 {
     struct wire_packet packet = {.type = type,
@@ -17,10 +18,15 @@ static void send_codes(struct peer *peer, enum wire_type type, uint16_t packet_i
                                  .packet_id = packet_id,
                                  .list = codes,
                                  .list_len = (uint32_t)count};
-    size_t size = count + 16;
+    size_t size = wire_size(&packet);
+    if (size > peer->packet_max) {
+        peer_close(peer, WIRE_TOO_LARGE, "its Maximum Packet Size is smaller than the answer to its packet");
+        return false;
+    }
     uint8_t *out = conn_room(peer->conn, size);
     if (out)
         conn_wrote(peer->conn, wire_encode(out, size, &packet));
+    return true;
 }
 
 /* What the packet adds already. */
@@ -136,8 +142,8 @@ static void on_subscribed(struct control *control, int r)
         uint8_t codes[FILTERS_MAX];
         for (size_t i = 0; i < subscribing->count; i++)
             codes[i] = r == 0 || subscribing->wanted[i].refused ? subscribing->wanted[i].code : 0x80;
-        send_codes(peer, WIRE_SUBACK, subscribing->packet_id, codes, subscribing->count);
-        for (size_t i = 0; r == 0 && i < subscribing->count; i++)
+        bool sent = send_codes(peer, WIRE_SUBACK, subscribing->packet_id, codes, subscribing->count);
+        for (size_t i = 0; sent && r == 0 && i < subscribing->count; i++)
             if (replay[i])
                 bus_send_retained(subscribing->broker->bus, replay[i]);
     }
@@ -255,8 +261,8 @@ static void on_unsubscribed(struct control *control, int r)
     for (size_t i = 0; r < 0 && i < unsubscribing->count; i++)
         unsubscribing->codes[i] = WIRE_UNSPECIFIED;
     if (control->peer)
-        send_codes(control->peer, WIRE_UNSUBACK, unsubscribing->packet_id, unsubscribing->codes,
-                   unsubscribing->count);
+        (void)send_codes(control->peer, WIRE_UNSUBACK, unsubscribing->packet_id, unsubscribing->codes,
+                         unsubscribing->count);
     free(unsubscribing);
 }
 
