@@ -99,7 +99,8 @@ static struct principal *who_is(const struct peer *peer, const char **why)
                                    : principal_new_node(name);
 }
 
-/* A client without an id gets one. 3.1.1: only with a clean session [MQTT-3.1.3-8]. */
+/* A client without an id gets one. 3.1.1: only with a clean session [MQTT-3.1.3-8]; 3.1, whose ids have 1 to 23 characters:
+ * never. */
 static uint8_t choose_id(const struct broker *broker, const struct wire_packet *packet, char *id, size_t size,
                          size_t *len)
 {
@@ -112,7 +113,7 @@ static uint8_t choose_id(const struct broker *broker, const struct wire_packet *
         id[*len] = '\0';
         return 0;
     }
-    if (packet->version != WIRE_MQTT5 && !packet->clean_start)
+    if (packet->version == WIRE_MQTT31 || (packet->version != WIRE_MQTT5 && !packet->clean_start))
         return WIRE_CLIENT_ID_INVALID;
     uint64_t random[2];
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
