@@ -367,7 +367,8 @@ int peer_on_ack(struct peer *peer, const struct wire_packet *packet)
     switch (packet->type) {
     case WIRE_PUBACK: (void)session_puback(session, id); return 0;
     case WIRE_PUBREC:
-        if (!session_pubrec(session, id, packet->reason < 0x80))
+        if (!session_pubrec(session, id, packet->reason < 0x80) &&
+            packet->reason < 0x80) /* else that was its end [MQTT-4.3.3-4] */
             peer_send_ack(peer, WIRE_PUBREL, id,
                           peer->version == WIRE_MQTT5 ? WIRE_ID_NOT_FOUND : WIRE_SUCCESS, NULL);
         return 0;
