@@ -352,7 +352,8 @@ static ssize_t on_received(struct conn_user *user, const uint8_t *bytes, size_t 
         }
         if (r < 0) {
             if (r == -WIRE_MALFORMED)
-                why = "a packet length of more than four bytes";
+                why = bytes[used] >> 4 ? "a packet length of more than four bytes"
+                                       : "a packet of type 0, which is reserved";
             (void)on_broken(peer, NULL, (uint8_t)-r, why);
             break;
         }
