@@ -23,7 +23,14 @@ static uint8_t reason_of(int r)
 {
     if (r > 0)
         return (uint8_t)r;
+    if (r == -EMSGSIZE)
+        return WIRE_IMPLEMENTATION_ERROR; /* it is valid, and will never be taken */
     return r == -ENOSPC || r == -EDQUOT || r == -ENOMEM ? WIRE_QUOTA_EXCEEDED : WIRE_UNSPECIFIED;
+}
+
+static const char *why_not_kept(int r)
+{
+    return r == -EMSGSIZE ? "a message that is to be stored has at most 16 MiB" : "a message could not be kept";
 }
 
 /* 3.1.1 has no word for "not kept": the connection is closed without one, and the client sends the message again. */
@@ -36,9 +43,9 @@ static void answer(struct peer *peer, const struct ack *ack)
     uint8_t reason = reason_of(ack->r);
     refusals_count(&peer->broker->refusals, REFUSED_PUBLISH, reason);
     if (peer->version == WIRE_MQTT5)
-        peer_send_ack(peer, ack->type, ack->packet_id, reason, ack->r < 0 ? "it could not be kept" : NULL);
+        peer_send_ack(peer, ack->type, ack->packet_id, reason, ack->r < 0 ? why_not_kept(ack->r) : NULL);
     else
-        peer_close(peer, 0, ack->r < 0 ? "a message could not be kept" : wire_reason_text(reason));
+        peer_close(peer, 0, ack->r < 0 ? why_not_kept(ack->r) : wire_reason_text(reason));
 }
 
 /* After a reconnect the client may finish what it began before, which was not counted. */
