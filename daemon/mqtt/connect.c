@@ -400,6 +400,9 @@ static uint8_t judge_will(const struct peer *peer, const struct wire_will *will,
     *why = "the topic of its will is too long or has too many levels";
     if (peer_topic_is_too_large(peer, will->topic))
         return WIRE_TOPIC_INVALID;
+    *why = "the topic of its will is the broker's own";
+    if (peer_topic_is_the_brokers(will->topic))
+        return WIRE_TOPIC_INVALID;
     *why = "the QoS of its will is not supported";
     if (will->qos > options->qos_max)
         return WIRE_QOS_UNSUPPORTED;

@@ -131,6 +131,8 @@ void peer_control_wait(struct control *control);
 
 /* Longer, or of more levels, than the broker allows. */
 bool peer_topic_is_too_large(const struct peer *peer, struct wire_text topic);
+/* Of $SYS: nobody may speak there in its place [4.7.2]. */
+bool peer_topic_is_the_brokers(struct wire_text topic);
 
 /* publish.c */
 int peer_on_publish(struct peer *peer, const struct wire_packet *packet) must_check;

@@ -209,6 +209,14 @@ bool peer_topic_is_too_large(const struct peer *peer, struct wire_text topic)
     return levels > options->topic_levels_max;
 }
 
+bool peer_topic_is_the_brokers(struct wire_text topic)
+{
+    static const char sys[] = "$SYS";
+    size_t len = sizeof sys - 1;
+    return topic.len >= len && memcmp(topic.text, sys, len) == 0 &&
+           (topic.len == len || topic.text[len] == '/');
+}
+
 /* Why it is not taken; 0: it is. */
 static uint8_t judge(struct peer *peer, const struct wire_packet *packet, struct wire_text topic,
                      const char **why)
@@ -233,6 +241,9 @@ static uint8_t judge(struct peer *peer, const struct wire_packet *packet, struct
     }
     *why = "the topic is too long or has too many levels";
     if (peer_topic_is_too_large(peer, topic))
+        return WIRE_TOPIC_INVALID;
+    *why = "$SYS is the broker's own";
+    if (peer_topic_is_the_brokers(topic))
         return WIRE_TOPIC_INVALID;
     *why = "RETAIN on a topic that begins with $";
     return packet->retain && options->no_retain_on_dollar && *topic.text == '$' ? WIRE_TOPIC_INVALID : 0;
