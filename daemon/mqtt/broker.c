@@ -4,6 +4,7 @@
 #include "mqtt/durable.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ struct broker_options broker_options(void)
         .connect_timeout = 10000,
         .topic_levels_max = 128,
         .subscriptions_max = 10000,
-        .filters_max = 1024,
+        .filters_max = UINT_MAX, /* as many as a client may have subscriptions */
         .topic_len_max = UINT16_MAX,
         .queued_bytes_max = (size_t)256 << 20,
         .session_expiry_max_s = UINT32_MAX,

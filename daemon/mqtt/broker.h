@@ -54,7 +54,7 @@ struct broker_options {
     size_t queue_bytes_max;     /* and their bytes */
     unsigned unsettled_max;     /* messages of it that are not kept yet; beyond, it is not read from */
     unsigned subscriptions_max; /* and groups it shares; BROKER_FILTER_BYTES is about their filters */
-    unsigned filters_max; /* of them in one SUBSCRIBE, at most 1024; further ones are refused with 0x97 */
+    unsigned filters_max;       /* of them in one SUBSCRIBE; further ones are refused with 0x97 */
     unsigned topic_levels_max;
     size_t topic_len_max;     /* bytes */
     unsigned connect_timeout; /* ms from accept to CONNECT, and to the end of its authentication */

@@ -30,7 +30,8 @@ static uint8_t reason_of(int r)
 
 static const char *why_not_kept(int r)
 {
-    return r == -EMSGSIZE ? "a message that is to be stored has at most 16 MiB" : "a message could not be kept";
+    return r == -EMSGSIZE ? "a message that is to be stored has at most 16 MiB"
+                          : "a message could not be kept";
 }
 
 /* 3.1.1 has no word for "not kept": the connection is closed without one, and the client sends the message again. */

@@ -7,7 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
-enum { FILTERS_MAX = 1024 /* in one packet */ };
+enum {
+    FILTERS_MIN = 1024, /* in one packet, if a client may have fewer subscriptions */
+    LOGGED_MAX = 16,    /* refusals of one packet that are logged one by one */
+};
 
 /* false: it is larger than the client takes [MQTT-3.1.2-24], and the connection ends. */
 static bool send_codes(struct peer *peer, enum wire_type type, uint16_t packet_id, const uint8_t *codes,
@@ -29,9 +32,9 @@ static bool send_codes(struct peer *peer, enum wire_type type, uint16_t packet_i
     return true;
 }
 
-/* What the packet adds already. */
+/* What the packet adds already, and how many of it have been refused. */
 struct begun {
-    size_t count, bytes;
+    size_t count, bytes, refused;
 };
 
 /* One that is as long as can be always fits. */
@@ -69,10 +72,12 @@ static uint8_t judge(struct peer *peer, const struct wire_filter *filter, const 
 
 /* A SUBSCRIBE while its subscriptions are on their way to the disk. */
 struct wanted {
+    struct map_key key; /* the filter, in take_effect() */
     char *filter;
     size_t len;
     struct subscription options;
-    uint8_t code; /* what is said: the QoS, or why not */
+    struct subscription *replay; /* gets the retained messages; NULL: it does not */
+    uint8_t code;                /* what is said: the QoS, or why not */
     bool refused;
     uint8_t retain_handling;
 };
@@ -94,32 +99,46 @@ static struct session *session_of(const struct subscribing *subscribing)
                                : subscribing->session;
 }
 
-static void take_effect(struct session *session, struct subscribing *subscribing,
-                        struct subscription **replay)
+static bool wants_retained(const struct subscribing *subscribing, const struct wanted *wanted, bool is_new)
 {
+    /* Retain Handling: 0 always, 1 only for a new subscription, 2 never; 3.1.1 always. [MQTT-3.3.1-9 to -11] */
+    if (wanted->retain_handling > 1 || (wanted->retain_handling == 1 && !is_new))
+        return false;
+    bool is_pattern = memchr(wanted->filter, '+', wanted->len) || memchr(wanted->filter, '#', wanted->len);
+    return !(is_pattern && subscribing->broker->options.no_retained_by_wildcard);
+}
+
+/* The same filter may stand in one packet twice: as if in two, but what is retained comes once, by the last. */
+static void take_effect(struct session *session, struct subscribing *subscribing)
+{
+    struct map seen = {0};
     for (size_t i = 0; i < subscribing->count; i++) {
-        const struct wanted *wanted = &subscribing->wanted[i];
-        replay[i] = NULL;
+        struct wanted *wanted = &subscribing->wanted[i];
         if (wanted->refused)
             continue;
         struct subscription *subscription;
         bool is_new =
             session_subscribe(session, wanted->filter, wanted->len, &wanted->options, &subscription);
-        for (size_t k = 0; k < i; k++) /* the same filter twice in one packet */
-            if (replay[k] == subscription)
-                replay[k] = NULL;
-        /* Retain Handling: 0 always, 1 only for a new subscription, 2 never; 3.1.1 always. [MQTT-3.3.1-9 to -11] */
-        bool wanted_now = wanted->retain_handling == 0 || (wanted->retain_handling == 1 && is_new);
-        bool is_pattern =
-            memchr(wanted->filter, '+', wanted->len) || memchr(wanted->filter, '#', wanted->len);
-        if (wanted_now && !(is_pattern && subscribing->broker->options.no_retained_by_wildcard))
-            replay[i] = subscription;
+        if (wants_retained(subscribing, wanted, is_new))
+            wanted->replay = subscription;
+        if (subscribing->count == 1)
+            return;
+        struct map_key *before = is_new ? NULL : map_get(&seen, wanted->filter, wanted->len);
+        if (before) {
+            struct wanted *first = container_of(before, struct wanted, key);
+            wanted->replay = first->replay ? subscription : wanted->replay;
+            first->replay = NULL;
+            map_remove(&seen, before);
+        }
+        wanted->key = (struct map_key){.text = wanted->filter, .len = (uint32_t)wanted->len};
+        map_put(&seen, &wanted->key);
     }
+    map_done(&seen);
 }
 
 static void tell_subscribed(struct peer *peer, const struct subscribing *subscribing)
 {
-    const char *filters[FILTERS_MAX];
+    cleanup_free const char **filters = mem_new_bytes(subscribing->count * sizeof *filters);
     size_t count = 0;
     for (size_t i = 0; i < subscribing->count; i++)
         if (!subscribing->wanted[i].refused)
@@ -133,19 +152,18 @@ static void on_subscribed(struct control *control, int r)
     struct subscribing *subscribing = container_of(control, struct subscribing, control);
     struct session *session = session_of(subscribing);
     struct peer *peer = control->peer;
-    struct subscription *replay[FILTERS_MAX];
     if (session && r == 0)
-        take_effect(session, subscribing, replay);
+        take_effect(session, subscribing);
     if (peer && r == 0)
         tell_subscribed(peer, subscribing);
     if (peer) {
-        uint8_t codes[FILTERS_MAX];
+        cleanup_free uint8_t *codes = mem_new_bytes(subscribing->count);
         for (size_t i = 0; i < subscribing->count; i++)
             codes[i] = r == 0 || subscribing->wanted[i].refused ? subscribing->wanted[i].code : 0x80;
         bool sent = send_codes(peer, WIRE_SUBACK, subscribing->packet_id, codes, subscribing->count);
-        for (size_t i = 0; sent && r == 0 && i < subscribing->count; i++)
-            if (replay[i])
-                bus_send_retained(subscribing->broker->bus, replay[i]);
+        for (size_t i = 0; sent && i < subscribing->count; i++)
+            if (subscribing->wanted[i].replay)
+                bus_send_retained(subscribing->broker->bus, subscribing->wanted[i].replay);
     }
     for (size_t i = 0; i < subscribing->count; i++)
         free(subscribing->wanted[i].filter);
@@ -153,7 +171,7 @@ static void on_subscribed(struct control *control, int r)
 }
 
 static void want(struct peer *peer, struct wanted *wanted, const struct wire_packet *packet,
-                 const struct wire_filter *filter, const struct begun *begun)
+                 const struct wire_filter *filter, struct begun *begun)
 {
     const struct broker_options *options = &peer->broker->options;
     uint8_t reason = judge(peer, filter, begun);
@@ -161,8 +179,9 @@ static void want(struct peer *peer, struct wanted *wanted, const struct wire_pac
     wanted->code = qos;
     if (reason) {
         refusals_count(&peer->broker->refusals, REFUSED_SUBSCRIBE, reason);
-        log_info("%s: SUBSCRIBE to %.*s refused: %s", peer_name(peer), filter->filter.len,
-                 filter->filter.text, wire_reason_text(reason));
+        if (begun->refused++ < LOGGED_MAX)
+            log_info("%s: SUBSCRIBE to %.*s refused: %s", peer_name(peer), filter->filter.len,
+                     filter->filter.text, wire_reason_text(reason));
         wanted->code = peer->version == WIRE_MQTT5 ? reason : 0x80;
         wanted->refused = true;
         return;
@@ -184,12 +203,13 @@ static size_t count_filters(struct peer *peer, const struct wire_packet *packet,
 {
     struct wire_filter filter;
     struct wire_text name, inner;
-    size_t count = 0;
+    size_t count = 0, most = size_max(FILTERS_MIN, peer->broker->options.subscriptions_max);
     *r = 0;
     for (uint32_t at = 0; wire_filter_next(packet, &at, &filter); count++) {
         bool shared = wire_filter_is_shared(filter.filter.text, filter.filter.len, &name, &inner);
-        if (count == FILTERS_MAX)
-            *r = peer_fault(peer, WIRE_IMPLEMENTATION_ERROR, "too many topic filters in one packet");
+        if (count == most)
+            *r = peer_fault(peer, WIRE_IMPLEMENTATION_ERROR,
+                            "more topic filters in one packet than a client may have subscriptions");
         else if (wire_has(&packet->props, WIRE_SUBSCRIPTION_ID) && peer->broker->options.no_subscription_ids)
             *r = peer_fault(peer, WIRE_SUBSCRIPTION_IDS_UNSUPPORTED, "a Subscription Identifier");
         else if (shared && filter.no_local) /* [MQTT-3.8.3-4] */
@@ -243,6 +263,8 @@ int peer_on_subscribe(struct peer *peer, const struct wire_packet *packet)
             durable_subscribe(peer->broker->durable, subscribing->number, wanted->filter, wanted->len,
                               &wanted->options, &subscribing->control.receipt);
     }
+    if (begun.refused > LOGGED_MAX)
+        log_info("%s: SUBSCRIBE to %zu more refused", peer_name(peer), begun.refused - LOGGED_MAX);
     peer_control_wait(&subscribing->control);
     return 0;
 }
