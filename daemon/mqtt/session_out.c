@@ -225,6 +225,21 @@ static bool is_full(const struct session *session, const struct msg *msg)
            session->broker->queued_bytes + msg_cost(msg) > session->broker->options.queued_bytes_max;
 }
 
+/* The oldest that have expired make room, before anybody is refused for them. Those whose publishers wait are left to
+ * session_pump(): here others are being delivered to. */
+static void drop_expired(struct session *session)
+{
+    int64_t now = loop_now(session->broker->loop);
+    for (struct mail *mail; (mail = mailbox_first(&session->traffic->mailbox)) && !mail->receipt &&
+                            !msg_expiry_left(mail->msg, now);) {
+        session->broker->counters.dropped_expired++;
+        (void)session_take_from_mailbox(session, mail);
+        if (mail->place)
+            spool_done(spool_of(session), mail);
+        (void)mail_free(mail);
+    }
+}
+
 static void refuse(struct session *session, struct receipt *receipt, int why)
 {
     if (receipt)
@@ -266,6 +281,10 @@ void session_on_deliver(struct subscriber *subscriber, struct msg *msg, const st
     struct traffic *traffic = session_traffic(session);
     bool must = session->broker->passing_on;
     bool full = !must && is_full(session, msg);
+    if (full) {
+        drop_expired(session);
+        full = is_full(session, msg);
+    }
     bool may_wait = receipt && (session->peer || session->broker->options.queue_full == BROKER_QUEUE_WAIT);
     if ((full && !may_wait) || (!must && session->disk && spool_is_full(spool_of(session)))) {
         refuse(session, receipt, WIRE_QUOTA_EXCEEDED);
