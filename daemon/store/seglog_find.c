@@ -387,7 +387,10 @@ static ssize_t read_block(struct segment_reader *reader, uint8_t *bytes, size_t 
 ssize_t segment_read_opened(struct segment_reader *reader, uint8_t *bytes, size_t len, uint64_t offset)
 {
     size_t done = 0;
-    while (done < len && offset + done < reader->length) {
+    uint64_t left = offset < reader->length ? reader->length - offset : 0;
+    if (len > left) /* the last block's zeros may be missing */
+        len = (size_t)left;
+    while (done < len) {
         uint64_t at = offset + done;
         int r = is_in_sealed(reader, at) || at < SEGLOG_HEAD_SIZE || at % 8 ? 0 : load_block(reader, at);
         if (r < 0)
