@@ -79,12 +79,13 @@ static int take_file(char **ret, const char *name, const char *value, size_t len
     const char *at = text && strncmp(text, "file:", 5) == 0 ? text + 5 : text;
     while (at && at[0] == '/' && at[1] == '/') /* file:///etc/pin */
         at++;
+    bool is_pin = strcmp(name, "pin-source") == 0;
     bool credential =
-        at && at == text && strncmp(at, "credential:", 11) == 0 && at[11] && !strchr(at + 11, '/');
+        is_pin && at && at == text && strncmp(at, "credential:", 11) == 0 && at[11] && !strchr(at + 11, '/');
     if (!at || (*at != '/' && !credential)) {
         free(text);
         return wrong(why, str_printf("expected %s with an absolute path%s", name,
-                                     strcmp(name, "pin-source") == 0 ? ", or credential:NAME" : ""));
+                                     is_pin ? ", or credential:NAME" : ""));
     }
     free(*ret);
     *ret = str_copy(at);
