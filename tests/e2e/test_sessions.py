@@ -212,6 +212,16 @@ class Drill:
             pause = time.monotonic() + 0.1
             self.turn(lambda _, pause=pause: time.monotonic() > pause)
 
+    def rest(self):
+        """Until nothing is under way: what came again because of the last kill has been acknowledged, too."""
+        before = None
+        while before != (before := sum(node.arrivals for node in self.receivers)):
+            for node in self.receivers:
+                node.ping()
+            self.wait(lambda: not any(node.is_waiting for node in self.receivers), lambda: "a ping is not answered")
+            pause = time.monotonic() + 0.2
+            self.turn(lambda _, pause=pause: time.monotonic() > pause)
+
     def missing(self):
         return next(filter(None, (party.missing() for party in [*self.receivers, self.group])), None)
 
@@ -226,6 +236,7 @@ class Drill:
     def all_gone(self):
         """What has been delivered is not there any more: not on the disk, and not for a client that comes back."""
         folder = os.path.join(self.gw.state, "queues", "sessions")
+        self.rest()
         self.wait(lambda: size_of(folder) <= SEGMENTS_MAX, lambda: f"{size_of(folder)} bytes of messages are still there")
         for node in self.everybody:
             self.let_go(node, node.leave)
