@@ -28,6 +28,7 @@ struct netwatch {
     struct timer settle;
     struct snapshot known;
     bool route_came, route_went;
+    bool looked;
 };
 
 static bool counts(const struct ifaddrs *at)
@@ -86,11 +87,13 @@ static const char *first_new(const struct snapshot *a, const struct snapshot *b)
     return NULL;
 }
 
-static void look(struct netwatch *watch, bool first)
+static void look(struct netwatch *watch)
 {
     struct snapshot now;
+    bool first = !watch->looked;
     if (take_snapshot(&now) < 0)
         return; /* no memory, at most; the next change asks again */
+    watch->looked = true;
     const char *came = first ? NULL : first_new(&now, &watch->known);
     const char *went = first ? NULL : first_new(&watch->known, &now);
     const struct netwatch_news news = {
@@ -145,7 +148,7 @@ static void on_socket(struct watch *socket_watch, unsigned events)
 
 static void on_settled(struct timer *timer)
 {
-    look(container_of(timer, struct netwatch, settle), false);
+    look(container_of(timer, struct netwatch, settle));
 }
 
 int netwatch_new(struct netwatch **ret, struct loop *loop, netwatch_changed *changed, void *self)
@@ -167,7 +170,7 @@ int netwatch_new(struct netwatch **ret, struct loop *loop, netwatch_changed *cha
     int r = loop_watch(loop, &watch->socket, EPOLLIN);
     if (r < 0)
         return r;
-    look(watch, true);
+    timer_start(loop, &watch->settle, 0); /* not now: asking takes a tenth of a start */
     *ret = steal(watch);
     return 0;
 }

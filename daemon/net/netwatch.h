@@ -19,7 +19,7 @@ struct netwatch_news {
 
 typedef void netwatch_changed(void *self, const struct netwatch_news *news);
 
-/* changed() is called for what there is first, from inside. */
+/* changed() is called for what there is first in the next turn of the loop. */
 int netwatch_new(struct netwatch **ret, struct loop *loop, netwatch_changed *changed, void *self) must_check;
 struct netwatch *netwatch_free(struct netwatch *watch);
 define_cleanup(struct netwatch *, netwatch_free)
