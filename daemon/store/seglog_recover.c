@@ -179,6 +179,18 @@ static int judge_holes(struct log_scan *log_scan)
     return 0;
 }
 
+static int set_reader(const struct seglog *log, const struct segment *segment, int fd,
+                      struct segment_reader *reader)
+{
+    int r = 0;
+    if (segment->packed)
+        r = segment_reader_set_packed(reader, fd, segment->disk);
+    else
+        segment_reader_set(reader, fd, segment->length);
+    segment_reader_unseal(reader, &log->logs->vault, log->name, segment->first);
+    return r;
+}
+
 /* The number after the last record of a file that is not the active one. */
 static int end_of_segment(struct seglog *log, const struct segment *segment, uint64_t *ret)
 {
@@ -189,12 +201,7 @@ static int end_of_segment(struct seglog *log, const struct segment *segment, uin
     cleanup(fd_close_p) int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int r = 0;
-    if (segment->packed)
-        r = segment_reader_set_packed(&reader, fd, segment->disk);
-    else
-        segment_reader_set(&reader, fd, segment->length);
-    segment_reader_unseal(&reader, &log->logs->vault, log->name, segment->first);
+    int r = set_reader(log, segment, fd, &reader);
     if (r == 0)
         r = segment_scan(&reader, segment->first, &scan);
     segment_reader_done(&reader);
@@ -365,12 +372,7 @@ static int check_key(struct seglog *log)
         cleanup(fd_close_p) int fd = openat(log->folder, name, O_RDONLY | O_CLOEXEC);
         if (fd < 0 || !may_be_sealed(fd))
             continue;
-        int r = 0;
-        if (segment->packed)
-            r = segment_reader_set_packed(&reader, fd, segment->disk);
-        else
-            segment_reader_set(&reader, fd, segment->length);
-        segment_reader_unseal(&reader, &log->logs->vault, log->name, segment->first);
+        int r = set_reader(log, segment, fd, &reader);
         if (r == 0)
             r = segment_find(&reader, SEGLOG_HEAD_SIZE, segment->first, INT64_MAX, &found);
         bool sealed = r > 0 && reader.sealed;
